@@ -1,0 +1,83 @@
+"""Call and Reply: one request to make, and what came of it, as plain values without any I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Target = Literal["node", "registry", "service"]
+Fault = Literal["unsent", "lost", "refused-address", "too-large", "not-json"]
+
+# Replies of a stranger's service are capped; 4 MB holds any text that an agent can use.
+DEFAULT_CAP_BYTES = 4_000_000
+
+
+def encode(body: Any) -> bytes:
+    """The JSON bytes of a request body: made once, so that a repeat sends the same bytes."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request: `name` as "POST /purchase", to whom, and the exact bytes of its body."""
+
+    name: str
+    to: Target
+    url: str
+    body: bytes | None = None
+    timeout_s: float = 30.0
+    cap_bytes: int = DEFAULT_CAP_BYTES
+
+    @property
+    def method(self) -> str:
+        return self.name.split(" ", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of a Call.
+
+    `status` is None when no answer came; then `fault` tells whether the request ever left
+    ("unsent", "refused-address": it did not) or may have had its effect ("lost"). An answer that was
+    too large or no JSON has its status and the fault "too-large" or "not-json".
+    """
+
+    status: int | None
+    body: Any = None
+    text: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fault: Fault | None = None
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """A 2xx answer with a JSON body."""
+        return self.status is not None and 200 <= self.status < 300 and self.fault is None
+
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have reached the other side."""
+        return self.fault not in ("unsent", "refused-address")
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the request may have had its effect although no definite answer came."""
+        if self.status is None:
+            return self.sent
+        return (
+            self.status >= 500
+            or self.status == 408
+            or 300 <= self.status < 400
+            or (200 <= self.status < 300 and self.fault is not None)
+        )
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds of the Retry-After header when it holds a number, at most an hour."""
+        try:
+            seconds = float(self.headers.get("retry-after", ""))
+        except ValueError:
+            return None
+        return min(seconds, 3600.0) if seconds >= 0 else None

@@ -1,0 +1,109 @@
+"""One HTTP request and one HTTP answer as plain data, and the envelopes that node and registry put around them.
+
+Everything in the sandbox that answers is a function ``answer(world, request) -> Response``; sockets come later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+@dataclass(slots=True)
+class Request:
+    """A request as a server sees it: header names lower-case, query decoded, body as raw bytes."""
+
+    method: str
+    path: str
+    query: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def token(self) -> str | None:
+        """The ``token`` header, the only credential that node and registry read (node-api section 1)."""
+        return self.headers.get("token")
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer: status, headers (lower-case names) and the body's bytes."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def json(self) -> Any:
+        """The body read as JSON; ValueError when it is none."""
+        return json.loads(self.body)
+
+
+class Refusal(Exception):
+    """Ends the handling of a request with an error envelope; handlers raise it, ``answer`` turns it into a Response."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+
+    def response(self) -> Response:
+        return failure(self.status, self.message, headers=self.headers, extra=self.extra)
+
+
+def reply(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer with any status."""
+    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return Response(status, {"content-type": JSON_TYPE, **(headers or {})}, body)
+
+
+def success(data: Any) -> Response:
+    """The success envelope, always 200, also for creates (node-api section 1)."""
+    return reply(200, {"status": "success", "data": data})
+
+
+def failure(
+    status: int,
+    message: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Response:
+    """The error envelope; ``extra`` adds top-level keys (a 409 carries ``id`` and ``object``)."""
+    return reply(status, {"status": "error", "error": {"message": message}, **(extra or {})}, headers)
+
+
+def request(
+    method: str,
+    url: str,
+    *,
+    json_body: Any = None,
+    token: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    query: Mapping[str, str] | None = None,
+) -> Request:
+    """A Request from a path or URL (its query string is read) and a value that is sent as JSON."""
+    parts = urlsplit(url)
+    found = dict(parse_qsl(parts.query, keep_blank_values=True)) | dict(query or {})
+    lower = {name.lower(): value for name, value in (headers or {}).items()}
+    if token is not None:
+        lower["token"] = token
+    if body is None:
+        body = b"" if json_body is None else json.dumps(json_body, ensure_ascii=False).encode()
+    if body:
+        lower.setdefault("content-type", "application/json")
+    return Request(method.upper(), parts.path, found, lower, body)

@@ -1,0 +1,158 @@
+"""Budget: what a buyer may spend, and the one decision about it: yes, or which limit and by how much."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from masumi_tools.errors import InputError
+from masumi_tools.money import Amount, name_of, parse_amounts
+
+AmountsLike = str | Amount | Sequence[str | Amount]
+
+
+class Use(Protocol):
+    """What the journal sums up of a budget: base units per unit, in all, of one service, and since midnight."""
+
+    @property
+    def total(self) -> dict[str, int]: ...
+    @property
+    def service(self) -> dict[str, int]: ...
+    @property
+    def since(self) -> dict[str, int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an `approve` callback is shown: the service, its price, and the input that would be sent."""
+
+    hire_id: str
+    agent_identifier: str
+    name: str
+    url: str
+    price: tuple[Amount, ...]
+    input_data: Any
+    budget: str
+
+    @property
+    def price_text(self) -> str:
+        """The price for people, such as "2 ADA + 5 USDM"."""
+        return text_of(self.price)
+
+
+Approve = Callable[[Asked], bool | Awaitable[bool]]
+
+
+def text_of(amounts: Iterable[Amount]) -> str:
+    """Amounts for people: "2 ADA + 5 USDM", or "nothing"."""
+    return " + ".join(str(amount) for amount in amounts) or "nothing"
+
+
+@dataclass(frozen=True, init=False)
+class Budget:
+    """What may be spent under one name, in amounts such as "20 ADA" or ["20 ADA", "5 USDM"].
+
+    `total` bounds everything ever spent under `name` in the same journal, `per_hire` one price,
+    `per_day` what is begun since midnight in `time_zone` (default: this machine's), `per_service`
+    what one service gets. A unit that a limit does not name has no money under that limit; a unit that
+    `total` does not name has no budget at all. `allow` and `deny` list agent identifiers or service
+    URLs. A price above `approve_above` asks `approve`; False or an error of it is a refusal.
+    The use is summed from the journal's rows, so processes and frameworks that share journal and name
+    share one budget. InputError (AmountError) for amounts that cannot be read.
+    """
+
+    total: tuple[Amount, ...]
+    per_hire: tuple[Amount, ...] | None
+    per_day: tuple[Amount, ...] | None
+    per_service: tuple[Amount, ...] | None
+    allow: frozenset[str] | None
+    deny: frozenset[str]
+    approve_above: tuple[Amount, ...] | None
+    approve: Approve | None = field(repr=False, compare=False)
+    name: str
+    time_zone: dt.tzinfo | None = field(repr=False)
+
+    def __init__(
+        self,
+        total: AmountsLike,
+        per_hire: AmountsLike | None = None,
+        per_day: AmountsLike | None = None,
+        per_service: AmountsLike | None = None,
+        allow: Iterable[str] | None = None,
+        deny: Iterable[str] | None = None,
+        approve_above: AmountsLike | None = None,
+        approve: Approve | None = None,
+        name: str = "default",
+        time_zone: dt.tzinfo | None = None,
+    ) -> None:
+        def limit(value: AmountsLike | None) -> tuple[Amount, ...] | None:
+            return None if value is None else parse_amounts(value)
+
+        if not name or len(name) > 200:
+            raise InputError("a budget's name has 1 to 200 characters")
+        if approve_above is not None and approve is None:
+            raise InputError("approve_above needs approve=, a function that says yes or no to a price")
+        values: dict[str, object] = {
+            "total": parse_amounts(total),
+            "per_hire": limit(per_hire),
+            "per_day": limit(per_day),
+            "per_service": limit(per_service),
+            "allow": None if allow is None else frozenset(_plain(entry) for entry in allow),
+            "deny": frozenset(_plain(entry) for entry in deny or ()),
+            "approve_above": limit(approve_above),
+            "approve": approve,
+            "name": name,
+            "time_zone": time_zone,
+        }
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+    def refusal(self, price: Sequence[Amount], use: Use, services: Iterable[str]) -> str | None:
+        """None when `price` may be reserved on top of `use`; else which limit forbids it and by how much."""
+        names = {_plain(service) for service in services}
+        if names & self.deny:
+            return f"the budget {self.name!r} denies this service"
+        if self.allow is not None and not names & self.allow:
+            return f"the budget {self.name!r} does not list this service among those it allows"
+        for limit, words, used in (
+            (self.per_hire, "one hire", {}),
+            (self.per_service, "this service", use.service),
+            (self.per_day, "today", use.since),
+            (self.total, "all hires together", use.total),
+        ):
+            if limit is not None and (reason := _over(limit, price, used)):
+                return f"the budget {self.name!r} allows {reason} for {words}"
+        return None
+
+    def needs_approval(self, price: Sequence[Amount]) -> bool:
+        """Whether a person has to say yes to this price first."""
+        if self.approve_above is None:
+            return False
+        return _over(self.approve_above, price, {}) is not None
+
+    def day_start_ms(self, now: int) -> int:
+        """Midnight before `now` in the budget's time zone, in ms."""
+        here = dt.datetime.fromtimestamp(now / 1000, dt.UTC).astimezone(self.time_zone)
+        midnight = here.replace(hour=0, minute=0, second=0, microsecond=0)
+        return int(midnight.timestamp() * 1000)
+
+
+def _over(limit: Sequence[Amount], price: Sequence[Amount], used: dict[str, int]) -> str | None:
+    allowed = {amount.unit: amount.quantity for amount in limit}
+    for amount in price:
+        if amount.quantity == 0:
+            continue
+        bound = allowed.get(amount.unit)
+        if bound is None:
+            return f"no {name_of(amount.unit)} at all ({amount} asked)"
+        left = bound - used.get(amount.unit, 0)
+        if amount.quantity > left:
+            missing = Amount(amount.quantity - max(left, 0), amount.unit)
+            return f"{Amount(bound, amount.unit)}, of which {Amount(max(left, 0), amount.unit)} is left ({amount} asked, {missing} too much)"
+    return None
+
+
+def _plain(service: str) -> str:
+    return service.strip().rstrip("/").lower()

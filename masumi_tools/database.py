@@ -1,0 +1,90 @@
+"""Opening a database with this package's rules, and its errors in words. Used by the journal and the jobs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from masumi_tools.errors import JournalBusy, JournalError
+
+BUSY_TIMEOUT_S = 30
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def open_engine(url: str) -> sa.Engine:
+    """A SQLAlchemy engine with this package's rules; JournalError says what is wrong with the URL.
+
+    SQLite: WAL, BEGIN IMMEDIATE, synchronous=FULL and a busy time-out, so that several processes may
+    share one file. PostgreSQL: psycopg 3, brought by the extra `postgres`.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise JournalError("the database URL cannot be read; try sqlite:///path or postgresql://...") from error
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database and parsed.database != ":memory:":
+            with contextlib.suppress(OSError):
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        memory = {"poolclass": sa.StaticPool} if parsed.database in (None, "", ":memory:") else {}
+        engine = sa.create_engine(
+            parsed, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S}, **memory
+        )
+        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    if parsed.get_backend_name() == "postgresql":
+        if parsed.drivername in ("postgresql", "postgres"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        try:
+            return sa.create_engine(parsed, pool_pre_ping=True)
+        except ModuleNotFoundError as error:
+            raise JournalError(
+                "PostgreSQL needs the extra postgres: pip install 'masumi_tools[postgres]'"
+            ) from error
+    raise JournalError(f"the journal can be SQLite or PostgreSQL, not {parsed.get_backend_name()}")
+
+
+@contextlib.contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Turn the database's errors into a JournalError that says what to do."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        text = str(error.orig).lower()
+        if "locked" in text or "deadlock" in text:
+            raise JournalBusy(
+                f"the journal is locked by another process; nothing was sent while {doing}", phase="journal"
+            ) from error
+        why = next(
+            (
+                words
+                for sign, words in (
+                    ("full", "the disk is full"),
+                    ("readonly", "the file or its folder cannot be written"),
+                    ("read-only", "the database cannot be written"),
+                    ("malformed", "the file is damaged; restore it from a backup"),
+                    ("not a database", "the file is no database; name another file"),
+                    ("unable to open", "the file cannot be opened; check folder and rights"),
+                    ("connect", "the server cannot be reached"),
+                )
+                if sign in text
+            ),
+            type(error.orig).__name__,
+        )
+        raise JournalError(f"the journal failed while {doing}: {why}", phase="journal") from error

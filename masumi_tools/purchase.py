@@ -1,0 +1,237 @@
+"""The Purchase: all that is known of one hire, its states, and the table of allowed moves.
+
+A Purchase is a value. It is born when somebody asks for work, is saved before each request that it
+announces and after each reply, and is all that another process needs to go on. Two rules hold:
+
+1. Only `TRANSITIONS` allows a move. A pair that is not in it is an error that names state and event,
+   and changes nothing. docs/states.md is drawn from this table.
+2. The body of `POST /purchase` enters the record once, in the move to STARTED, and never changes.
+   Whoever drives the hire sends these bytes, so that there is at most one purchase.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from masumi_tools.errors import Money, StateError
+from masumi_tools.models import JobStatus, Listing, NodePurchase, Terms
+from masumi_tools.money import Amount
+
+
+class State(StrEnum):
+    """Where a hire stands. The money: none up to STARTED, may have left in PAYING and PAID, then in escrow."""
+
+    ASKED = "asked"
+    LISTED = "listed"
+    RESERVED = "reserved"
+    STARTED = "started"
+    PAYING = "paying"
+    PAID = "paid"
+    LOCKED = "locked"
+    RUNNING = "running"
+    NEEDS_INPUT = "needs_input"
+    DELIVERED = "delivered"
+    REFUND_REQUESTED = "refund_requested"
+    DISPUTED = "disputed"
+    SETTLED = "settled"
+    REFUNDED = "refunded"
+    REFUSED = "refused"
+    LAPSED = "lapsed"
+    FAILED = "failed"
+
+
+class Event(StrEnum):
+    """What can happen to a hire."""
+
+    LISTED = "listed"  # the price is known
+    RESERVED = "reserved"  # the budget holds the price
+    OFFERED = "offered"  # start_job answered with terms that we accept
+    FREE = "free"  # start_job of a free service answered
+    SENT = "sent"  # POST /purchase is about to leave
+    ACCEPTED = "accepted"  # the node holds our purchase
+    LOCKED = "locked"  # the money is seen in escrow
+    ASKS = "asks"  # the service waits for input
+    ANSWERED = "answered"
+    DELIVERED = "delivered"  # the result is here
+    REFUND_ASKED = "refund_asked"
+    DISPUTED = "disputed"  # refund asked and a result hash exists
+    REFUSED = "refused"  # by us, the service or the node, before any money moved
+    LAPSED = "lapsed"  # pay_by passed and nothing was locked
+    REFUNDED = "refunded"
+    PAID_OUT = "paid_out"  # the seller took the money
+    BROKEN = "broken"  # the money is stuck, split, or gone without a result
+
+
+_S, _E = State, Event
+_BEFORE_MONEY = {_E.REFUSED: _S.REFUSED}
+_ON_CHAIN = {
+    _E.REFUND_ASKED: _S.REFUND_REQUESTED,
+    _E.DISPUTED: _S.DISPUTED,
+    _E.REFUNDED: _S.REFUNDED,
+    _E.BROKEN: _S.FAILED,
+}
+
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    _S.ASKED: {_E.LISTED: _S.LISTED, **_BEFORE_MONEY},
+    _S.LISTED: {_E.RESERVED: _S.RESERVED, **_BEFORE_MONEY},
+    _S.RESERVED: {_E.OFFERED: _S.STARTED, _E.FREE: _S.RUNNING, **_BEFORE_MONEY},
+    _S.STARTED: {_E.SENT: _S.PAYING, **_BEFORE_MONEY},
+    _S.PAYING: {_E.ACCEPTED: _S.PAID, _E.LAPSED: _S.LAPSED, _E.BROKEN: _S.FAILED, **_BEFORE_MONEY},
+    _S.PAID: {_E.LOCKED: _S.LOCKED, _E.LAPSED: _S.LAPSED, _E.BROKEN: _S.FAILED},
+    _S.LOCKED: {_E.ASKS: _S.NEEDS_INPUT, _E.DELIVERED: _S.DELIVERED, **_ON_CHAIN},
+    _S.RUNNING: {_E.ASKS: _S.NEEDS_INPUT, _E.DELIVERED: _S.SETTLED, _E.BROKEN: _S.FAILED},
+    _S.NEEDS_INPUT: {_E.ANSWERED: _S.LOCKED, _E.FREE: _S.RUNNING, _E.DELIVERED: _S.DELIVERED, **_ON_CHAIN},
+    _S.DELIVERED: {_E.PAID_OUT: _S.SETTLED, **_ON_CHAIN},
+    _S.REFUND_REQUESTED: {
+        _E.DISPUTED: _S.DISPUTED,
+        _E.REFUNDED: _S.REFUNDED,
+        _E.PAID_OUT: _S.SETTLED,
+        _E.BROKEN: _S.FAILED,
+    },
+    _S.DISPUTED: {
+        _E.REFUND_ASKED: _S.REFUND_REQUESTED,
+        _E.REFUNDED: _S.REFUNDED,
+        _E.PAID_OUT: _S.SETTLED,
+        _E.BROKEN: _S.FAILED,
+    },
+    _S.SETTLED: {},
+    _S.REFUNDED: {},
+    _S.REFUSED: {},
+    _S.LAPSED: {},
+    _S.FAILED: {},
+}
+
+# Up to here no request that could move money has been sent, so the hire may still be given up.
+BEFORE_PAYING = frozenset({_S.ASKED, _S.LISTED, _S.RESERVED, _S.STARTED})
+ENDED = frozenset(state for state, moves in TRANSITIONS.items() if not moves)
+# A second identical call joins a hire in one of these states instead of starting another.
+JOINABLE = frozenset(TRANSITIONS) - ENDED - {_S.DELIVERED}
+
+_MONEY: dict[State, Money] = {
+    _S.PAYING: "maybe",
+    _S.PAID: "maybe",
+    _S.LOCKED: "locked",
+    _S.NEEDS_INPUT: "locked",
+    _S.DELIVERED: "locked",
+    _S.REFUND_REQUESTED: "refunding",
+    _S.DISPUTED: "refunding",
+    _S.SETTLED: "spent",
+    _S.REFUNDED: "refunded",
+    _S.FAILED: "spent",
+}
+
+
+class Moment(BaseModel):
+    """One state of the history and when it was reached, in milliseconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: State
+    at_ms: int
+
+
+class Purchase(BaseModel):
+    """One hire. Times are integer milliseconds of the node's clock; amounts are base units with unit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Who asked for what.
+    hire_id: str
+    key: str
+    scope: str = ""
+    target: str
+    budget: str
+    network: str
+    input_data: JsonValue
+    nonce: str
+    max_price: tuple[Amount, ...] | None = None
+    on_mismatch: Literal["keep", "refund"] = "keep"
+    created_ms: int
+
+    # Where it stands.
+    state: State = State.ASKED
+    version: int = 0
+    changed_ms: int
+    history: tuple[Moment, ...] = ()
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+    # The service and its price.
+    listing: Listing | None = None
+    asked_registry: bool = False
+    price: tuple[Amount, ...] = ()
+    free: bool = False
+    schema_body: JsonValue = None
+    schema_read: bool = False
+    layout: int = 0
+    sent_input: JsonValue = None
+    start_attempts: int = 0
+
+    # The offer and the payment.
+    job_id: str | None = None
+    terms: Terms | None = None
+    input_hash_form: str | None = None
+    purchase_body: str | None = None
+    pay_attempts: int = 0
+    pay_unknown: bool = False
+    purchase_id: str | None = None
+    dialect: Literal["today", "seed"] = "today"
+    node: NodePurchase | None = None
+    node_read_ms: int = 0
+
+    # The work.
+    job: JobStatus | None = None
+    last_seen_job_ms: int = 0
+    answered_status: str | None = None
+    answer: JsonValue = None
+    result: str | None = None
+    result_ms: int = 0
+    verified: bool | None = None
+    result_hash_form: str | None = None
+
+    # Getting money back.
+    refund_wanted: str = ""
+    refund_attempts: int = 0
+    refund_barred: bool = False
+    returned: tuple[Amount, ...] = ()
+
+    # When to look next.
+    next_node_ms: int = 0
+    next_job_ms: int = 0
+    quiet_polls: int = 0
+
+    def move(self, event: Event, now: int, **changes: Any) -> Purchase:
+        """The record after `event`; StateError, and nothing changed, where the table has no such move."""
+        target = TRANSITIONS[self.state].get(event)
+        if target is None:
+            raise StateError(
+                f"a hire that is {self.state.value} cannot take the event {event.value}",
+                phase=self.state.value,
+                money=self.money,
+            )
+        moment = Moment(state=target, at_ms=now)
+        return self.but(state=target, changed_ms=now, history=(*self.history, moment), **changes)
+
+    def but(self, **changes: Any) -> Purchase:
+        """The same record with other values in some fields."""
+        return self.model_copy(update=changes)
+
+    @property
+    def money(self) -> Money:
+        """Where the money is: "none", "maybe" (ask the node), "locked", "refunding", "refunded" or "spent"."""
+        if self.free:
+            return "none"
+        if self.state is State.DISPUTED and self.result is not None:
+            return "locked"
+        return _MONEY.get(self.state, "none")
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    def at(self, state: State) -> int | None:
+        """When `state` was first reached, in milliseconds; None when it was not."""
+        return next((moment.at_ms for moment in self.history if moment.state is state), None)

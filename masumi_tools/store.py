@@ -1,0 +1,371 @@
+"""The journal: plain versioned records in SQLite or PostgreSQL, on one code path of SQLAlchemy Core.
+
+A record is JSON with the columns that are searched and summed beside it; what it means is known to
+the layers above. Every write names the version that it saw, so a process that was overtaken loses
+its write and never overwrites. A reservation is one transaction: sum, decide, save.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from masumi_tools.database import explained, open_engine
+from masumi_tools.errors import JournalBusy, JournalVersionError
+
+_metadata = sa.MetaData()
+_meta = sa.Table(
+    "masumi_journal",
+    _metadata,
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("value", sa.Integer, nullable=False),
+)
+_hires = sa.Table(
+    "masumi_hires",
+    _metadata,
+    sa.Column("hire_id", sa.String(40), primary_key=True),
+    sa.Column("key", sa.String(64), nullable=False, index=True),
+    sa.Column("open_key", sa.String(64), unique=True, nullable=True),
+    sa.Column("state", sa.String(24), nullable=False),
+    sa.Column("is_open", sa.Boolean, nullable=False, index=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("budget", sa.String(200), nullable=False),
+    sa.Column("service", sa.String(512), nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("changed_ms", sa.BigInteger, nullable=False),
+    sa.Column("lease_owner", sa.String(64), nullable=True),
+    sa.Column("lease_until_ms", sa.BigInteger, nullable=False, default=0),
+    sa.Column("record", sa.Text, nullable=False),
+)
+_amounts = sa.Table(
+    "masumi_amounts",
+    _metadata,
+    sa.Column("hire_id", sa.String(40), primary_key=True),
+    sa.Column("unit", sa.String(250), primary_key=True),
+    sa.Column("budget", sa.String(200), nullable=False),
+    sa.Column("service", sa.String(512), nullable=False),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("money", sa.String(12), nullable=False),
+    sa.Column("quantity", sa.BigInteger, nullable=False),
+    sa.Column("returned", sa.BigInteger, nullable=False),
+    sa.Index("masumi_amounts_budget", "budget", "unit"),
+)
+_calls = sa.Table(
+    "masumi_calls",
+    _metadata,
+    sa.Column("call_id", sa.String(64), primary_key=True),
+    sa.Column("hire_id", sa.String(40), nullable=False),
+)
+_budgets = sa.Table("masumi_budgets", _metadata, sa.Column("name", sa.String(200), primary_key=True))
+
+# Step n leads from version n to n + 1. A step is never edited after it was released.
+_MIGRATIONS: list[Callable[[sa.Connection], None]] = [_metadata.create_all]
+VERSION = len(_MIGRATIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one hire does to a budget in one unit: `quantity` in base units, of which `returned` came back."""
+
+    unit: str
+    quantity: int
+    returned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One saved record. `money` is how its entries count: reserved, locked, spent, refunded, released."""
+
+    hire_id: str
+    key: str
+    state: str
+    is_open: bool
+    joinable: bool
+    budget: str
+    service: str
+    created_ms: int
+    changed_ms: int
+    money: str
+    record: str
+    entries: tuple[Entry, ...] = ()
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """One line of a budget's use: of one service, at one time, in one unit."""
+
+    unit: str
+    service: str
+    at_ms: int
+    money: str
+    quantity: int
+    returned: int
+
+    @property
+    def counts(self) -> int:
+        """Base units that this line takes of the budget: nothing once released, less what came back."""
+        return 0 if self.money == "released" else self.quantity - self.returned
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """All that counts against one budget, in base units: summed per unit, and per unit and service."""
+
+    total: dict[str, int] = field(default_factory=dict)
+    service: dict[str, int] = field(default_factory=dict)
+    since: dict[str, int] = field(default_factory=dict)
+
+
+def now_ms() -> int:
+    """This machine's clock, in ms: leases belong to machines, not to the node's clock."""
+    return time.time_ns() // 1_000_000
+
+
+class Journal:
+    """Saved hires. Safe to share among threads; several processes may open the same database."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_engine(url)
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with explained("opening it"):
+            self._migrate()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _migrate(self) -> None:
+        if self.schema_version() == VERSION:
+            return
+        with self._engine.begin() as db:
+            _meta.create(db, checkfirst=True)
+            at = db.scalar(sa.select(_meta.c.value).where(_meta.c.name == "version").with_for_update()) or 0
+            if at > VERSION:
+                raise JournalVersionError(
+                    f"the journal has version {at}, this masumi_tools reads up to {VERSION}; "
+                    "install the newer masumi_tools, or name another database"
+                )
+            for step in _MIGRATIONS[at:]:
+                step(db)
+            db.execute(sa.delete(_meta))
+            db.execute(_meta.insert().values(name="version", value=VERSION))
+
+    def schema_version(self) -> int:
+        """The version that the database has now; 0 when it is new. Changes nothing."""
+        with explained("reading its version"), self._reading.connect() as db:
+            if not sa.inspect(db).has_table(_meta.name):
+                return 0
+            return db.scalar(sa.select(_meta.c.value).where(_meta.c.name == "version")) or 0
+
+    # Writing ---------------------------------------------------------------------------------
+
+    def add(self, row: Row, call_id: str | None = None) -> tuple[Row, bool]:
+        """Save a new record, or answer the one that is open under the same key (or call id) already."""
+        with explained("saving a new hire"):
+            try:
+                with self._engine.begin() as db:
+                    if call_id and (known := self._by_call(db, call_id)):
+                        return known, False
+                    db.execute(_hires.insert().values(**_columns(row), version=1))
+                    self._write_entries(db, row)
+                    if call_id:
+                        db.execute(_calls.insert().values(call_id=call_id, hire_id=row.hire_id))
+                    return replace(row, version=1), True
+            except sa.exc.IntegrityError:
+                pass
+            with self._engine.begin() as db:
+                known = (call_id and self._by_call(db, call_id)) or self._one(db, _hires.c.open_key == row.key)
+                if known is None:
+                    raise JournalBusy("the same hire was begun and ended at this moment; ask again")
+                if call_id and self._by_call(db, call_id) is None:
+                    db.execute(_calls.insert().values(call_id=call_id, hire_id=known.hire_id))
+                return known, False
+
+    def link(self, call_id: str, hire_id: str) -> None:
+        """Remember that this tool call belongs to this hire; a call that is known keeps its own."""
+        with explained("saving a call id"), self._engine.begin() as db:
+            if self._by_call(db, call_id) is None:
+                db.execute(_calls.insert().values(call_id=call_id, hire_id=hire_id))
+
+    def save(self, row: Row) -> Row:
+        """Save over the version that `row` was read with; JournalBusy when somebody saved first."""
+        with explained("saving a hire"), self._engine.begin() as db:
+            return self._save(db, row)
+
+    def save_decided(
+        self, row: Row, decide: Callable[[Usage], Row], since_ms: int
+    ) -> Row:
+        """Sum the budget's use, let `decide` make the row to save of it, and save: one transaction.
+
+        No other reservation of the same budget can come between the sum and the save.
+        """
+        with explained("reserving money"), self._engine.begin() as db:
+            self._lock_budget(db, row.budget)
+            return self._save(db, decide(self._usage(db, row, since_ms)))
+
+    def _save(self, db: sa.Connection, row: Row) -> Row:
+        done = db.execute(
+            _hires.update()
+            .where(_hires.c.hire_id == row.hire_id, _hires.c.version == row.version)
+            .values(**_columns(row), version=row.version + 1)
+        )
+        if done.rowcount != 1:
+            raise JournalBusy("another process saved this hire first", phase="journal")
+        self._write_entries(db, row)
+        return replace(row, version=row.version + 1)
+
+    def _write_entries(self, db: sa.Connection, row: Row) -> None:
+        if not row.entries:
+            return
+        db.execute(_amounts.delete().where(_amounts.c.hire_id == row.hire_id))
+        db.execute(
+            _amounts.insert(),
+            [
+                {
+                    "hire_id": row.hire_id,
+                    "unit": entry.unit,
+                    "budget": row.budget,
+                    "service": row.service,
+                    "at_ms": row.created_ms,
+                    "money": row.money,
+                    "quantity": entry.quantity,
+                    "returned": entry.returned,
+                }
+                for entry in row.entries
+            ],
+        )
+
+    def _lock_budget(self, db: sa.Connection, name: str) -> None:
+        if db.dialect.name != "postgresql":
+            return  # BEGIN IMMEDIATE holds the whole file already
+        from sqlalchemy.dialects import postgresql
+
+        db.execute(postgresql.insert(_budgets).values(name=name).on_conflict_do_nothing())
+        db.execute(sa.select(_budgets.c.name).where(_budgets.c.name == name).with_for_update())
+
+    def _usage(self, db: sa.Connection, row: Row, since_ms: int) -> Usage:
+        counts = sa.func.sum(_amounts.c.quantity - _amounts.c.returned)
+        of_budget = sa.and_(
+            _amounts.c.budget == row.budget, _amounts.c.money != "released", _amounts.c.hire_id != row.hire_id
+        )
+
+        def summed(*also: sa.ColumnElement[bool]) -> dict[str, int]:
+            query = sa.select(_amounts.c.unit, counts).where(of_budget, *also).group_by(_amounts.c.unit)
+            return {unit: int(value) for unit, value in db.execute(query)}
+
+        return Usage(summed(), summed(_amounts.c.service == row.service), summed(_amounts.c.at_ms >= since_ms))
+
+    # Leases ----------------------------------------------------------------------------------
+
+    def take_lease(self, hire_id: str, owner: str, for_ms: int) -> bool:
+        """Whether `owner` now drives this hire; False while another owner's lease runs."""
+        at = now_ms()
+        with explained("taking a lease"), self._engine.begin() as db:
+            done = db.execute(
+                _hires.update()
+                .where(
+                    _hires.c.hire_id == hire_id,
+                    sa.or_(
+                        _hires.c.lease_owner.is_(None),
+                        _hires.c.lease_owner == owner,
+                        _hires.c.lease_until_ms < at,
+                    ),
+                )
+                .values(lease_owner=owner, lease_until_ms=at + for_ms)
+            )
+            return done.rowcount == 1
+
+    def drop_lease(self, hire_id: str, owner: str) -> None:
+        with explained("giving a lease back"), self._engine.begin() as db:
+            db.execute(
+                _hires.update()
+                .where(_hires.c.hire_id == hire_id, _hires.c.lease_owner == owner)
+                .values(lease_owner=None, lease_until_ms=0)
+            )
+
+    # Reading ---------------------------------------------------------------------------------
+
+    def get(self, hire_id: str) -> Row | None:
+        return self._read(_hires.c.hire_id == hire_id)
+
+    def open_under(self, key: str) -> Row | None:
+        return self._read(_hires.c.open_key == key)
+
+    def newest_under(self, key: str) -> Row | None:
+        return self._read(_hires.c.key == key)
+
+    def by_call(self, call_id: str) -> Row | None:
+        with explained("reading"), self._reading.connect() as db:
+            return self._by_call(db, call_id)
+
+    def rows(self, *, only_open: bool = False, budget: str | None = None, limit: int = 10_000) -> list[Row]:
+        """The newest records first, at most `limit`."""
+        query = sa.select(_hires).order_by(_hires.c.created_ms.desc(), _hires.c.hire_id.desc()).limit(limit)
+        if only_open:
+            query = query.where(_hires.c.is_open)
+        if budget is not None:
+            query = query.where(_hires.c.budget == budget)
+        with explained("reading"), self._reading.connect() as db:
+            return [_row(found) for found in db.execute(query)]
+
+    def used(self, budget: str) -> list[Used]:
+        """Every line that counts against the budget, and those that were released."""
+        query = sa.select(_amounts).where(_amounts.c.budget == budget).order_by(_amounts.c.at_ms)
+        with explained("reading"), self._reading.connect() as db:
+            return [
+                Used(found.unit, found.service, found.at_ms, found.money, found.quantity, found.returned)
+                for found in db.execute(query)
+            ]
+
+    def budgets(self) -> list[str]:
+        with explained("reading"), self._reading.connect() as db:
+            return list(db.scalars(sa.select(_hires.c.budget).distinct().order_by(_hires.c.budget)))
+
+    def _read(self, condition: sa.ColumnElement[bool]) -> Row | None:
+        with explained("reading"), self._reading.connect() as db:
+            return self._one(db, condition)
+
+    def _one(self, db: sa.Connection, condition: sa.ColumnElement[bool]) -> Row | None:
+        query = sa.select(_hires).where(condition).order_by(_hires.c.created_ms.desc()).limit(1)
+        found = db.execute(query).first()
+        return _row(found) if found else None
+
+    def _by_call(self, db: sa.Connection, call_id: str) -> Row | None:
+        hire_id = db.scalar(sa.select(_calls.c.hire_id).where(_calls.c.call_id == call_id))
+        return self._one(db, _hires.c.hire_id == hire_id) if hire_id else None
+
+
+def _columns(row: Row) -> dict[str, Any]:
+    return {
+        "hire_id": row.hire_id,
+        "key": row.key,
+        "open_key": row.key if row.joinable else None,
+        "state": row.state,
+        "is_open": row.is_open,
+        "budget": row.budget,
+        "service": row.service,
+        "created_ms": row.created_ms,
+        "changed_ms": row.changed_ms,
+        "record": row.record,
+    }
+
+
+def _row(found: Any) -> Row:
+    return Row(
+        hire_id=found.hire_id,
+        key=found.key,
+        state=found.state,
+        is_open=found.is_open,
+        joinable=found.open_key is not None,
+        budget=found.budget,
+        service=found.service,
+        created_ms=found.created_ms,
+        changed_ms=found.changed_ms,
+        money="",
+        record=found.record,
+        version=found.version,
+    )

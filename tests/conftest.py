@@ -1,0 +1,103 @@
+"""What holds for every test: no network but loopback, and nothing of the person who runs them.
+
+pytest-socket (see pyproject.toml) stops connections to other machines; names are resolved here only
+when they are numbers or localhost. Settings, keys, proxies and home folders are taken away before
+anything is imported, because frameworks read theirs at import.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+from tests import postgres
+
+KEPT = {"MASUMI_SHARED"}  # where big samples lie: read by tests/shared.py alone
+OURS = ("MASUMI_", "PAYMENT_", "REGISTRY_", "AGENT_IDENTIFIER", "NETWORK", "SELLER_VKEY", "LANGCHAIN_", "LANGSMITH_")
+FOREIGN = ("_API_KEY", "_PROXY", "_proxy")
+QUIET = {
+    "CREWAI_DISABLE_TELEMETRY": "true",  # else names are looked up, and the exit hangs for 10 s
+    "CREWAI_DISABLE_TRACKING": "true",
+    "CREWAI_DISABLE_VERSION_CHECK": "true",
+    "CREWAI_TRACING_ENABLED": "false",  # else the first kickoff in a new home waits for 5 s
+    "OTEL_SDK_DISABLED": "true",
+    "LANGSMITH_TRACING": "false",
+    "ANONYMIZED_TELEMETRY": "false",
+    "HF_HUB_OFFLINE": "1",
+    "NO_COLOR": "1",  # texts are compared as people read them
+}
+
+
+def _clean_environment(home: Path) -> None:
+    for name in list(os.environ):
+        if name not in KEPT and (name.startswith(OURS) or name.endswith(FOREIGN)):
+            del os.environ[name]
+    os.environ.update(QUIET)
+    os.environ["HOME"] = os.environ["USERPROFILE"] = str(home)
+    for folder in ("DATA", "CONFIG", "CACHE", "STATE"):
+        os.environ[f"XDG_{folder}_HOME"] = str(home / folder.lower())
+
+
+_HOME = Path(tempfile.mkdtemp(prefix="masumi-tests-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+_clean_environment(_HOME)
+
+_resolve = socket.getaddrinfo
+
+
+def _resolve_locally(
+    host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+) -> list[Any]:
+    """What a machine without a network answers: numbers and localhost are known, no other name is."""
+    if host is not None and host not in ("localhost", b"localhost"):
+        flags |= socket.AI_NUMERICHOST
+    return _resolve(host, port, family, type, proto, flags)
+
+
+socket.getaddrinfo = _resolve_locally
+
+# A slow machine is no failure, and CI runs the same examples every time.
+hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default journal of each test is its own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(_HOME / "data" / uuid.uuid4().hex))
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a new SQLite database of this test."""
+    return f"sqlite:///{tmp_path / f'{uuid.uuid4().hex}.sqlite'}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL server of this test run on loopback; skips where none is installed."""
+    with postgres.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.Server) -> str:
+    """The URL of a new database of this test on a real PostgreSQL server."""
+    return postgres_server.new_database()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a new database of this test: the test runs on SQLite and on PostgreSQL."""
+    return str(request.getfixturevalue(f"{request.param}_url"))

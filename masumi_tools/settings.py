@@ -1,0 +1,317 @@
+"""Where node and registry are, who we are, and where the journal lies; the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any, Literal, NoReturn, Protocol
+from urllib.parse import SplitResult, urlsplit
+
+from masumi_tools.errors import SettingsError
+from masumi_tools.redaction import Secret, redact
+
+Network = Literal["Preprod", "Mainnet"]
+
+__all__ = ["Network", "SandboxLike", "Secret", "Settings", "VARIABLES"]
+
+# Field of Settings -> its environment variables; ours first, then the names of the official kit.
+VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "node_url": ("MASUMI_NODE_URL", "PAYMENT_SERVICE_URL"),
+    "node_token": ("MASUMI_NODE_TOKEN", "PAYMENT_API_KEY"),
+    "registry_url": ("MASUMI_REGISTRY_URL", "REGISTRY_SERVICE_URL"),
+    "registry_token": ("MASUMI_REGISTRY_TOKEN", "REGISTRY_API_KEY"),
+    "network": ("MASUMI_NETWORK", "NETWORK"),
+    "database_url": ("MASUMI_DATABASE_URL",),
+    "agent_identifier": ("MASUMI_AGENT_IDENTIFIER", "AGENT_IDENTIFIER"),
+    "seller_vkey": ("MASUMI_SELLER_VKEY", "SELLER_VKEY"),
+    "sandbox": ("MASUMI_SANDBOX",),
+}
+
+_EXAMPLES = {"node_url": "http://localhost:3001/api/v1", "registry_url": "http://localhost:3000/api/v1"}
+_YES = ("1", "true", "yes", "on")
+_NO = ("0", "false", "no", "off")
+
+
+class SandboxLike(Protocol):
+    """What `Settings.from_sandbox` reads of a sandbox."""
+
+    @property
+    def node_url(self) -> str: ...
+    @property
+    def registry_url(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings:
+    """Everything that a hire or a shop must know about its surroundings. Frozen; made by hand or `from_env`.
+
+    URLs are taken as people paste them and used through `node_api` and `registry_api`. Tokens may be
+    given as text and are held as `Secret`. `database_url` is the journal: when empty, an SQLite file
+    of its own for each network in the user's data folder. `sandbox` allows services on loopback (and
+    follows the sandbox's clock); it must be False where money is real.
+
+    Raises SettingsError that names the setting and its environment variable; a settings object shows
+    no secret in its repr and cannot be pickled while it holds one.
+    """
+
+    node_url: str | None = None
+    node_token: Secret | None = None
+    registry_url: str | None = None
+    registry_token: Secret | None = None
+    network: Network = "Preprod"
+    database_url: str = ""
+    agent_identifier: str | None = None
+    seller_vkey: str | None = None
+    sandbox: bool = False
+    _database_password: Secret | None = field(default=None, init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        checked = _checked({f.name: getattr(self, f.name) for f in fields(self) if f.init}, {})
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        password = _split(self.database_url).password
+        object.__setattr__(self, "_database_password", Secret(password) if password else None)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Settings from the environment (or from `env`). Nothing is required; what is missing is said on use.
+
+        Read are the names in `VARIABLES`, ours before the official kit's; empty values count as not
+        set. Raises SettingsError that names the variable it does not understand.
+        """
+        environment: Mapping[str, str] = os.environ if env is None else env
+        values: dict[str, Any] = {}
+        names: dict[str, str] = {}
+        for setting, variables in VARIABLES.items():
+            for variable in variables:
+                text = _unquoted(environment.get(variable, ""))
+                if text:
+                    values[setting], names[setting] = text, variable
+                    break
+        return cls(**_checked(values, names))
+
+    @classmethod
+    def from_sandbox(
+        cls,
+        sandbox: SandboxLike,
+        *,
+        network: Network = "Preprod",
+        database_url: str = "",
+        agent_identifier: str | None = None,
+        seller_vkey: str | None = None,
+    ) -> Settings:
+        """Settings for a running sandbox: its node, registry and token, with services on loopback allowed.
+
+        Without `database_url` the journal is a temporary file, one for each sandbox and process, that
+        is removed when the process ends.
+        """
+        return cls(
+            node_url=sandbox.node_url,
+            node_token=Secret(sandbox.token),
+            registry_url=sandbox.registry_url,
+            registry_token=Secret(sandbox.token),
+            network=network,
+            database_url=database_url or _temporary_journal(sandbox.node_url, sandbox.token),
+            agent_identifier=agent_identifier,
+            seller_vkey=seller_vkey,
+            sandbox=True,
+        )
+
+    @property
+    def node_api(self) -> str:
+        """The node's address up to and with /api/v1, no slash at the end. SettingsError when not set."""
+        return _api(self._needed("node_url", "your payment node"))
+
+    @property
+    def registry_api(self) -> str:
+        """The registry's address up to and with /api/v1, no slash at the end. SettingsError when not set."""
+        return _api(self._needed("registry_url", "the registry service"))
+
+    def _needed(self, setting: str, what: str) -> str:
+        value: str | None = getattr(self, setting)
+        if value is None:
+            raise SettingsError(
+                f"{VARIABLES[setting][0]} is not set. It is the address of {what}, "
+                f"such as {_EXAMPLES[setting]}.",
+                field_errors={setting: ["is not set"]},
+                phase="settings",
+            )
+        return value
+
+    def __repr__(self) -> str:
+        shown = (f"{f.name}={_shown(getattr(self, f.name))}" for f in fields(self) if f.init)
+        return f"Settings({', '.join(shown)})"
+
+    def __copy__(self) -> Settings:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Settings:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.node_token or self.registry_token or self._database_password:
+            raise TypeError("Settings with secrets are not pickled. Make them anew in the other process.")
+        return type(self), tuple(getattr(self, f.name) for f in fields(self) if f.init)
+
+
+def _shown(value: object) -> str:
+    return repr(redact(value)) if isinstance(value, str) else repr(value)
+
+
+def _checked(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The settings read and checked; `names` says from which variable each came."""
+    read: dict[str, Any] = {}
+    for setting, value in values.items():
+        name = names.get(setting, VARIABLES[setting][0])
+        read[setting] = _READERS[setting](setting, name, value)
+    if not read.get("database_url"):
+        read["database_url"] = _default_database_url(
+            read.get("network", "Preprod"), bool(read.get("sandbox", False))
+        )
+    return read
+
+
+def _wrong(setting: str, name: str, why: str) -> NoReturn:
+    raise SettingsError(f"{name} {why}", field_errors={setting: [why]}, phase="settings")
+
+
+def _read_url(setting: str, name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        _wrong(setting, name, "must be text, an address.")
+    text = value.strip()
+    example = _EXAMPLES[setting]
+    if re.search(r"[\s\x00-\x1f\x7f\\]", text):
+        _wrong(setting, name, f"contains a space, a line break or a backslash. A right one is {example}.")
+    parts = _split(text)
+    if parts.scheme.lower() not in ("http", "https") or not parts.netloc:
+        _wrong(setting, name, f"must begin with http:// or https:// and a host, such as {example}.")
+    if "@" in parts.netloc:
+        _wrong(setting, name, "must hold no user name or password; the token has a variable of its own.")
+    try:
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        _wrong(setting, name, f"has no usable host and port. A right one is {example}.")
+    return text
+
+
+def _read_secret(setting: str, name: str, value: Any) -> Secret | None:
+    if value is None:
+        return None
+    text = value.reveal() if isinstance(value, Secret) else value
+    if not isinstance(text, str):
+        _wrong(setting, name, "must be text, the key that the node or registry gave out.")
+    text = text.strip()
+    if not text:
+        return None
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        _wrong(setting, name, "contains a character that no key has (a space, a line break or an accent).")
+    return value if isinstance(value, Secret) and value.reveal() == text else Secret(text)
+
+
+def _read_network(setting: str, name: str, value: Any) -> str:
+    for network in ("Preprod", "Mainnet"):
+        if isinstance(value, str) and value.strip().lower() == network.lower():
+            return network
+    _wrong(setting, name, f"is {redact(value, 40)!r}, but the network is Preprod or Mainnet.")
+
+
+def _read_database_url(setting: str, name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        _wrong(setting, name, "must be text, a database address.")
+    text = value.strip()
+    if text and not re.match(r"[A-Za-z][\w+.-]*://", text):
+        _wrong(
+            setting,
+            name,
+            "must be a database address, such as sqlite:////home/me/masumi.sqlite3 "
+            "or postgresql://user:password@host/name.",
+        )
+    return text
+
+
+def _read_name(setting: str, name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    text = value.strip() if isinstance(value, str) else ""
+    if not re.fullmatch(r"[\x21-\x7e]{1,250}", text):
+        _wrong(setting, name, "must be the hexadecimal text from the node, without spaces.")
+    return text
+
+
+def _read_switch(setting: str, name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if text not in _YES + _NO:
+        _wrong(setting, name, f"is {redact(value, 40)!r}, but it must be 1 (yes) or 0 (no).")
+    return text in _YES
+
+
+_READERS = {
+    "node_url": _read_url,
+    "node_token": _read_secret,
+    "registry_url": _read_url,
+    "registry_token": _read_secret,
+    "network": _read_network,
+    "database_url": _read_database_url,
+    "agent_identifier": _read_name,
+    "seller_vkey": _read_name,
+    "sandbox": _read_switch,
+}
+
+
+def _unquoted(text: str) -> str:
+    """Env files that are passed on unread keep their quotes; no setting begins and ends with one."""
+    text = text.strip()
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
+    return text
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+
+
+@lru_cache(maxsize=32)
+def _api(url: str) -> str:
+    """The API's base for an address as people copy it: from the browser, the docs page or an endpoint."""
+    parts = urlsplit(url)
+    path = parts.path
+    if (at := re.search(r"/api/v1(?=/|$)", path)) is not None:
+        base = path[: at.start()]
+    else:
+        page = re.search(r"/(?:admin|docs|api-docs)(?=/|$)", path)
+        base = (path[: page.start()] if page else path).rstrip("/").removesuffix("/api")
+    return f"{parts.scheme.lower()}://{parts.netloc}{base.rstrip('/')}/api/v1"
+
+
+def _default_database_url(network: str, sandbox: bool) -> str:
+    """A file for each network: test money and real money share no budget."""
+    import platformdirs
+
+    folder = platformdirs.user_data_path("masumi_tools", appauthor=False)
+    file = "sandbox.sqlite3" if sandbox else f"{network.lower()}.sqlite3"
+    return f"sqlite:///{folder / file}"
+
+
+@lru_cache(maxsize=256)
+def _temporary_journal(node_url: str, token: str) -> str:
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="masumi-sandbox-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return f"sqlite:///{folder}/journal.sqlite3"

@@ -23,8 +23,9 @@ import pytest
 from tests import postgres
 
 KEPT = {"MASUMI_SHARED"}  # where big samples lie: read by tests/shared.py alone
-OURS = ("MASUMI_", "PAYMENT_", "REGISTRY_", "AGENT_IDENTIFIER", "NETWORK", "SELLER_VKEY", "LANGCHAIN_", "LANGSMITH_")
+OURS = ("MASUMI_", "PAYMENT_", "REGISTRY_", "AGENT_IDENTIFIER", "NETWORK", "SELLER_VKEY")
 FOREIGN = ("_API_KEY", "_PROXY", "_proxy")
+TRACES = ("LANGCHAIN_", "LANGSMITH_")
 QUIET = {
     "CREWAI_DISABLE_TELEMETRY": "true",  # else names are looked up, and the exit hangs for 10 s
     "CREWAI_DISABLE_TRACKING": "true",
@@ -40,7 +41,7 @@ QUIET = {
 
 def _clean_environment(home: Path) -> None:
     for name in list(os.environ):
-        if name not in KEPT and (name.startswith(OURS) or name.endswith(FOREIGN)):
+        if name not in KEPT and (name.startswith(OURS + TRACES) or name.endswith(FOREIGN)):
             del os.environ[name]
     os.environ.update(QUIET)
     os.environ["HOME"] = os.environ["USERPROFILE"] = str(home)

@@ -26,7 +26,7 @@ SHARED: Path | None = _find()
 def shared(path: str) -> Path:
     """The file or folder `path` of the shared folder; skips the test when there is none."""
     if SHARED is None or not (SHARED / path).exists():
-        pytest.skip(f"{path} is not here: put the shared folder beside the repository or name it in MASUMI_SHARED")
+        pytest.skip(f"no {path}: put the shared folder beside the repository, or name it in MASUMI_SHARED")
     return SHARED / path
 
 

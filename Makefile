@@ -1,0 +1,110 @@
+# `make demo` and `make test` are all that a newcomer needs; `make` lists the rest.
+# Environments are made once and again only when pyproject.toml or the versions change.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+ENVS ?= .envs
+PY := $(VENV)/bin/python
+ENVIRONMENT := scripts/environment
+
+# What a target is asked for: make test PYTEST="tests/core -x", make demo DEMO=--json
+PYTEST ?=
+DEMO ?=
+CORPUS ?=
+WILD ?=
+SHAPES ?=
+LOCK ?=
+
+# crewai reports home and waits for it unless told not to before it is imported.
+export CREWAI_DISABLE_TELEMETRY := true
+export CREWAI_DISABLE_VERSION_CHECK := true
+export CREWAI_TRACING_ENABLED := false
+
+.PHONY: help
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+
+# ---- for everybody ----
+
+.PHONY: demo
+demo: $(ENVS)/demo/.made  ## an LLM agent with a budget hires, is refused and gets money back; offline
+	@$(ENVS)/demo/bin/masumi-tools demo $(DEMO)
+
+.PHONY: test
+test: $(VENV)/.made  ## the whole test suite, offline (PYTEST="tests/core -x" for a part)
+	$(PY) -m pytest $(PYTEST)
+
+# ---- for those who work on it ----
+
+.PHONY: check lint types
+check: lint types test  ## lint, types and tests
+
+lint: $(VENV)/.made  ## ruff
+	$(PY) -m ruff check
+
+types: $(VENV)/.made  ## mypy, strict
+	$(PY) -m mypy
+
+.PHONY: conformance field arguments
+conformance: $(VENV)/.made  ## replay recorded exchanges of the node against the sandbox (CORPUS=file)
+	$(PY) -m tests.sandbox.conformance $(CORPUS)
+
+field: $(VENV)/.made  ## read what real services answer (WILD=folder)
+	$(PY) -m tests.field.report $(WILD)
+
+arguments: $(VENV)/.made  ## read arguments as models really send them (SHAPES=file)
+	$(PY) -m tests.inputs.arguments_report $(SHAPES)
+
+.PHONY: torture bench notebooks
+torture: $(VENV)/.made  ## the long random runs (minutes to hours)
+	$(PY) -m pytest -m torture --timeout=0 -s $(PYTEST)
+
+bench: $(VENV)/.made  ## every benchmark, each with what it is compared with
+	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+
+notebooks: $(VENV)/.made  ## run every example notebook and keep its outputs
+	$(PY) scripts/notebooks.py
+
+# ---- other environments ----
+
+.PHONY: lowest no-crewai
+lowest: $(ENVS)/lowest/.made  ## the quick tests with the oldest versions that pyproject.toml allows
+	$(ENVS)/lowest/bin/python -m pytest -m "not slow and not torture and not postgres" $(PYTEST)
+
+no-crewai: $(ENVS)/core/.made  ## the smoke tests without crewai and every other extra, newest versions
+	$(ENVS)/core/bin/python -m pytest tests/smoke $(PYTEST)
+
+.PHONY: build lock clean
+build: $(VENV)/.made  ## wheel and source archive, checked
+	rm -rf dist
+	$(PY) -m build
+	$(PY) -m twine check --strict dist/*
+
+lock: $(ENVS)/lock/.made  ## renew constraints*.txt (LOCK=--upgrade for newer versions)
+	scripts/lock $(ENVS)/lock/bin/uv $(LOCK)
+
+clean:  ## remove the environments and all that tools made, but not .venv
+	rm -rf $(ENVS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.made: pyproject.toml constraints.txt
+	@$(ENVIRONMENT) $(VENV) -c constraints.txt --group dev -e '.[all]'
+	@touch $@
+
+$(ENVS)/demo/.made: pyproject.toml constraints.txt
+	@$(ENVIRONMENT) $(ENVS)/demo -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(ENVS)/lowest/.made: pyproject.toml constraints-lowest.txt
+	@$(ENVIRONMENT) $(ENVS)/lowest -c constraints-lowest.txt --group test -e '.[all]'
+	@touch $@
+
+$(ENVS)/core/.made: pyproject.toml constraints-core.txt
+	@$(ENVIRONMENT) $(ENVS)/core -c constraints-core.txt --group smoke -e .
+	@touch $@
+
+$(ENVS)/lock/.made:
+	@$(ENVIRONMENT) $(ENVS)/lock uv
+	@touch $@

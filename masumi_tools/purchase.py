@@ -133,6 +133,15 @@ class Moment(BaseModel):
     at_ms: int
 
 
+class Layout(BaseModel):
+    """One form of the start_job body, and the input in it that is hashed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    body: JsonValue
+    hashed: JsonValue
+
+
 class Purchase(BaseModel):
     """One hire. Times are integer milliseconds of the node's clock; amounts are base units with unit."""
 
@@ -164,10 +173,8 @@ class Purchase(BaseModel):
     asked_registry: bool = False
     price: tuple[Amount, ...] = ()
     free: bool = False
-    schema_body: JsonValue = None
-    schema_read: bool = False
+    layouts: tuple[Layout, ...] = ()
     layout: int = 0
-    sent_input: JsonValue = None
     start_attempts: int = 0
 
     # The offer and the payment.
@@ -177,6 +184,8 @@ class Purchase(BaseModel):
     purchase_body: str | None = None
     pay_attempts: int = 0
     pay_unknown: bool = False
+    pay_denied_ms: int = 0
+    unseen: bool = False
     purchase_id: str | None = None
     dialect: Literal["today", "seed"] = "today"
     node: NodePurchase | None = None
@@ -186,7 +195,9 @@ class Purchase(BaseModel):
     job: JobStatus | None = None
     last_seen_job_ms: int = 0
     answered_status: str | None = None
+    answered_ms: int = 0
     answer: JsonValue = None
+    answer_attempts: int = 0
     result: str | None = None
     result_ms: int = 0
     verified: bool | None = None
@@ -194,7 +205,7 @@ class Purchase(BaseModel):
 
     # Getting money back.
     refund_wanted: str = ""
-    refund_attempts: int = 0
+    refund_due_ms: int = 0
     refund_barred: bool = False
     returned: tuple[Amount, ...] = ()
 

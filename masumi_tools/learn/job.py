@@ -1,0 +1,109 @@
+"""The work: what the service's answers mean while a job runs, asks for input, ends or fails."""
+
+from __future__ import annotations
+
+from masumi_tools.calls.call import Reply
+from masumi_tools.errors import WireError
+from masumi_tools.hire import Ways
+from masumi_tools.learn.words import said
+from masumi_tools.models import JobState, JobStatus, read_ack, read_status
+from masumi_tools.purchase import Event, Purchase, State
+
+# Answers "completed" without a text, or no answer at all, before a hire without escrow is given up.
+EMPTY_ENOUGH = 3
+GONE_ENOUGH = 20
+# The same question this long after it was answered is asked anew.
+SAME_QUESTION_MS = 60_000
+
+
+def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """GET /status. Silence, errors and 404 change nothing: the deadlines of the job decide (field-notes E)."""
+    polls = p.quiet_polls + 1
+    wait = min(ways.pace.job_ms * (1 + polls // 2), ways.pace.job_max_ms)
+    if reply.retry_after_s is not None:
+        wait = max(wait, int(reply.retry_after_s * 1000))
+    quiet = p.but(quiet_polls=polls, next_job_ms=now + wait)
+    job = _readable(reply)
+    if job is None:
+        if p.free and polls >= GONE_ENOUGH:
+            return p.move(Event.BROKEN, now, reason=f"the free service stopped answering: {said(reply)}")
+        return quiet
+    told = p.job is None or (job.state, job.progress) != (p.job.state, p.job.progress)
+    quiet = quiet.but(job=job, last_seen_job_ms=now, **({"quiet_polls": 0} if told else {}))
+    if job.state is JobState.COMPLETED and job.result:
+        return _delivered(quiet, job.result, now)
+    if job.state is JobState.COMPLETED:
+        return _without_result(quiet, "the service says it completed, but gives no result", now, polls >= EMPTY_ENOUGH)
+    if job.state is JobState.FAILED:
+        why = " ".join((job.error or "no reason given").split())[:300]
+        return _without_result(quiet, f"the service says that the job failed: {why}", now, True)
+    if job.state is JobState.AWAITING_INPUT:
+        return _asks(quiet, job, now, ways)
+    if p.state is State.NEEDS_INPUT:
+        event = Event.FREE if p.free else Event.ANSWERED
+        return quiet.move(event, now, answer=None, answer_attempts=0, answered_status=None)
+    return quiet.but(answered_status=None)
+
+
+def answered(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """POST /provide_input. After a lost reply only the status tells whether the answer arrived."""
+    ack = read_ack(reply.body) if reply.ok else None
+    if ack is not None and ack.accepted is not False:
+        seen = _status_mark(p.job)
+        event = Event.FREE if p.free else Event.ANSWERED
+        return p.move(
+            event, now, answer=None, answer_attempts=0, answered_status=seen, answered_ms=now,
+            reason="", next_job_ms=now, quiet_polls=0,
+        )
+    attempts = p.answer_attempts + 1
+    if reply.status is not None and 400 <= reply.status < 500 and reply.status != 429 and attempts > 1:
+        reason = f"the service refused the answer: {said(reply)}"
+        return p.but(answer=None, answer_attempts=0, reason=reason, next_job_ms=now)
+    if attempts > 5:
+        reason = f"the answer could not be delivered: {said(reply)}"
+        return p.but(answer=None, answer_attempts=0, reason=reason, next_job_ms=now)
+    return p.but(answer_attempts=attempts, next_job_ms=now + ways.pace.job_ms)
+
+
+def _delivered(p: Purchase, result: str, now: int) -> Purchase:
+    got = {"result": result, "result_ms": now, "reason": ""}
+    if p.free:
+        return p.move(Event.DELIVERED, now, verified=None, **got)
+    if p.state in (State.LOCKED, State.NEEDS_INPUT):
+        return p.move(Event.DELIVERED, now, next_node_ms=now, refund_wanted="", **got)
+    # The money is being asked back already; the result is kept all the same.
+    return p.but(next_node_ms=now, **got)
+
+
+def _without_result(p: Purchase, why: str, now: int, sure: bool) -> Purchase:
+    if not sure:
+        return p
+    if p.free:
+        return p.move(Event.BROKEN, now, reason=why)
+    if p.state in (State.REFUND_REQUESTED, State.DISPUTED) or p.refund_wanted:
+        return p
+    return p.but(refund_wanted=why, reason=why, refund_due_ms=now)
+
+
+def _asks(p: Purchase, job: JobStatus, now: int, ways: Ways) -> Purchase:
+    if _status_mark(job) == p.answered_status and now - p.answered_ms < SAME_QUESTION_MS:
+        return p  # the service has not taken note of the answer yet
+    if p.state is State.NEEDS_INPUT:
+        return p.but(next_job_ms=now + ways.pace.job_max_ms) if p.answer is None else p
+    if p.state in (State.LOCKED, State.RUNNING):
+        return p.move(Event.ASKS, now)
+    return p
+
+
+def _status_mark(job: JobStatus | None) -> str:
+    """What tells one question from the next: the schema, since status ids change at every poll (field-notes A5)."""
+    return repr(job.input_schema) if job is not None else ""
+
+
+def _readable(reply: Reply) -> JobStatus | None:
+    if not reply.ok:
+        return None
+    try:
+        return read_status(reply.body)
+    except WireError:
+        return None

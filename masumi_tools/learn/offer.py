@@ -1,0 +1,197 @@
+"""Before the money: what listing, input schema and start_job say, and every refusal that costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from masumi_tools import inputs
+from masumi_tools.calls import node
+from masumi_tools.calls.call import Reply
+from masumi_tools.errors import InputError, WireError
+from masumi_tools.hire import Ways
+from masumi_tools.learn.words import said
+from masumi_tools.models import (
+    Listing,
+    PricingType,
+    read_agent_metadata,
+    read_payment_information,
+    read_registry_entries,
+    read_started,
+)
+from masumi_tools.money import Amount, total
+from masumi_tools.offer import Accepted, check_offer
+from masumi_tools.purchase import Event, Layout, Purchase
+
+MOST_STARTS = 3
+
+
+def listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """payment-information of the registry, or of the service itself where a URL was given."""
+    by_url = p.target.startswith(("http://", "https://"))
+    if reply.fault == "refused-address":
+        return _refused(p, now, f"the service's address is not one that we connect to: {reply.detail}")
+    try:
+        found = read_payment_information(reply.body) if reply.ok else None
+    except WireError as error:
+        if by_url:
+            return _refused(p, now, f"the service's payment information cannot be read: {error}")
+        found = None
+    if found is not None:
+        return _listed(p, found.at(p.target) if by_url else found, now, ways)
+    if not p.asked_registry and (ways.registry or not by_url):
+        # A registry that is down or does not know the agent is no end: the node reads the chain itself.
+        note = f"{'the service' if by_url else 'the registry'} gave no payment information: {said(reply)}"
+        return p.but(asked_registry=True, notes=(*p.notes, note))
+    return _refused(p, now, f"no payment information: {said(reply)}")
+
+
+def node_listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """The node's own registry route: what the chain says, without the seller's key."""
+    if reply.ok:
+        try:
+            return _listed(p, read_agent_metadata(reply.body, ways.network), now, ways)
+        except WireError as error:
+            return _refused(p, now, f"the agent's registry entry cannot be read: {error}")
+    if reply.status == 404 or reply.status == 400:
+        return _refused(p, now, f"neither registry nor node knows the agent {p.target}: {said(reply)}")
+    return _refused(p, now, f"registry and node could not be asked for the agent: {said(reply)}")
+
+
+def search(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """The registry's entries for a service URL that tells no price itself."""
+    url = p.target.rstrip("/")
+    try:
+        entries = read_registry_entries(reply.body) if reply.ok else []
+    except WireError:
+        entries = []
+    here = [entry for entry in entries if entry.api_base_url.rstrip("/") == url]
+    if len(here) == 1:
+        return _listed(p, here[0], now, ways)
+    many = f"{len(here)} agents are registered" if here else "no agent is registered"
+    return _refused(p, now, f"the service tells no price, and {many} for {url}; hire it by its agent identifier")
+
+
+def _listed(p: Purchase, found: Listing, now: int, ways: Ways) -> Purchase:
+    """Take the listing, or say why this service cannot be hired at its price."""
+    by_url = p.target.startswith(("http://", "https://"))
+    if not by_url and found.agent_identifier.lower() != p.target.lower():
+        return _refused(p, now, "the registry answered for another agent")
+    if found.problems:
+        return _refused(p, now, f"the registry entry cannot be used: {'; '.join(found.problems)}")
+    if found.status.lower() == "deregistered":
+        return _refused(p, now, "the agent is deregistered")
+    if found.network and found.network != ways.network:
+        return _refused(p, now, f"the agent is on {found.network}, this node on {ways.network}")
+    price = total(found.price.amounts)
+    free = found.price.pricing is PricingType.FREE or (
+        found.price.pricing is PricingType.FIXED and not any(amount.quantity for amount in price)
+    )
+    if found.price.pricing is PricingType.DYNAMIC:
+        if p.max_price is None:
+            return _refused(p, now, "the price is dynamic; say at most how much with max_price")
+        price = p.max_price
+    elif not free and (reason := above(price, p.max_price)):
+        return _refused(p, now, reason)
+    return p.move(Event.LISTED, now, listing=found, price=() if free else price, free=free)
+
+
+def above(price: Sequence[Amount], cap: Sequence[Amount] | None) -> str | None:
+    """Why `price` is more than `cap` allows, or None."""
+    if cap is None:
+        return None
+    bounds = {amount.unit: amount.quantity for amount in cap}
+    for amount in price:
+        if amount.quantity > bounds.get(amount.unit, 0):
+            allowed = " + ".join(map(str, cap)) or "nothing"
+            return f"the price is {' + '.join(map(str, price))}, more than the {allowed} that was allowed"
+    return None
+
+
+def schema(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """The input schema: check the input against it and lay it out as the service wants it."""
+    if reply.fault in ("unsent", "refused-address"):
+        return _refused(p, now, f"the service could not be reached: {said(reply)}")
+    if reply.status is None or reply.status == 429:
+        if p.start_attempts + 1 >= MOST_STARTS:
+            return _refused(p, now, f"the service does not answer: {said(reply)}")
+        return _start_again(p, reply, now, ways)
+    # A service without a readable schema still says itself what it does not take.
+    spec = inputs.read_input_schema(reply.body if reply.ok else None)
+    try:
+        clean = inputs.check(spec, p.input_data)
+        forms = inputs.layouts(spec, clean, None if p.free else p.nonce)
+        if p.free:
+            forms = [*forms[:1], *inputs.layouts(spec, clean, p.nonce)[:1]]
+    except InputError as error:
+        return _refused(p, now, f"the input does not fit: {_fields(error)}")
+    made = tuple(Layout(body=form.body, hashed=form.hashed) for form in forms)
+    return p.but(layouts=made, start_attempts=0, next_job_ms=now)
+
+
+def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """start_job: terms that we may pay, a free job, or the reason why not. An unpaid job lapses by itself."""
+    if not reply.ok:
+        return _not_started(p, reply, now, ways)
+    job = read_started(reply.body)
+    if job.error is not None:
+        return _refused(p, now, f"the service did not start the job: {job.error}")
+    if job.job_id is None:
+        return _refused(p, now, "the service started no job: id: missing from the answer of start_job")
+    if p.free:
+        return p.move(Event.FREE, now, job_id=job.job_id, next_job_ms=now)
+    if job.problems:
+        return _refused(p, now, f"the service's offer cannot be paid: {'; '.join(job.problems)}")
+    if job.terms is None:
+        return _refused(p, now, "the service gave no payment terms: blockchainIdentifier: missing")
+    assert p.listing is not None
+    fixed = p.listing.price.pricing is PricingType.FIXED
+    verdict = check_offer(
+        listing=p.listing,
+        terms=job.terms,
+        nonce=p.nonce,
+        sent_input=p.layouts[p.layout].hashed,
+        agreed=p.price if fixed else (),
+        cap=None if fixed else p.price,
+        now=now,
+    )
+    if not isinstance(verdict, Accepted):
+        return _refused(p, now, f"the service's offer must not be paid: {verdict}")
+    terms = job.terms.canonical(verdict.blockchain_identifier)
+    body = node.purchase_body(
+        terms, network=ways.network, nonce=p.nonce, amounts=verdict.price if fixed else terms.amounts or ()
+    )
+    return p.move(
+        Event.OFFERED,
+        now,
+        job_id=job.job_id,
+        terms=terms,
+        price=verdict.price,
+        input_hash_form=verdict.input_hash_form,
+        purchase_body=body.decode(),
+    )
+
+
+def _not_started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    attempts = p.start_attempts + 1
+    if reply.status in (400, 422) and p.layout + 1 < len(p.layouts):
+        return p.but(layout=p.layout + 1, next_job_ms=now)
+    passing = (reply.status is None and reply.fault == "lost") or reply.status in (408, 425, 429, 502, 503, 504)
+    if passing and attempts < MOST_STARTS:
+        return _start_again(p, reply, now, ways)
+    return _refused(p, now, f"the service did not start the job: {said(reply)}")
+
+
+def _start_again(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    wait = reply.retry_after_s
+    pause = ways.pace.repeat_ms if wait is None else int(wait * 1000)
+    return p.but(start_attempts=p.start_attempts + 1, next_job_ms=now + pause)
+
+
+def _refused(p: Purchase, now: int, reason: str) -> Purchase:
+    return p.move(Event.REFUSED, now, reason=reason)
+
+
+def _fields(error: InputError) -> str:
+    if not error.field_errors:
+        return str(error)
+    return "; ".join(f"{name}: {', '.join(texts)}" for name, texts in error.field_errors.items())

@@ -1,0 +1,256 @@
+"""The money: what the node's answers mean, from POST /purchase to the last state on chain.
+
+The rules are those of node-api 4, 6, 9 and 21. An answer that is not definite leaves the state as it is:
+unknown is settled by asking again, never by a new purchase.
+"""
+
+from __future__ import annotations
+
+from masumi_tools.calls.call import Reply
+from masumi_tools.errors import WireError
+from masumi_tools.hashing import output_candidates, which
+from masumi_tools.hire import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways
+from masumi_tools.learn.words import said
+from masumi_tools.models import NodePurchase, OnChainState, read_purchase
+from masumi_tools.money import total
+from masumi_tools.purchase import Event, Purchase, State
+
+_CONTESTED = (OnChainState.REFUND_REQUESTED, OnChainState.DISPUTED)
+
+
+def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """POST /purchase: 200 and 409 mean that the node holds it; only a definite no means that it does not."""
+    if reply.ok or (reply.status == 409 and isinstance(reply.body, dict) and "object" in reply.body):
+        stored = reply.body["object"] if reply.status == 409 else reply.body
+        node = _readable(stored)
+        held = p.move(Event.ACCEPTED, now) if p.state is State.PAYING else p
+        if node is None:
+            return held.but(next_node_ms=now)
+        # A 409 object is the raw row; what it lacks is read by resolve, where that can see the row.
+        return held.but(next_node_ms=now) if reply.status == 409 and not p.unseen else on_chain(held, node, now, ways)
+    if p.state is State.PAID:
+        # Held before; a refusal long after pay_by proves that the node has no such row any more.
+        if _denied(reply) and _past(p, now):
+            return p.move(Event.LAPSED, now, reason=f"the node holds no such purchase: {said(reply)}")
+        return p.but(next_node_ms=now + _again_ms(reply, ways))
+    assert p.terms is not None
+    if not reply.sent:
+        if not p.pay_unknown and now > p.terms.times.pay_by_time:
+            return p.move(Event.REFUSED, now, reason=f"the node could not be reached before pay_by: {reply.detail}")
+        return p.but(next_node_ms=now + ways.pace.repeat_ms)
+    if not _denied(reply):
+        unknown = p.pay_unknown or reply.status != 429
+        return p.but(pay_unknown=unknown, next_node_ms=now + _again_ms(reply, ways))
+    if not p.pay_unknown:
+        return p.move(Event.REFUSED, now, reason=f"the node refused the purchase: {said(reply)}")
+    if _past(p, now):
+        return p.move(Event.LAPSED, now, reason=f"the node never took the purchase: {said(reply)}")
+    # The first POST may still be inside the node: the same no once more, a while later, is proof.
+    if _proves_absence(reply) and p.pay_denied_ms and now - p.pay_denied_ms >= ways.pace.in_flight_ms:
+        return p.move(Event.REFUSED, now, reason=f"the node refused the purchase: {said(reply)}")
+    first = p.pay_denied_ms or (now if _proves_absence(reply) else 0)
+    return p.but(pay_denied_ms=first, next_node_ms=now + ways.pace.in_flight_ms)
+
+
+def read(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """A read of our purchase; 404 is no proof of absence (node-api 0, fact 8)."""
+    if reply.ok:
+        node = _found(p, reply.body)
+        if node is not None:
+            return on_chain(p, node, now, ways)
+        reply = Reply(404)
+    if _unknown_path(reply) and p.dialect == "today":
+        return p.but(dialect="seed", next_node_ms=now)
+    if reply.status == 404 and p.state in (State.PAYING, State.PAID):
+        return p.but(unseen=True, next_node_ms=now + ways.pace.lock_ms)
+    return p.but(next_node_ms=now + max(_again_ms(reply, ways), ways.pace.lock_ms))
+
+
+def refund_asked(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """request-refund: its 404 means already asked, too early or unknown, and a read tells which."""
+    if reply.ok:
+        node = _found(p, reply.body)
+        asked = p.move(Event.REFUND_ASKED, now, reason=p.refund_wanted)
+        return on_chain(asked, node, now, ways) if node else asked.but(next_node_ms=now)
+    if _unknown_path(reply) and p.dialect == "today":
+        return p.but(dialect="seed")
+    if reply.status in (401, 403):
+        note = f"the refund could not be asked for: {said(reply)}"
+        return p.but(refund_barred=True, notes=(*p.notes, note), next_node_ms=now)
+    return p.but(refund_due_ms=now + _again_ms(reply, ways), next_node_ms=now)
+
+
+def on_chain(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purchase:
+    """The record after the node showed this state of our purchase; one reading may mean several moves."""
+    if reason := _foreign(p, node):
+        if p.state in (State.PAYING, State.PAID):
+            return p.move(Event.BROKEN, now, node=node, reason=reason)
+        return p.but(next_node_ms=now + ways.pace.node_ms, notes=(*p.notes[-8:], reason))
+    p = p.but(node=node, node_read_ms=now, unseen=False, purchase_id=node.id or p.purchase_id)
+    if p.state is State.PAYING:
+        p = p.move(Event.ACCEPTED, now)
+    if p.state is State.PAID:
+        p = _lock(p, node, now)
+    if not p.ended and p.state is not State.PAID:
+        p = _after_lock(p, node, now, ways)
+    return p if p.ended else p.but(next_node_ms=_next_look(p, node, now, ways))
+
+
+def _lock(p: Purchase, node: NodePurchase, now: int) -> Purchase:
+    """Paid: is the money in escrow, still on its way, or was it never taken?"""
+    assert p.terms is not None
+    past = now > p.terms.times.pay_by_time + LAPSE_MS
+    if node.on_chain_state == OnChainState.FUNDS_OR_DATUM_INVALID:
+        if node.tx_hash is None:
+            return p.move(Event.LAPSED, now, reason="pay_by passed and nothing was locked; nothing was spent")
+        words = f"the chain shows no valid lock, but a transaction was sent ({node.tx_hash})"
+        return p.move(Event.BROKEN, now, reason=f"{words}: an operator of the node has to look at it")
+    if node.on_chain_state is None:
+        if past and node.tx_hash is None and not node.requested_action.endswith("Initiated"):
+            note = f" ({node.error_note})" if node.error_note else ""
+            return p.move(Event.LAPSED, now, reason=f"the money was not locked before pay_by{note}; nothing was spent")
+        return p
+    return p.move(Event.LOCKED, now, next_job_ms=now)
+
+
+def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purchase:
+    assert p.terms is not None
+    state, times = node.on_chain_state, p.terms.times
+    if p.state is State.DELIVERED:
+        p = _verify(p, node, now)
+    if state == OnChainState.REFUND_WITHDRAWN:
+        back = total(node.withdrawn_for_buyer) or p.price
+        return p.move(Event.REFUNDED, now, returned=back, reason=p.refund_wanted or "the node collected the refund")
+    if state == OnChainState.DISPUTED_WITHDRAWN:
+        return _split(p, node, now)
+    if state == OnChainState.WITHDRAWN:
+        return _paid_out(p, now)
+    if state == OnChainState.FUNDS_OR_DATUM_INVALID:
+        return p.move(Event.BROKEN, now, reason="the chain shows the lock as invalid; the money is in the contract")
+    if state == OnChainState.DISPUTED:
+        return p if p.state is State.DISPUTED else p.move(Event.DISPUTED, now, next_job_ms=now)
+    asked = node.requested_action.startswith("SetRefundRequested") or node.requested_action.startswith("WithdrawRefund")
+    if asked or state in (OnChainState.REFUND_REQUESTED, OnChainState.REFUND_AUTHORIZED):
+        return p if p.state is State.REFUND_REQUESTED else p.move(Event.REFUND_ASKED, now)
+    if p.refund_wanted or p.state in (State.DELIVERED, State.REFUND_REQUESTED, State.DISPUTED):
+        return p
+    if node.result_hash is None and now >= times.submit_result_time:
+        return p.but(refund_wanted="the service submitted no result before its deadline")
+    if node.result_hash is not None and p.result is None and now >= times.unlock_time - NO_TEXT_MS:
+        return p.but(refund_wanted="the service put a result hash on the chain but never gave the result")
+    return p
+
+
+def _verify(p: Purchase, node: NodePurchase, now: int) -> Purchase:
+    """Compare the result with the hash on the chain, once there is one."""
+    if p.verified is not None or node.result_hash is None or p.result is None:
+        return p
+    form = which(output_candidates(p.nonce, p.result), node.result_hash)
+    if form is not None:
+        return p.but(verified=True, result_hash_form=form)
+    wanted = "the result does not match the hash on the chain" if p.on_mismatch == "refund" else p.refund_wanted
+    return p.but(verified=False, refund_wanted=wanted)
+
+
+def _paid_out(p: Purchase, now: int) -> Purchase:
+    """The seller took the money. A result that we have not fetched yet is still worth asking for."""
+    if p.state in (State.DELIVERED, State.REFUND_REQUESTED, State.DISPUTED):
+        if p.result is not None:
+            return p.move(Event.PAID_OUT, now)
+        if p.state is not State.DELIVERED and p.quiet_polls > 3:
+            return p.move(Event.BROKEN, now, reason="the service took the money and gave no result")
+        return p.but(next_job_ms=min(p.next_job_ms, now))
+    if p.quiet_polls > 3:
+        return p.move(Event.BROKEN, now, reason="the service took the money and gave no result")
+    return p.but(next_job_ms=min(p.next_job_ms, now))
+
+
+def _split(p: Purchase, node: NodePurchase, now: int) -> Purchase:
+    back = total(node.withdrawn_for_buyer)
+    returned = {amount.unit: amount.quantity for amount in back}
+    if p.price and all(returned.get(amount.unit, 0) >= amount.quantity for amount in p.price):
+        return p.move(Event.REFUNDED, now, returned=back, reason="the dispute was decided for us")
+    if not back and p.result is not None:
+        return p.move(Event.PAID_OUT, now, reason="the dispute was decided for the service")
+    return p.move(Event.BROKEN, now, returned=back, reason="the dispute was decided: the money was split")
+
+
+def _next_look(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> int:
+    """When the node is worth asking again: at the next deadline, or after the usual pause."""
+    assert p.terms is not None
+    times, pace = p.terms.times, ways.pace
+    if p.state is State.PAID:
+        return now + pace.lock_ms
+    if p.state is State.DELIVERED:
+        if p.verified is None and now < times.submit_result_time:
+            return now + (pace.lock_ms if now - p.result_ms < pace.verify_wait_ms else pace.node_ms)
+        return max(now + pace.node_ms, min(_after(now, times.unlock_time + NODE_SLACK_MS), now + 30 * 60_000))
+    usual = now + pace.node_ms
+    for deadline in (times.submit_result_time, times.unlock_time - NO_TEXT_MS):
+        if now < deadline < usual:
+            return deadline
+    return usual
+
+
+def _after(now: int, at: int) -> int:
+    return at if at > now else now
+
+
+def _found(p: Purchase, body: object) -> NodePurchase | None:
+    """Our purchase in an answer: the row itself, or one of a list (the seed's GET /purchase)."""
+    rows: list[object] = [body]
+    data = body.get("data", body) if isinstance(body, dict) else body
+    if isinstance(data, dict) and isinstance(data.get("Purchases"), list):
+        rows = data["Purchases"]
+    assert p.terms is not None
+    for row in rows:
+        node = _readable(row)
+        if node is not None and node.blockchain_identifier == p.terms.blockchain_identifier:
+            return node
+    return None
+
+
+def _readable(body: object) -> NodePurchase | None:
+    try:
+        return read_purchase(body)
+    except WireError:
+        return None
+
+
+def _foreign(p: Purchase, node: NodePurchase) -> str | None:
+    """Why this row is not the purchase that we ordered; None when it is."""
+    assert p.terms is not None
+    if node.blockchain_identifier != p.terms.blockchain_identifier:
+        return "the node answered with another purchase than ours"
+    if node.input_hash and node.input_hash != p.terms.input_hash:
+        return "the node holds a purchase with our identifier but another input hash"
+    if node.times is not None and node.times != p.terms.times:
+        return "the node holds a purchase with our identifier but other times"
+    return None
+
+
+def _denied(reply: Reply) -> bool:
+    return reply.status is not None and 400 <= reply.status < 500 and reply.status not in (408, 409, 425, 429)
+
+
+def _proves_absence(reply: Reply) -> bool:
+    """A business 400 or 404 comes after the node looked for the row; a schema 400 and a 401 before it."""
+    if reply.status not in (400, 404):
+        return False
+    head = said(reply).split(":", 1)[0]
+    return ":" not in said(reply) or " " in head
+
+
+def _unknown_path(reply: Reply) -> bool:
+    """405, or the 404 of a node that has no such route (node-api 1): it speaks the other dialect."""
+    return reply.status == 405 or (reply.status == 404 and said(reply).lower().startswith("can not "))
+
+
+def _past(p: Purchase, now: int) -> bool:
+    assert p.terms is not None
+    return now > p.terms.times.pay_by_time + LAPSE_MS
+
+
+def _again_ms(reply: Reply, ways: Ways) -> int:
+    wait = reply.retry_after_s
+    return ways.pace.repeat_ms if wait is None else max(int(wait * 1000), ways.pace.repeat_ms)

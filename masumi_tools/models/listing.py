@@ -1,0 +1,299 @@
+"""What is known of a seller before a hire: the registry's entry, the node's metadata, or its own word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from masumi_tools.errors import WireError
+from masumi_tools.models.price import Price, read_price
+from masumi_tools.models.wire import Names, error_text, joined, layers, quoted
+
+V1: Final = "Web3CardanoV1"
+V2: Final = "Web3CardanoV2"
+
+# The registries that the official nodes know (node-api 13); V2 has one policy on both networks.
+_POLICY_NETWORK: Final[Mapping[str, str]] = {
+    "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77": "Preprod",
+    "ad6424e3ce9e47bbd8364984bd731b41de591f1d11f6d7d43d0da9b9": "Mainnet",
+}
+_V2_POLICY: Final = "67ab0c92c4ac1610895a1c965ee50aba41a8f1513b15240723b3bd0b"
+
+_AGENT: Final = re.compile(r"[0-9a-fA-F]{57,250}")
+_KEY_HASH: Final = re.compile(r"[0-9a-fA-F]{56}")
+_LISTS: Final = ("entries", "Assets", "agents", "items", "registry", "results")
+_PRICING: Final = ("AgentPricing", "pricing")
+_SOURCES: Final = ("supportedPaymentSources",)
+_URLS: Final = ("apiBaseUrl", "apiUrl", "url")
+_METADATA_WORDS: Final = (
+    "AgentPricing",
+    "supportedPaymentSources",
+    "apiBaseUrl",
+    "apiUrl",
+    "metadataVersion",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A seller as it is listed.
+
+    Empty text and None mean that the source does not say. `seller_vkey` is the key hash of the wallet
+    that holds the agent's NFT (the registry reads it from chain; the node's metadata has none).
+    `source_index` is None where only the seller's signed offer can tell it. `problems`, each led by the
+    field, say why it cannot be hired; `notes` what to know.
+    """
+
+    agent_identifier: str
+    name: str
+    description: str
+    api_base_url: str
+    price: Price
+    seller_vkey: str | None = None
+    status: str = ""
+    source_type: str | None = None
+    source_index: int | None = None
+    network: str | None = None
+    tags: tuple[str, ...] = ()
+    capability: str = ""
+    example_outputs: tuple[tuple[str, str], ...] = ()
+    author: str = ""
+    entry_id: str | None = None
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def payable(self) -> bool:
+        """Whether a hire could be paid as listed: nothing is wrong and there is something to pay."""
+        return not self.problems and self.price.pricing is not None and not self.price.is_free
+
+
+def read_payment_information(body: Any, http_status: int = 200, *, network: str | None = None) -> Listing:
+    """The seller in an answer to GET /payment-information, the registry's or a service's own.
+
+    WireError, with the other side's sentence, when the answer holds no listing.
+    """
+    found = next(_listings(body, http_status, network), None)
+    if found is None:
+        raise WireError(_no_listing(body, http_status), phase="payment_information", fault="registry")
+    return found
+
+
+def read_registry_entries(body: Any, http_status: int = 200, *, network: str | None = None) -> list[Listing]:
+    """The sellers in a list of the registry or of a node, in their order; strange ones carry `problems`.
+
+    WireError when the answer is an error or no list. The cursor row comes again on the next page; whoever
+    pages drops it by `agent_identifier`.
+    """
+    found = list(_listings(body, http_status, network))
+    if not found and not (
+        200 <= http_status < 300 and any(_list_in(names) is not None for names in layers(body))
+    ):
+        raise WireError(_no_listing(body, http_status), phase="registry_entries", fault="registry")
+    return found
+
+
+def read_agent_metadata(body: Any, http_status: int = 200, *, network: str | None = None) -> Listing:
+    """The seller in the node's GET /registry/agent-identifier, or in plain on-chain metadata.
+
+    No seller key in it, and no source index: the node leaves out sources of other networks, so that a
+    position in its list is no index (node-api 22). WireError when there is none.
+    """
+    found = next(_listings(body, http_status, network), None)
+    if found is None:
+        raise WireError(_no_listing(body, http_status), phase="agent_metadata", fault="node")
+    return found
+
+
+def _no_listing(body: Any, http_status: int) -> str:
+    said = error_text(body) if not 200 <= http_status < 300 or _failed(layers(body)) else None
+    return f"No agent in the answer (HTTP {http_status}){f': {said}' if said else '.'}"
+
+
+def _failed(found: list[Names]) -> bool:
+    return any((names.text("status") or "").lower() == "error" or "error" in names for names in found[:1])
+
+
+def _listings(body: Any, http_status: int, network: str | None) -> Iterator[Listing]:
+    if not 200 <= http_status < 300:
+        return
+    if isinstance(body, list) and len(body) > 1:
+        body = {"entries": body}
+    found = layers(body)
+    for names in found:
+        rows = _list_in(names)
+        if rows is not None:
+            yield from (
+                _listing(Names(row), network, listed=True) for row in rows if isinstance(row, Mapping)
+            )
+            return
+    for names in reversed(found):
+        if any(word in names for word in (*_METADATA_WORDS, "agentIdentifier", "Metadata")):
+            yield _listing(names, network, listed=False)
+            return
+    onchain = _onchain(found[0].raw, 0) if found else None
+    if onchain is not None:
+        yield _listing(Names(onchain), network, listed=False)
+
+
+def _list_in(names: Names) -> list[Any] | None:
+    for value in names.all(*_LISTS, "data"):
+        if isinstance(value, list) and (not value or isinstance(value[0], Mapping)):
+            return value
+    return None
+
+
+def _onchain(value: Any, depth: int) -> Mapping[str, Any] | None:
+    """Metadata under its label, policy and asset name: {"721": {policy: {asset: {...}}}}."""
+    if not isinstance(value, Mapping) or depth > 4:
+        return None
+    if any(word in Names(value) for word in _METADATA_WORDS):
+        return value
+    return next((found for part in value.values() if (found := _onchain(part, depth + 1))), None)
+
+
+def _listing(entry: Names, network: str | None, *, listed: bool) -> Listing:
+    meta = entry.object("Metadata")
+    names = Names({**entry.raw, **meta.raw}) if meta is not None else entry
+    problems: list[str] = []
+    notes: list[str] = []
+    agent = entry.text("agentIdentifier") or ""
+    if agent or listed or "agentIdentifier" in entry:
+        if not _AGENT.fullmatch(agent):
+            what = f"{quoted(agent)} is not policy id and asset name in hex" if agent else "missing"
+            problems.append(f"agentIdentifier: {what}")
+    version = _version(names, problems)
+    price, source = _price(names, version, network, problems)
+    problems.extend(price.problems)
+    wallet = names.object("sellerWallet", "SmartContractWallet")
+    key = names.text("sellerVkey") or (wallet.text("vkey", "walletVkey") if wallet else None)
+    if key is not None and not _KEY_HASH.fullmatch(key):
+        problems.append(f"sellerVkey: {quoted(key)} is not a key hash of 56 hex digits")
+    url = names.text(*_URLS) or ""
+    if url:
+        _check_url(url, problems)
+    _check_state(names, problems, notes)
+    policy = agent[:56].lower()
+    source_type = source.text("paymentSourceType") if source else None
+    source_type = source_type or names.text("paymentType", "paymentSourceType")
+    if source_type not in (V1, V2):
+        source_type = V2 if version == 2 or policy == _V2_POLICY else V1 if version == 1 else None
+    capability = names.object("Capability")
+    author = names.object("Author")
+    return Listing(
+        agent_identifier=agent,
+        name=names.text("name", "display", "agentName") or "",
+        description=names.text("description") or "",
+        api_base_url=url,
+        price=price,
+        seller_vkey=key,
+        status=names.text("status") or "",
+        source_type=source_type,
+        source_index=_index(source) if source else None,
+        network=(source.text("network") if source else None)
+        or names.text("network")
+        or _POLICY_NETWORK.get(policy),
+        tags=tuple(tag for tag in map(joined, names.list("Tags")) if tag),
+        capability=" ".join(filter(None, (capability.text("name"), capability.text("version"))))
+        if capability
+        else "",
+        example_outputs=tuple(_examples(names)),
+        author=names.text("authorName", "authorOrganization")
+        or (author.text("name") if author else None)
+        or "",
+        entry_id=names.text("id"),
+        problems=tuple(problems),
+        notes=tuple(notes),
+    )
+
+
+def _version(names: Names, problems: list[str]) -> int | None:
+    """The metadata version, a number or text of one; the node accepts 1 and 2 only (node-api 13)."""
+    value = names.get("metadataVersion")
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if value is None:
+        return None
+    if str(value).strip() in ("1", "2"):
+        return int(str(value).strip())
+    problems.append(f"metadataVersion: {quoted(value)} is neither 1 nor 2")
+    return None
+
+
+def _price(
+    names: Names, version: int | None, network: str | None, problems: list[str]
+) -> tuple[Price, Names | None]:
+    """The price and the payment source that it stands in: the second version keeps it there (node-api 13)."""
+    sources = [Names(s) for s in names.list(*_SOURCES) if isinstance(s, Mapping)]
+    if sources:
+        flat = [_flat(source, position) for position, source in enumerate(sources)]
+        cardano = [s for s in flat if (s.text("chain") or "Cardano").lower() == "cardano"]
+        wanted = network or names.text("network")
+        chosen = next((s for s in cardano if wanted in (None, s.text("network"))), None)
+        if chosen is not None and chosen.get(*_PRICING) is not None:
+            return read_price(chosen.get(*_PRICING)), chosen
+        if names.get(*_PRICING) is None:
+            problems.append(f"supportedPaymentSources: none for Cardano{f' on {wanted}' if wanted else ''}")
+            return Price(), None
+    value = names.get(*_PRICING)
+    price = read_price(value) if value is not None else Price(problems=("AgentPricing: missing",))
+    if version == 2 and value is not None and not sources:
+        problems.append("AgentPricing: metadata version 2 keeps its prices in supported_payment_sources")
+    return price, None
+
+
+def _flat(source: Names, position: int) -> Names:
+    """A payment source whose `settlement` level, which only the chain has, is taken out."""
+    settlement = source.object("settlement")
+    if settlement is None:
+        return source
+    return Names({"sourceIndex": position, **source.raw, **settlement.raw})
+
+
+def _index(source: Names) -> int | None:
+    value = source.get("sourceIndex", "supportedPaymentSourceIndex", "index")
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 24 else None
+
+
+def _check_url(url: str, problems: list[str]) -> None:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        host = ""
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not re.search(r"[0-9a-zA-Z]", host):
+        problems.append(f"apiBaseUrl: {quoted(url)} is no web address")
+    elif parts.query or parts.fragment:
+        problems.append(
+            f"apiBaseUrl: {quoted(url)} has a query or fragment, so that no path can be put after it"
+        )
+
+
+def _check_state(names: Names, problems: list[str], notes: list[str]) -> None:
+    state = names.text("state") or ""
+    if (
+        state
+        and state.lower().startswith(("registration", "deregistration", "update"))
+        and state
+        not in (
+            "RegistrationConfirmed",
+            "UpdateConfirmed",
+        )
+    ):
+        problems.append(f"state: {state}, so that it is not (or no longer) registered on chain")
+    status = (names.text("status") or "").lower()
+    if status == "deregistered":
+        problems.append("status: Deregistered, the agent was taken off the registry")
+    elif status in ("offline", "invalid"):
+        notes.append(f"status: the registry's last look found it {status}")
+
+
+def _examples(names: Names) -> Iterator[tuple[str, str]]:
+    for entry in names.list("ExampleOutputs", "ExampleOutput")[:25]:
+        example = Names(entry) if isinstance(entry, Mapping) else None
+        if example is not None and (url := example.text("url")):
+            yield example.text("name") or "", url

@@ -1,0 +1,321 @@
+"""What a payment node says: purchases, payments, keys, registrations, in its API's shape and as a raw row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from masumi_tools.errors import AmountError, WireError
+from masumi_tools.models.price import wire_amounts
+from masumi_tools.models.times import JobTimes
+from masumi_tools.models.wire import Names, as_object, quoted
+from masumi_tools.money import Amount
+
+
+class OnChainState(StrEnum):
+    """What the chain shows of an escrow (node-api 9.1); a state that is not here is kept as text."""
+
+    FUNDS_LOCKED = "FundsLocked"
+    FUNDS_OR_DATUM_INVALID = "FundsOrDatumInvalid"
+    RESULT_SUBMITTED = "ResultSubmitted"
+    REFUND_REQUESTED = "RefundRequested"
+    DISPUTED = "Disputed"
+    WITHDRAW_AUTHORIZED = "WithdrawAuthorized"
+    REFUND_AUTHORIZED = "RefundAuthorized"
+    WITHDRAWN = "Withdrawn"
+    REFUND_WITHDRAWN = "RefundWithdrawn"
+    DISPUTED_WITHDRAWN = "DisputedWithdrawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Escrow:
+    """What a purchase and a payment have in common (node-api 8)."""
+
+    id: str
+    blockchain_identifier: str
+    on_chain_state: OnChainState | str | None
+    requested_action: str
+    times: JobTimes
+    error_type: str | None = None
+    error_note: str | None = None
+    tx_hash: str | None = None
+    tx_status: str | None = None
+    tx_hashes: tuple[str, ...] = ()
+    input_hash: str = ""
+    result_hash: str | None = None
+    withdrawn_for_buyer: tuple[Amount, ...] = ()
+    withdrawn_for_seller: tuple[Amount, ...] = ()
+    collateral_return_lovelace: int = 0
+    agent_identifier: str | None = None
+    agent_name: str | None = None
+    pricing_type: str | None = None
+    network: str | None = None
+    source_type: str | None = None
+    smart_contract_address: str | None = None
+    wallet_vkey: str | None = None
+    wallet_address: str | None = None
+    buyer_return_address: str | None = None
+    seller_return_address: str | None = None
+    requested_by: str | None = None
+    buyer_fees_ada: float = 0.0
+    seller_fees_ada: float = 0.0
+    cooldown_time: int = 0
+    created_at: str = ""
+    updated_at: str = ""
+    changed_at: str = ""
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether the node waits for its operator: WaitingForManualAction or a noted error (node-api 9.5)."""
+        return self.requested_action == "WaitingForManualAction" or self.error_type is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePurchase(_Escrow):
+    """A purchase on the buyer's node: what it will pay or has paid, and where that stands.
+
+    Times and `cooldown_time` (a moment, 0 for none) are ms; fees are in ADA; `wallet_*` is the buyer's
+    purchasing wallet once the lock is on its way. The row in a 409 has no payment source, so that network
+    and source type are None there. `changed_at` is the sort key of the diff feed.
+    """
+
+    paid_funds: tuple[Amount, ...] = ()
+    seller_vkey: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePayment(_Escrow):
+    """A payment on the seller's node: what the buyer owes, and where that stands.
+
+    `wallet_vkey` is the seller's key hash, which the buyer needs; `next_result_hash` is a result on its
+    way to the chain, `result_hash` one that is there.
+    """
+
+    requested_funds: tuple[Amount, ...] = ()
+    buyer_vkey: str | None = None
+    next_result_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """What the node's key may do (node-api 2). `credits` are None where the key's use is not limited."""
+
+    id: str
+    active: bool
+    can_read: bool
+    can_pay: bool
+    can_admin: bool
+    networks: tuple[str, ...] = ()
+    credits: tuple[Amount, ...] | None = None
+    wallet_scoped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A row of the node's own registrations: `agent_identifier` is None until it is on chain."""
+
+    id: str
+    state: str
+    agent_identifier: str | None
+    name: str = ""
+    api_base_url: str = ""
+    error: str | None = None
+
+
+def read_purchase(body: Any) -> NodePurchase:
+    """The purchase in an answer of the node: 200 (in its envelope), 409 (a raw row), or one entry of a list.
+
+    WireError names the field that keeps the object from being one.
+    """
+    row = _row(body, "purchase")
+    seller = row.object("SellerWallet")
+    return NodePurchase(
+        **_common(row, "purchase"),
+        paid_funds=_funds(row, "PaidFunds"),
+        seller_vkey=seller.text("walletVkey") if seller else None,
+    )
+
+
+def read_payment(body: Any) -> NodePayment:
+    """The payment in an answer of the node, as read_purchase does it."""
+    row = _row(body, "payment")
+    buyer = row.object("BuyerWallet")
+    action = row.object("NextAction")
+    return NodePayment(
+        **_common(row, "payment"),
+        requested_funds=_funds(row, "RequestedFunds"),
+        buyer_vkey=buyer.text("walletVkey") if buyer else None,
+        next_result_hash=action.text("resultHash") if action else None,
+    )
+
+
+def read_purchases(body: Any) -> list[NodePurchase]:
+    """The purchases in a list or diff of the node, in their order."""
+    return [read_purchase(row) for row in _rows(body, "Purchases")]
+
+
+def read_payments(body: Any) -> list[NodePayment]:
+    """The payments in a list or diff of the node, in their order."""
+    return [read_payment(row) for row in _rows(body, "Payments")]
+
+
+def read_key_status(body: Any) -> KeyStatus:
+    """The node's answer to GET /api-key-status, with today's flags or the older `permission` word."""
+    row = _unwrapped(body, "api-key-status")
+    word = (row.text("permission") or "").lower()
+    admin = _flag(row, "canAdmin", word == "admin")
+    pay = _flag(row, "canPay", admin or word == "readandpay")
+    limited = row.get("usageLimited") is True
+    return KeyStatus(
+        id=row.text("id") or "",
+        active=(row.text("status") or "Active").lower() == "active",
+        can_read=_flag(row, "canRead", pay or word in ("read", "user")),
+        can_pay=pay,
+        can_admin=admin,
+        networks=tuple(str(n) for n in row.list("NetworkLimit")),
+        credits=_funds(row, "RemainingUsageCredits") if limited else None,
+        wallet_scoped=row.get("walletScopeEnabled") is True,
+    )
+
+
+def read_registration(body: Any) -> Registration:
+    """A registration in the node's answer to POST /registry and its like, or one entry of GET /registry."""
+    row = _unwrapped(body, "registration")
+    return Registration(
+        id=_needed(row, "id", "registration"),
+        state=_needed(row, "state", "registration"),
+        agent_identifier=row.text("agentIdentifier"),
+        name=row.text("name") or "",
+        api_base_url=row.text("apiBaseUrl") or "",
+        error=row.text("error"),
+    )
+
+
+def read_registrations(body: Any) -> list[Registration]:
+    """The registrations in the node's answer to GET /registry, in their order."""
+    return [read_registration(row) for row in _rows(body, "Assets")]
+
+
+def _unwrapped(body: Any, what: str) -> Names:
+    value = as_object(body)
+    if value is None:
+        raise WireError(f"The node's {what} is no JSON object but {quoted(body)}.", fault="node")
+    names = Names(value)
+    inner = names.object("data")
+    return inner if inner is not None and isinstance(names.get("data"), Mapping) else names
+
+
+def _row(body: Any, what: str) -> Names:
+    value = as_object(body)
+    if value is not None and "object" in value and "blockchainIdentifier" not in value:
+        value = as_object(value["object"])  # the 409: the stored row beside the error
+    return _unwrapped(value, what)
+
+
+def _rows(body: Any, name: str) -> list[Any]:
+    rows = _unwrapped(body, f"list of {name}").get(name)
+    if not isinstance(rows, list):
+        raise WireError(f"{name}: the node's list is missing, there is {quoted(rows)}.", fault="node")
+    return rows
+
+
+def _needed(row: Names, name: str, what: str) -> str:
+    value = row.get(name)
+    if not isinstance(value, str) or not value:
+        raise WireError(f"{name}: missing in the node's {what}, there is {quoted(value)}.", fault="node")
+    return value
+
+
+def _common(row: Names, what: str) -> dict[str, Any]:
+    action = row.object("NextAction")
+    if action is None:
+        raise WireError(f"NextAction: missing in the node's {what}.", fault="node")
+    current = row.object("CurrentTransaction")
+    source = row.object("PaymentSource")
+    wallet = row.object("SmartContractWallet")
+    state = row.text("onChainState")
+    history = [Names(entry) for entry in row.list("TransactionHistory") if isinstance(entry, Mapping)]
+    hashes = [tx.text("txHash") for tx in (*([current] if current else []), *history)]
+    return {
+        "id": _needed(row, "id", what),
+        "blockchain_identifier": _needed(row, "blockchainIdentifier", what),
+        "on_chain_state": OnChainState(state) if state in _STATES else state,
+        "requested_action": _needed(action, "requestedAction", what),
+        "error_type": action.text("errorType"),
+        "error_note": action.text("errorNote"),
+        "tx_hash": current.text("txHash") if current else None,
+        "tx_status": current.text("status") if current else None,
+        "tx_hashes": tuple(dict.fromkeys(h for h in hashes if h)),
+        "times": JobTimes(
+            _ms(row, "payByTime", what, absent=0),
+            _ms(row, "submitResultTime", what),
+            _ms(row, "unlockTime", what),
+            _ms(row, "externalDisputeUnlockTime", what),
+        ),
+        "input_hash": row.text("inputHash") or "",
+        "result_hash": row.text("resultHash"),
+        "withdrawn_for_buyer": _funds(row, "WithdrawnForBuyer"),
+        "withdrawn_for_seller": _funds(row, "WithdrawnForSeller"),
+        "collateral_return_lovelace": _ms(row, "collateralReturnLovelace", what, absent=0),
+        "agent_identifier": row.text("agentIdentifier"),
+        "agent_name": row.text("agentName"),
+        "pricing_type": row.text("pricingType"),
+        "network": source.text("network") if source else None,
+        "source_type": source.text("paymentSourceType") if source else None,
+        "smart_contract_address": source.text("smartContractAddress") if source else None,
+        "wallet_vkey": wallet.text("walletVkey") if wallet else None,
+        "wallet_address": wallet.text("walletAddress") if wallet else None,
+        "buyer_return_address": row.text("buyerReturnAddress"),
+        "seller_return_address": row.text("sellerReturnAddress"),
+        "requested_by": row.text("requestedById"),
+        "buyer_fees_ada": _ada(row, "totalBuyerCardanoFees"),
+        "seller_fees_ada": _ada(row, "totalSellerCardanoFees"),
+        # The raw row names the two cool-downs by party, the API by whose node it is.
+        "cooldown_time": _ms(
+            row,
+            "cooldownTime",
+            what,
+            "buyerCoolDownTime" if what == "purchase" else "sellerCoolDownTime",
+            absent=0,
+        ),
+        "created_at": row.text("createdAt") or "",
+        "updated_at": row.text("updatedAt") or "",
+        "changed_at": row.text("nextActionOrOnChainStateOrResultLastChangedAt") or "",
+    }
+
+
+_STATES: Final = frozenset(OnChainState)
+
+
+def _ms(row: Names, name: str, what: str, *others: str, absent: int | None = None) -> int:
+    value = row.get(name, *others)
+    if value is None and absent is not None:
+        return absent
+    if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) <= 25:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise WireError(f"{name}: {quoted(value)} in the node's {what} is no whole number.", fault="node")
+
+
+def _ada(row: Names, name: str) -> float:
+    value = row.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+
+
+def _funds(row: Names, name: str) -> tuple[Amount, ...]:
+    """Amounts of a row. Those that are no amounts (chain deltas can be negative, node-api 8) are left out."""
+    found: list[Amount] = []
+    for entry in row.list(name):
+        try:
+            found.extend(wire_amounts([entry]))
+        except AmountError:
+            continue
+    return tuple(found)
+
+
+def _flag(row: Names, name: str, default: bool) -> bool:
+    value = row.get(name)
+    return value if isinstance(value, bool) else default

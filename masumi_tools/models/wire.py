@@ -1,0 +1,209 @@
+"""What all readers of foreign JSON share: names in any spelling, wrapped bodies, error texts, quotes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+# Keys under which the body that was meant stands (field-notes A4, A8): envelopes of nodes, proxies, flows.
+_WRAPPERS: Final = ("data", "body", "payload", "response", "json")
+_MAX_LAYERS: Final = 4
+_MAX_JSON_TEXT: Final = 1_000_000
+_MAX_SENTENCE: Final = 2_000
+
+_ERROR_NAMES: Final = (
+    "error",
+    "errors",
+    "detail",
+    "details",
+    "message",
+    "error_message",
+    "error_description",
+    "reason",
+    "title",
+)
+_CODE: Final = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)+|[A-Z0-9]{3,}|[0-9]+")
+_TITLE: Final = re.compile(r"<title[^>]*>(.{1,200}?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+def fold(name: str) -> str:
+    """A name without case, underscores, hyphens, spaces: sellerVKey, seller_vkey and SELLERVKEY are one."""
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+class Names:
+    """A JSON object whose names are found in any spelling; null counts as absent (field-notes A2, A4)."""
+
+    __slots__ = ("_values", "raw")
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.raw = raw
+        self._values: dict[str, list[Any]] = {}
+        for name, value in raw.items():
+            self._values.setdefault(fold(str(name)), []).append(value)
+
+    def __contains__(self, name: str) -> bool:
+        return fold(name) in self._values
+
+    @property
+    def folded(self) -> frozenset[str]:
+        """The folded names, also of null values."""
+        return frozenset(self._values)
+
+    def get(self, *names: str) -> Any:
+        """The first value that is not null under any of the names; None when there is none."""
+        return next(self.all(*names), None)
+
+    def all(self, *names: str) -> Iterator[Any]:
+        """Every value that is not null under any of the names, in the order of the names."""
+        return (value for name in names for value in self._values.get(fold(name), ()) if value is not None)
+
+    def text(self, *names: str) -> str | None:
+        """The first value that holds text (strings in lists are chunks and are joined); None when empty."""
+        for value in self.all(*names):
+            found = joined(value)
+            if found:
+                return found
+        return None
+
+    def object(self, *names: str) -> Names | None:
+        """The first value that is an object, or a list whose first entry is one."""
+        for value in self.all(*names):
+            if isinstance(value, list) and value:
+                value = value[0]
+            if isinstance(value, Mapping):
+                return Names(value)
+        return None
+
+    def list(self, *names: str) -> list[Any]:
+        """The first value that is a list, a single object as a list of one; empty when there is none."""
+        for value in self.all(*names):
+            if isinstance(value, list):
+                return value
+            if isinstance(value, Mapping):
+                return [value]
+        return []
+
+
+def joined(value: Any) -> str | None:
+    """Text, put together where it comes in chunks (a string on chain holds at most 64 bytes); else None."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        return "".join(value)
+    return None
+
+
+def as_object(body: Any) -> Mapping[str, Any] | None:
+    """The JSON object in a body: itself, the one entry of a list, or JSON in a text; else None."""
+    if isinstance(body, str) and body.lstrip()[:1] in ("{", "[") and len(body) <= _MAX_JSON_TEXT:
+        try:
+            body = json.loads(body)
+        except (ValueError, RecursionError):
+            return None
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
+    return body if isinstance(body, Mapping) else None
+
+
+def layers(body: Any) -> list[Names]:
+    """The body and what is wrapped in it, outermost first: {data: {data: {...}}} gives three."""
+    found: list[Names] = []
+    inner = as_object(body)
+    while inner is not None and len(found) < _MAX_LAYERS:
+        names = Names(inner)
+        found.append(names)
+        inner = next((o for o in map(as_object, names.all(*_WRAPPERS)) if o is not None), None)
+    return found
+
+
+def is_code(text: str) -> bool:
+    """Whether an error text is a word for machines ("RATE_LIMITED", "missing_job_id") and no sentence."""
+    return _CODE.fullmatch(text.strip()) is not None
+
+
+def error_text(body: Any) -> str | None:
+    """The sentence that says what went wrong, wherever the body holds it; None when it says nothing.
+
+    Knows {error}, {error: {message}}, {error: CODE, message}, {detail: text | object | list}, {Message},
+    and the title of an HTML page (field-notes A0). Never repeats the input that FastAPI echoes.
+    """
+    body = as_object(body) or body
+    if isinstance(body, str):
+        title = _TITLE.search(body)
+        text = title[1] if title else "" if body.lstrip().startswith("<") else body
+        return short(text, _MAX_SENTENCE) or None
+    return _sentence(body, 0)
+
+
+def _sentence(value: Any, depth: int) -> str | None:
+    if depth > 4:
+        return None
+    if isinstance(value, str):
+        return short(value, _MAX_SENTENCE) or None
+    if isinstance(value, list):
+        parts = [_sentence(part, depth + 1) for part in value[:10]]
+        return "; ".join(part for part in parts if part) or None
+    if not isinstance(value, Mapping):
+        return None
+    names = Names(value)
+    if "loc" in names and "msg" in names:
+        place = ".".join(str(part) for part in names.list("loc") if part != "body")
+        return f"{place}: {names.text('msg')}" if place else names.text("msg")
+    found = [text for item in names.all(*_ERROR_NAMES) if (text := _sentence(item, depth + 1))]
+    if not found:
+        inner = next((names.object(wrapper) for wrapper in _WRAPPERS if names.object(wrapper)), None)
+        return _sentence(inner.raw, depth + 1) if inner is not None else None
+    return next((text for text in found if not is_code(text)), found[0])
+
+
+def error_code(body: Any) -> str | None:
+    """The machine's word for the error, such as "RATE_LIMITED"; None when there is only a sentence."""
+    names = Names(as_object(body) or {})
+    inner = names.object("error", "detail")
+    for value in (*names.all("error", "code", "error_code"), *(inner.all("code", "error") if inner else ())):
+        if isinstance(value, str) and is_code(value):
+            return value.strip()
+    return None
+
+
+def field_errors(body: Any) -> dict[str, tuple[str, ...]]:
+    """What a service says about single input fields: {field id: sentences}; empty when it names none."""
+    names = Names(as_object(body) or {})
+    found: dict[str, list[str]] = {}
+    for holder in (names, names.object("detail"), names.object("error")):
+        listed = holder.get("field_errors") if holder is not None else None
+        if isinstance(listed, Mapping):
+            for name, texts in listed.items():
+                sentences = texts if isinstance(texts, list) else [texts]
+                found.setdefault(str(name), []).extend(short(str(text), 300) for text in sentences[:10])
+    for entry in (
+        e for value in names.all("detail", "errors") if isinstance(value, list) for e in value[:50]
+    ):
+        if isinstance(entry, Mapping) and isinstance(entry.get("loc"), Sequence):
+            place = [str(part) for part in entry["loc"] if part not in ("body", "input_data", "inputData")]
+            if place:
+                found.setdefault(place[0], []).append(short(str(entry.get("msg", "")), 300))
+    return {name: tuple(texts) for name, texts in found.items()}
+
+
+def short(text: str, limit: int = 60) -> str:
+    """One line of at most `limit` characters of foreign text."""
+    line = " ".join(text[: limit * 4].split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def quoted(value: Any) -> str:
+    """A foreign value as it may stand in a sentence: short, on one line, never a whole container."""
+    if isinstance(value, str):
+        return f'"{short(value)}"'
+    if value is None or isinstance(value, bool | int | float):
+        return short(json.dumps(value) if not isinstance(value, float) else repr(value))
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def first_text(values: Iterable[Any]) -> str | None:
+    """The first of the values that is text and not blank."""
+    return next((value for value in values if isinstance(value, str) and value.strip()), None)

@@ -16,7 +16,9 @@ BUSY_TIMEOUT_S = 30
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    # A reader under AUTOCOMMIT takes no write lock: it must never wait for a writer.
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

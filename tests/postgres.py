@@ -102,7 +102,10 @@ def _run(programs: Path, account: dict[str, Any], folder: Path) -> Iterator[Serv
     data, log, port = folder / "data", folder / "log", _free_port()
     subprocess.run(
         [programs / "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
-        check=True, capture_output=True, cwd=folder, **account,
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        **account,
     )
     settings = {
         "listen_addresses": "127.0.0.1",
@@ -115,7 +118,11 @@ def _run(programs: Path, account: dict[str, Any], folder: Path) -> Iterator[Serv
     with log.open("wb") as output:
         server = subprocess.Popen(
             [programs / "postgres", "-D", data, *options],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, **account,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            **account,
         )
     try:
         end = time.monotonic() + STARTS_WITHIN_S

@@ -1,0 +1,93 @@
+"""The package as its source files say it: which file imports what, read with ast and never imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+PACKAGE = REPO / "masumi_tools"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of the package. `name` is its path in the package, such as "seller/app.py"."""
+
+    path: Path
+    package: Path = PACKAGE
+
+    @property
+    def name(self) -> str:
+        return self.path.relative_to(self.package).as_posix()
+
+    @property
+    def room(self) -> str:
+        """The file or folder directly in the package that it belongs to: "http", "calls", "seller"."""
+        return self.name.split("/")[0].removesuffix(".py")
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.path.read_text(encoding="utf-8"), str(self.path))
+
+    @property
+    def lines(self) -> int:
+        return len(self.path.read_text(encoding="utf-8").splitlines())
+
+    @cached_property
+    def imports(self) -> tuple[str, ...]:
+        """Every module that it imports anywhere, in full; `from a import b` counts as "a.b"."""
+        return tuple(self._imports())
+
+    def _imports(self) -> Iterator[str]:
+        here = ["masumi_tools", *self.name.removesuffix(".py").split("/")]
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = [*here[: -node.level], node.module or ""] if node.level else [node.module or ""]
+                module = ".".join(part for part in base if part)
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+
+    @property
+    def rooms_seen(self) -> set[str]:
+        """The rooms of the package that it imports from, without its own."""
+        seen = {name.split(".")[1] for name in self.imports if name.startswith("masumi_tools.")}
+        return seen - {self.room}
+
+    @property
+    def libraries(self) -> set[str]:
+        """The top names of what it imports from outside the package."""
+        return {name.split(".")[0] for name in self.imports} - {"masumi_tools"}
+
+    def uses(self, names: set[str], of: str | None = None) -> list[str]:
+        """Where it says `of.name`, or `anything.name` without `of`, as "file:line name"."""
+        return [
+            f"{self.name}:{node.lineno} {node.attr}"
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Attribute)
+            and node.attr in names
+            and (of is None or (isinstance(node.value, ast.Name) and node.value.id == of))
+        ]
+
+
+def sources(package: Path = PACKAGE) -> list[Source]:
+    return [Source(path, package) for path in sorted(package.rglob("*.py"))]
+
+
+def cycles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Every way from a room back to itself, each once, starting at its first room by name."""
+    found: list[list[str]] = []
+
+    def walk(path: list[str]) -> None:
+        for after in sorted(edges.get(path[-1], ())):
+            if after == path[0]:
+                found.append([*path, after])
+            elif after not in path and after > path[0]:
+                walk([*path, after])
+
+    for room in sorted(edges):
+        walk([room])
+    return found

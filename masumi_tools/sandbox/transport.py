@@ -1,0 +1,66 @@
+"""An httpx transport that talks to a sandbox in process: the same answers and faults, and no socket."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+import anyio
+import httpx
+
+from .faults import Answer
+from .wire import Request
+
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
+
+
+class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Answers for the URLs of one sandbox; any other address is a ``httpx.ConnectError``.
+
+    A dropped exchange is a ``httpx.ReadError``, as a reset connection is; one that hangs, or is later than
+    the request's read time-out allows, is a ``httpx.ReadTimeout`` (at once, without the waiting).
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._netloc = urlsplit(sandbox.origin).netloc
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        answer = self._exchange(request)
+        if answer.wait_ms:
+            time.sleep(answer.wait_ms / 1000)
+        return self._response(request, answer)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        answer = self._exchange(request)
+        if answer.wait_ms:
+            await anyio.sleep(answer.wait_ms / 1000)
+        return self._response(request, answer)
+
+    def _exchange(self, request: httpx.Request) -> Answer:
+        url = request.url
+        if url.netloc.decode() != self._netloc:
+            raise httpx.ConnectError(
+                f"Nothing of the sandbox lives at {url.host}:{url.port}", request=request
+            )
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        query = dict(parse_qsl(url.query.decode(), keep_blank_values=True))
+        answer = self._sandbox.exchange(Request(request.method, url.path, query, headers, request.content))
+        limit_s = request.extensions.get("timeout", {}).get("read")
+        if answer.end == "hang" or (limit_s is not None and answer.wait_ms / 1000 > limit_s):
+            raise httpx.ReadTimeout("The read operation timed out", request=request)
+        if answer.end == "drop":
+            raise httpx.ReadError("Connection reset by peer", request=request)
+        return answer
+
+    def _response(self, request: httpx.Request, answer: Answer) -> httpx.Response:
+        response = answer.response
+        if response is None:
+            raise httpx.ReadError("Connection reset by peer", request=request)
+        headers = {**response.headers, "sandbox-now": str(self._sandbox.now_ms())}
+        body = b"" if request.method == "HEAD" else response.body
+        return httpx.Response(response.status, headers=headers, content=body, request=request)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from masumi_tools.errors import WireError
 from masumi_tools.models.price import Price, read_price
-from masumi_tools.models.wire import Names, error_text, joined, layers, quoted
+from masumi_tools.models.wire import Names, joined, layers, quoted, read_error
 
 V1: Final = "Web3CardanoV1"
 V2: Final = "Web3CardanoV2"
@@ -65,6 +65,10 @@ class Listing:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def at(self, url: str) -> Listing:
+        """The same seller at the address where it was found, whatever address its own word names."""
+        return replace(self, api_base_url=url)
+
     @property
     def payable(self) -> bool:
         """Whether a hire could be paid as listed: nothing is wrong and there is something to pay."""
@@ -109,7 +113,7 @@ def read_agent_metadata(body: Any, http_status: int = 200, *, network: str | Non
 
 
 def _no_listing(body: Any, http_status: int) -> str:
-    said = error_text(body) if not 200 <= http_status < 300 or _failed(layers(body)) else None
+    said = read_error(body) if not 200 <= http_status < 300 or _failed(layers(body)) else None
     return f"No agent in the answer (HTTP {http_status}){f': {said}' if said else '.'}"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from masumi_tools.models.status import JobState, state_of
-from masumi_tools.models.wire import as_object, error_code, error_text, layers
+from masumi_tools.models.wire import as_object, layers, read_error, read_error_code
 
 _UP: Final = frozenset(
     [
@@ -75,14 +75,14 @@ def read_availability(body: Any, http_status: int = 200) -> Availability:
     """
     found = layers(body)
     if not 200 <= http_status < 300:
-        said = error_text(body) or f"HTTP {http_status}"
+        said = read_error(body) or f"HTTP {http_status}"
         return Availability(None if http_status in (405, 408, 429) or http_status < 400 else False, said)
     for names in reversed(found):
         value = names.get("available", "is_available")
         word = str(value).strip().lower() if isinstance(value, bool | str) else None
         for text in (word, (names.text("status", "state") or "").strip().lower().replace(" ", "_")):
             if text in _DOWN:
-                return Availability(False, error_text(names.raw) or f"it says {text}")
+                return Availability(False, read_error(names.raw) or f"it says {text}")
             if text in _UP:
                 return Availability(True, names.text("message") or "")
     return Availability(None, "the answer does not say whether the service is available")
@@ -111,8 +111,8 @@ def read_ack(body: Any, http_status: int = 200) -> Ack:
     redirects, other 5xx and 2xx without hash, status or sentence say nothing.
     """
     found = layers(body)
-    said = error_text(body) or f"HTTP {http_status}"
-    code = error_code(body)
+    said = read_error(body) or f"HTTP {http_status}"
+    code = read_error_code(body)
     if not 200 <= http_status < 300:
         clear = 400 <= http_status < 500 and http_status != 408
         clear = clear or (http_status in (500, 501) and as_object(body) is not None) or code is not None

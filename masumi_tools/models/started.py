@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from masumi_tools.errors import AmountError
 from masumi_tools.models.price import wire_amounts
 from masumi_tools.models.status import JobState, state_of
-from masumi_tools.models.times import TIME_NAMES, JobTimes, wire_times
+from masumi_tools.models.times import TIME_NAMES, JobTimes, TimesText, wire_times
 from masumi_tools.models.wire import (
     Names,
-    error_code,
-    error_text,
     field_errors,
     joined,
     layers,
     quoted,
+    read_error,
+    read_error_code,
     short,
 )
 from masumi_tools.money import Amount
@@ -77,9 +77,13 @@ class Terms:
     seller_return_address: str | None = None
 
     @property
-    def times_text(self) -> dict[str, str]:
-        """The four times by their wire names as the decimal text that the seller signed."""
-        return self.times.as_wire()
+    def times_text(self) -> TimesText:
+        """The four times as the decimal text that the seller signed."""
+        return self.times.text
+
+    def canonical(self, blockchain_identifier: str) -> Terms:
+        """The same terms with the identifier's canonical spelling: the only one to store, compare and pay."""
+        return replace(self, blockchain_identifier=blockchain_identifier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def read_started(body: Any, http_status: int = 200, *, sent: str | None = None) 
     if not 200 <= http_status < 300:
         return _refused(body, http_status, found)
     if not found:
-        return Started(None, error=error_text(body) or "the answer is no JSON object")
+        return Started(None, error=read_error(body) or "the answer is no JSON object")
     outer = found[0]
     job_id = _job_id(found)
     word = next((w for names in reversed(found) if (w := names.text("status", "state"))), None)
@@ -130,7 +134,7 @@ def read_started(body: Any, http_status: int = 200, *, sent: str | None = None) 
         job_id is None and next(outer.all("error", "errors"), None) is not None
     )
     if job_id is None or failed:
-        error = error_text(outer.raw) or "the service named no job"
+        error = read_error(outer.raw) or "the service named no job"
         return Started(False, job_id, state, word, error=error, field_errors=field_errors(outer.raw))
     terms, problems, notes = _terms(found, state, sent)
     token = next(
@@ -150,13 +154,13 @@ def read_started(body: Any, http_status: int = 200, *, sent: str | None = None) 
 
 def _refused(body: Any, http_status: int, found: list[Names]) -> Started:
     """An answer that is no 2xx. 4xx says that nothing was started; the rest says nothing (field-notes A0)."""
-    error = error_text(body) or f"HTTP {http_status}"
+    error = read_error(body) or f"HTTP {http_status}"
     job_id = _job_id(found) if found and http_status == 402 else None
     if job_id is not None:
         return Started(True, job_id, error=error, problems=(f"accepts: {_OTHER_PAYMENT['accepts']}",))
     definite = 400 <= http_status < 500 and http_status != 408
     if http_status >= 500:
-        words = (error_code(body) or "").upper().replace("-", "_").split("_")
+        words = (read_error_code(body) or "").upper().replace("-", "_").split("_")
         definite = any(map(_REFUSAL.fullmatch, words)) and not any(map(_UNSURE.fullmatch, words))
     return Started(False if definite else None, error=error, field_errors=field_errors(body))
 
@@ -190,7 +194,9 @@ def _terms(
         if timed or state is JobState.AWAITING_PAYMENT:
             problems.append("blockchainIdentifier: missing, although the job waits for payment")
         elif agent and all("blockchainIdentifier" in names for names in found[:1]):
-            problems.append("blockchainIdentifier: null, although agentIdentifier is set: no terms were prepared")
+            problems.append(
+                "blockchainIdentifier: null, although agentIdentifier is set: no terms were prepared"
+            )
         return None, problems, []
     values = _values(place, found, problems)
     _check_forms(values, sent, problems)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from masumi_tools.models.wire import Names, error_text, joined, layers, short
+from masumi_tools.models.wire import Names, joined, layers, read_error, short
 
 
 class JobState(StrEnum):
@@ -106,7 +106,7 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
     word = names.text("status", "state", "job_status")
     state = state_of(word)
     if word is None:
-        error = error_text(names.raw) if any(True for _ in names.all("error", "errors", "detail")) else None
+        error = read_error(names.raw) if any(True for _ in names.all("error", "errors", "detail")) else None
         return JobStatus(JobState.ERROR if error else JobState.UNKNOWN, error=error)
     value = next(names.all(*_RESULT_NAMES), None)
     status_id, job_id = _id(names, "status_id", "id"), _id(names, "job_id")
@@ -115,9 +115,9 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
         return JobStatus(state, word, text, value, notes=notes, status_id=status_id, job_id=job_id)
     if state in (JobState.FAILED, JobState.REFUNDED):
         error = (
-            error_text({k: v for k, v in names.raw.items() if k != "status"})
+            read_error({k: v for k, v in names.raw.items() if k != "status"})
             or joined(value)
-            or error_text(value)
+            or read_error(value)
         )
         return JobStatus(state, word, error=error, status_id=status_id, job_id=job_id)
     schema = _input_schema(names) if state is JobState.AWAITING_INPUT else None
@@ -164,7 +164,7 @@ def result_text(value: Any) -> tuple[str | None, tuple[str, ...]]:
             names.get("error") and names.get("success", "result", "output") is None
         ):
             return _as_json(value), (
-                f"the result itself says that it failed: {error_text(value) or 'success false'}",
+                f"the result itself says that it failed: {read_error(value) or 'success false'}",
             )
     return _as_json(value), ("the result is an object, written here as JSON",)
 
@@ -211,5 +211,5 @@ def _id(names: Names, *spellings: str) -> str | None:
 
 
 def _sentence(body: Any) -> tuple[str, ...]:
-    text = error_text(body)
+    text = read_error(body)
     return (text,) if text else ()

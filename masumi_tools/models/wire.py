@@ -124,7 +124,7 @@ def is_code(text: str) -> bool:
     return _CODE.fullmatch(text.strip()) is not None
 
 
-def error_text(body: Any) -> str | None:
+def read_error(body: Any) -> str | None:
     """The sentence that says what went wrong, wherever the body holds it; None when it says nothing.
 
     Knows {error}, {error: {message}}, {error: CODE, message}, {detail: text | object | list}, {Message},
@@ -159,11 +159,14 @@ def _sentence(value: Any, depth: int) -> str | None:
     return next((text for text in found if not is_code(text)), found[0])
 
 
-def error_code(body: Any) -> str | None:
+def read_error_code(body: Any) -> str | None:
     """The machine's word for the error, such as "RATE_LIMITED"; None when there is only a sentence."""
     names = Names(as_object(body) or {})
     inner = names.object("error", "detail")
-    for value in (*names.all("error", "code", "error_code"), *(inner.all("code", "error") if inner else ())):
+    for value in (
+        *names.all("error", "code", "error_code"),
+        *(inner.all("code", "error") if inner else ()),
+    ):
         if isinstance(value, str) and is_code(value):
             return value.strip()
     return None

@@ -8,13 +8,13 @@ byte now and then cannot stretch a call.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from ipaddress import ip_address
-from socket import SOCK_STREAM, getaddrinfo
 from typing import Any
 
 import httpcore
@@ -43,7 +43,7 @@ class Deadline(float):
 
 def resolve(host: str, port: int) -> list[str]:
     """The addresses of a name, in the order of the system's resolver. The only look-up that is made."""
-    found = getaddrinfo(host, port, type=SOCK_STREAM)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

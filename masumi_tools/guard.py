@@ -2,7 +2,7 @@
 
 A service's URL comes from a stranger. Allowed is https to public addresses, on port 80, 443 or any from
 1024 up (below that live mail, shells and the like, which must not be fed requests), without user
-information. The sandbox adds loopback, also over plain http, and nothing else. The URL is checked
+information. The sandbox adds loopback, also over plain http and on any port, and nothing else. The URL is checked
 before a name is resolved (`check_url`), and every answer of the resolver before a connection is made
 (`check_addresses`); then the checked address itself is dialled, so a second answer cannot differ.
 Numbers: the IANA special-purpose registries, written out so that no Python version changes them.
@@ -79,12 +79,13 @@ def check_url(url: str | httpx.URL, *, sandbox: bool = False) -> None:
         raise _refused(f"the address of {shown} holds a user name or password")
     if not host:
         raise _refused(f"{redact(url, 100)} names no host")
-    if port is not None and port < _LOWEST_PORT and port not in _WEB_PORTS:
-        raise _refused(f"{shown} is asked for on port {port}, which is no port of a web service")
     address = _literal(host)
+    local = sandbox and _is_local(host)
+    if not local and port is not None and port < _LOWEST_PORT and port not in _WEB_PORTS:
+        raise _refused(f"{shown} is asked for on port {port}, which is no port of a web service")
     if address is None and (_HOST_NAME.fullmatch(host) is None or _NUMERIC_NAME.fullmatch(host) is not None):
         raise _refused(f"{shown} is neither a host name nor a plainly written address")
-    if parsed.scheme != "https" and not (sandbox and parsed.scheme == "http" and _is_local(host)):
+    if parsed.scheme != "https" and not (local and parsed.scheme == "http"):
         raise _refused(f"{parsed.scheme}://{shown} is not https")
     if address is not None:
         check_addresses(host, [host], sandbox=sandbox)

@@ -14,6 +14,8 @@ import asyncio
 import os
 import ssl
 import time
+import weakref
+from collections.abc import AsyncGenerator
 from functools import cache
 from types import TracebackType
 
@@ -39,7 +41,8 @@ class Http:
 
     `on_sandbox_now(ms)` is told the sandbox's clock when `settings.sandbox`. `ssl_context` replaces the
     trusted certificates. `transport` (an httpx transport) replaces the network; URLs are still checked.
-    Close it with `close()` or use it as a context manager; after a fork the child opens its own connections.
+    Close it with `close()`, use it as a context manager, or just let go of it. After a fork the child
+    opens its own connections.
     """
 
     def __init__(
@@ -53,8 +56,12 @@ class Http:
         self._party = Party(settings, on_sandbox_now)
         self._given = transport
         self._ssl_context = ssl_context
-        self._pid = os.getpid()
         self._transports: dict[bool, httpx.BaseTransport] = {}
+        self._start()
+
+    def _start(self) -> None:
+        self._pid, self._transports = os.getpid(), {}
+        weakref.finalize(self, _close, self._transports, self._pid)
 
     def send(self, call: Call) -> Reply:
         """Makes the call and says what came of it; raises nothing for what happens outside.
@@ -83,7 +90,7 @@ class Http:
         if self._given is not None:
             return self._given
         if self._pid != os.getpid():  # forked: the parent's connections stay the parent's
-            self._pid, self._transports = os.getpid(), {}
+            self._start()
         known = self._transports.get(guarded)
         if known is None:
             made = _transport(self._party.check if guarded else None, self._ssl_context)
@@ -92,10 +99,7 @@ class Http:
 
     def close(self) -> None:
         """Closes the kept connections; a later `send` opens new ones."""
-        transports, self._transports = self._transports, {}
-        if self._pid == os.getpid():
-            for transport in transports.values():
-                transport.close()
+        _close(self._transports, self._pid)
 
     def __enter__(self) -> Http:
         return self
@@ -124,7 +128,7 @@ class AsyncHttp:
         self._party = Party(settings, on_sandbox_now)
         self._given = async_transport
         self._ssl_context = ssl_context
-        self._transports: dict[asyncio.AbstractEventLoop, dict[bool, httpx.AsyncBaseTransport]] = {}
+        self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
 
     async def send(self, call: Call) -> Reply:
         """As `Http.send`. When the awaiting task is cancelled, the effect of the call is unknown."""
@@ -132,7 +136,8 @@ class AsyncHttp:
         while (reply := exchange.reply) is None:
             try:
                 request = exchange.request()
-                response = await self._transport(exchange.guarded).handle_async_request(request)
+                transport = self._given or await self._transport(exchange.guarded)
+                response = await transport.handle_async_request(request)
                 try:
                     if exchange.opened(response):
                         async for chunk in response.stream:  # type: ignore[union-attr]
@@ -146,27 +151,26 @@ class AsyncHttp:
                     await asyncio.sleep(REPEAT_AFTER_S)
         return exchange.logged(reply)
 
-    def _transport(self, guarded: bool) -> httpx.AsyncBaseTransport:
-        if self._given is not None:
-            return self._given
-        loop = asyncio.get_running_loop()
-        mine = self._transports.get(loop)
-        if mine is None:
-            for other in list(self._transports):
+    async def _transport(self, guarded: bool) -> httpx.AsyncBaseTransport:
+        running = asyncio.get_running_loop()
+        loop = self._loops.get(running)
+        if loop is None:
+            for other in list(self._loops):
                 if other.is_closed():
-                    self._transports.pop(other, None)
-            mine = self._transports.setdefault(loop, {})
-        known = mine.get(guarded)
+                    self._loops.pop(other, None)
+            loop = self._loops[running] = _Loop()
+            await anext(loop.end)
+        known = loop.transports.get(guarded)
         if known is None:
-            known = mine[guarded] = _async_transport(
-                self._party.check if guarded else None, self._ssl_context
-            )
+            check = self._party.check if guarded else None
+            known = loop.transports[guarded] = _async_transport(check, self._ssl_context)
         return known
 
     async def close(self) -> None:
         """Closes the running loop's connections; a later `send` opens new ones."""
-        for transport in self._transports.pop(asyncio.get_running_loop(), {}).values():
-            await transport.aclose()
+        loop = self._loops.pop(asyncio.get_running_loop(), None)
+        if loop is not None:
+            await loop.end.aclose()
 
     async def __aenter__(self) -> AsyncHttp:
         return self
@@ -175,6 +179,27 @@ class AsyncHttp:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+class _Loop:
+    """The connections of one event loop. They end with it: a loop that shuts down ends its generators."""
+
+    def __init__(self) -> None:
+        self.transports: dict[bool, httpx.AsyncBaseTransport] = {}
+        self.end = self._ends()
+
+    async def _ends(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            while self.transports:
+                await self.transports.popitem()[1].aclose()
+
+
+def _close(transports: dict[bool, httpx.BaseTransport], pid: int) -> None:
+    """Closes what this process opened; a child must not say goodbye on its parent's connections."""
+    while transports and pid == os.getpid():
+        transports.popitem()[1].close()
 
 
 @cache

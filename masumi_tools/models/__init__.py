@@ -31,7 +31,7 @@ from masumi_tools.models.price import Price, PricingType
 from masumi_tools.models.service import Ack, Availability, Demo, read_ack, read_availability, read_demo
 from masumi_tools.models.started import Started, Terms, read_started
 from masumi_tools.models.status import JobState, JobStatus, read_status
-from masumi_tools.models.times import JobTimes, ReadTime, TimesText, read_time
+from masumi_tools.models.times import JobTimes, ReadTime, read_time
 from masumi_tools.models.wire import read_error, read_error_code
 
 __all__ = [
@@ -52,7 +52,6 @@ __all__ = [
     "Registration",
     "Started",
     "Terms",
-    "TimesText",
     "read_error_code",
     "read_error",
     "read_ack",

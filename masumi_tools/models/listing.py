@@ -75,7 +75,7 @@ class Listing:
         return not self.problems and self.price.pricing is not None and not self.price.is_free
 
 
-def read_payment_information(body: Any, http_status: int = 200, *, network: str | None = None) -> Listing:
+def read_payment_information(body: Any, network: str | None = None, *, http_status: int = 200) -> Listing:
     """The seller in an answer to GET /payment-information, the registry's or a service's own.
 
     WireError, with the other side's sentence, when the answer holds no listing.
@@ -86,7 +86,7 @@ def read_payment_information(body: Any, http_status: int = 200, *, network: str 
     return found
 
 
-def read_registry_entries(body: Any, http_status: int = 200, *, network: str | None = None) -> list[Listing]:
+def read_registry_entries(body: Any, network: str | None = None, *, http_status: int = 200) -> list[Listing]:
     """The sellers in a list of the registry or of a node, in their order; strange ones carry `problems`.
 
     WireError when the answer is an error or no list. The cursor row comes again on the next page; whoever
@@ -100,7 +100,7 @@ def read_registry_entries(body: Any, http_status: int = 200, *, network: str | N
     return found
 
 
-def read_agent_metadata(body: Any, http_status: int = 200, *, network: str | None = None) -> Listing:
+def read_agent_metadata(body: Any, network: str | None = None, *, http_status: int = 200) -> Listing:
     """The seller in the node's GET /registry/agent-identifier, or in plain on-chain metadata.
 
     No seller key in it, and no source index: the node leaves out sources of other networks, so that a

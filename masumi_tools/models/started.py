@@ -10,7 +10,7 @@ from typing import Any, Final
 from masumi_tools.errors import AmountError
 from masumi_tools.models.price import wire_amounts
 from masumi_tools.models.status import JobState, state_of
-from masumi_tools.models.times import TIME_NAMES, JobTimes, TimesText, wire_times
+from masumi_tools.models.times import TIME_NAMES, JobTimes, wire_times
 from masumi_tools.models.wire import (
     Names,
     field_errors,
@@ -77,9 +77,9 @@ class Terms:
     seller_return_address: str | None = None
 
     @property
-    def times_text(self) -> TimesText:
-        """The four times as the decimal text that the seller signed."""
-        return self.times.text
+    def times_text(self) -> dict[str, str]:
+        """The four times by their wire names as the decimal text that the seller signed."""
+        return self.times.as_wire()
 
     def canonical(self, blockchain_identifier: str) -> Terms:
         """The same terms with the identifier's canonical spelling: the only one to store, compare and pay."""

@@ -29,16 +29,6 @@ _ISO: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class TimesText:
-    """The four times as decimal text of ms: the form that the seller signed."""
-
-    pay_by_time: str
-    submit_result_time: str
-    unlock_time: str
-    external_dispute_unlock_time: str
-
-
-@dataclass(frozen=True, slots=True)
 class JobTimes:
     """The four deadlines of a job in ms since 1970, as the seller signed them (node-api 10)."""
 
@@ -46,16 +36,6 @@ class JobTimes:
     submit_result_time: int
     unlock_time: int
     external_dispute_unlock_time: int
-
-    @property
-    def text(self) -> TimesText:
-        """The times as the decimal text that was signed."""
-        return TimesText(
-            str(self.pay_by_time),
-            str(self.submit_result_time),
-            str(self.unlock_time),
-            str(self.external_dispute_unlock_time),
-        )
 
     def as_wire(self) -> dict[str, str]:
         """The times by their wire names as decimal text: what the seller signed and what the node takes."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from masumi_tools.errors import AmountError
-from masumi_tools.models.price import wire_amounts
+from masumi_tools.models.price import wire_amount
 from masumi_tools.models.status import JobState, state_of
 from masumi_tools.models.times import TIME_NAMES, JobTimes, wire_times
 from masumi_tools.models.wire import (
@@ -295,7 +295,8 @@ def _amounts(place: Names, notes: list[str]) -> tuple[Amount, ...] | None:
     if rows is None or rows == []:
         return None
     try:
-        return wire_amounts(rows if isinstance(rows, list) else [rows])
+        # Neither summed nor sorted: of a dynamic price the seller signed exactly this list (node-api 11).
+        return tuple(wire_amount(row) for row in (rows if isinstance(rows, list) else [rows]))
     except AmountError as error:
         notes.append(f"amounts: {short(error.message, 200)}; left out")
         return None

@@ -1,0 +1,180 @@
+"""Is a recorded answer read as it is meant? One judge per kind of row; each gives None, or what differs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from masumi_tools.errors import WireError
+from masumi_tools.models import (
+    Listing,
+    Started,
+    read_ack,
+    read_availability,
+    read_payment_information,
+    read_registry_entries,
+    read_started,
+    read_status,
+)
+
+Row = Mapping[str, Any]
+Judge = Callable[[Row], str | None]
+
+# Names that a row's reason can give; our own sentences must then name the same fields.
+_FIELDS = (
+    "blockchainIdentifier", "agentIdentifier", "sellerVKey", "identifierFromPurchaser", "payByTime",
+    "submitResultTime", "unlockTime", "externalDisputeUnlockTime", "payment_id", "lockTx",
+)  # fmt: skip
+_TRUTH = {True: True, False: False, None: "unknown"}
+
+
+def started(row: Row) -> str | None:
+    """A row of start-job-responses: is there a job, which, may it be paid, on which terms, else for what reason."""
+    means = row["means"]
+    read = read_started(row["body"], row["http_status"])
+    return (
+        _differs("started", _TRUTH[read.started], means["started"])
+        or _differs("job_id", read.job_id, means["job_id"])
+        or _differs("payable", read.payable, means["payable"])
+        or (_terms(read, means["terms"]) if means["terms"] else _reasons(read, means["why"] or ""))
+    )
+
+
+def _terms(read: Started, wanted: Row) -> str | None:
+    terms = read.terms
+    if terms is None:
+        return "no terms were read"
+    got: dict[str, Any] = {
+        "blockchainIdentifier": terms.blockchain_identifier,
+        "agentIdentifier": terms.agent_identifier,
+        "sellerVKey": terms.seller_vkey,
+        "input_hash": terms.input_hash,
+        "identifierFromPurchaser": terms.identifier_from_purchaser,
+        "paymentSourceType": terms.source_type,
+        "supportedPaymentSourceIndex": terms.source_index,
+        "sellerReturnAddress": terms.seller_return_address,
+        **terms.times_text,
+    }
+    for name, value in wanted.items():
+        if name == "amounts":
+            amounts = [(str(a["amount"]), str(a["unit"])) for a in value]
+            read_amounts = [(str(a.quantity), a.unit or "lovelace") for a in terms.amounts or ()]
+            if read_amounts != [(amount, unit or "lovelace") for amount, unit in amounts]:
+                return f"amounts: {read_amounts} instead of {amounts}"
+        elif name in got and not _same_value(got[name], value):
+            return f"{name}: {got[name]!r} instead of {value!r}"
+    return None
+
+
+def _same_value(got: Any, wanted: Any) -> bool:
+    """Equal, or the same time as number and text, in ms for a time that was sent in seconds or as ISO."""
+    if got == wanted or str(got) == str(wanted):
+        return True
+    if isinstance(wanted, str) and re.match(r"\d{4}-\d{2}-\d{2}T", wanted):
+        return str(got).isdecimal()
+    return str(wanted).isdecimal() and int(wanted) < 10**11 and str(got) == f"{int(wanted)}000"
+
+
+def _reasons(read: Started, why: str) -> str | None:
+    """What cannot be paid is refused with the fields that the row's reason names."""
+    said = " ".join((*read.problems, *read.notes, read.error or ""))
+    if read.started is not True:
+        return None if said else "nothing is said"
+    missing = [name for name in _FIELDS if re.search(rf"\b{name}\b", why) and name not in said]
+    return f"the reason names {', '.join(missing)}, we say: {said or 'nothing'}" if missing else None
+
+
+def status(row: Row) -> str | None:
+    """A row of status-responses: state, result, error, and whether input is asked for."""
+    means = row["means"]
+    read = read_status(row["body"], row["http_status"])
+    return (
+        _differs("state", str(read.state), means["state"])
+        or _result(read.result, read.result_value, means["result"])
+        or _differs("error", read.error, means["error"])
+        or _differs("has_input_schema", read.input_schema is not None, means["has_input_schema"])
+    )
+
+
+def _result(text: str | None, value: Any, wanted: Any) -> str | None:
+    if isinstance(wanted, Mapping):
+        # Rows quote the part of an object that matters.
+        same = isinstance(value, Mapping) and all(value.get(k) == v for k, v in wanted.items()) and bool(text)
+        return None if same else f"result: {value!r} instead of {wanted!r}"
+    if isinstance(wanted, list):
+        return None if value == wanted and text else f"result: {value!r} instead of {wanted!r}"
+    return _differs("result", text, wanted)
+
+
+def availability(row: Row) -> str | None:
+    """A row of availability-responses."""
+    read = read_availability(row["body"], row["http_status"])
+    return _differs("available", read.available, _or_none(row["means"]["available"]))
+
+
+def provided(row: Row) -> str | None:
+    """A row of provide-input-exchanges: was the answer taken? And what was asked before is read as a question."""
+    read = read_ack(row["body"], row["http_status"])
+    wrong = _differs("accepted", read.accepted, _or_none(row["means"]["accepted"]))
+    before = row.get("status_before")
+    if wrong is None and before is not None and before.get("status") == "awaiting_input":
+        return _differs("input_schema", read_status(before).input_schema is not None, True)
+    return wrong
+
+
+def payment_information(row: Row) -> str | None:
+    """A row of payment-information: price, amounts as listed, and whether a hire could be paid."""
+    try:
+        listing = read_payment_information(row["body"], http_status=row["http_status"])
+    except WireError as error:
+        return _no_listing(row, str(error))
+    return _listing(row["means"], listing)
+
+
+def registry_entry(row: Row) -> str | None:
+    """A row of registry-entries: a registry's or node's list, on-chain metadata, or a seller's own list."""
+    try:
+        listings = read_registry_entries(row["body"], http_status=row["http_status"] or 200)
+    except WireError as error:
+        return _no_listing(row, str(error))
+    return _listing(row["means"], listings[0]) if listings else "no entry was read"
+
+
+def _no_listing(row: Row, said: str) -> str | None:
+    means = row["means"]
+    if means["pricing"] is None and not means["usable_for_payment"]:
+        return None if said else "nothing is said"
+    return f"not read: {said}"
+
+
+def _listing(means: Row, listing: Listing) -> str | None:
+    price = listing.price
+    amounts = [(amount, unit or "lovelace") for amount, unit in price.listed]
+    wanted = [(str(a["amount"]), str(a["unit"]) or "lovelace") for a in means["amounts"] or ()]
+    return (
+        _differs("pricing", None if price.pricing is None else str(price.pricing), means["pricing"])
+        or _differs("amounts", amounts, wanted)
+        or _differs("usable_for_payment", listing.payable, means["usable_for_payment"])
+        or ("url" in means and _differs("url", listing.api_base_url, means["url"]))
+        or ("seller_vkey" in means and _differs("seller_vkey", listing.seller_vkey, means["seller_vkey"]))
+        or None
+    )
+
+
+def _or_none(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _differs(name: str, got: Any, wanted: Any) -> str | None:
+    return None if got == wanted else f"{name}: {got!r} instead of {wanted!r}"
+
+
+JUDGES: Mapping[str, Judge] = {
+    "start-job-responses": started,
+    "status-responses": status,
+    "availability-responses": availability,
+    "provide-input-exchanges": provided,
+    "payment-information": payment_information,
+    "registry-entries": registry_entry,
+}

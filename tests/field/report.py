@@ -1,0 +1,105 @@
+"""How much of what real services answer is read rightly: `python -m tests.field.report [FOLDER]`.
+
+Reads every `<kind>*.json` of the folder (by default the recorded answers beside the repository), judges
+each row by its `means`, counts by file and by dialect, and names each row that does not come out right.
+Exit status 1 when fewer than 95 of 100 judged rows are right.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.field.judges import JUDGES, Judge, Row
+
+ENOUGH = 0.95
+# Kinds whose judge stands in another room: file name's beginning -> module and function.
+ELSEWHERE = {
+    "input-schemas": ("tests.inputs.report", "judge"),
+    "argument-shapes": ("tests.inputs.arguments_report", "judge"),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One row: which file and dialect, and what differs (None when nothing does)."""
+
+    file: str
+    family: str
+    id: str
+    wrong: str | None
+
+
+def judge_of(name: str) -> Judge | None:
+    """The judge for a file of this name; None for kinds that are not judged by reading them."""
+    for kind, judge in JUDGES.items():
+        if name.startswith(kind):
+            return judge
+    for kind, (module, function) in ELSEWHERE.items():
+        if name.startswith(kind):
+            try:
+                found: Judge = getattr(importlib.import_module(module), function)
+            except (ImportError, AttributeError):
+                return None
+            return found
+    return None
+
+
+def verdicts(file: Path, judge: Judge) -> Iterator[Verdict]:
+    """Every row of the file, judged; a reader that raises is wrong, never the end of the report."""
+    rows: list[Row] = json.loads(file.read_text(encoding="utf-8"))
+    for row in rows:
+        family = str(row.get("family") or row.get("dialect") or row.get("kind") or row.get("area") or "")
+        try:
+            wrong = judge(row)
+        except Exception as error:
+            wrong = f"raises {type(error).__name__}: {error}"
+        yield Verdict(file.name, family, str(row["id"]), wrong)
+
+
+def main(folder: Path) -> int:
+    found: list[Verdict] = []
+    skipped: list[str] = []
+    for file in sorted(folder.glob("*.json")):
+        judge = judge_of(file.name)
+        if judge is None:
+            skipped.append(file.name)
+        else:
+            found.extend(verdicts(file, judge))
+    if not found:
+        print(f"nothing to judge in {folder}")
+        return 1
+    print(f"{'file':<34}{'right':>7}{'wrong':>7}")
+    _table(found, lambda v: v.file)
+    print(f"\n{'dialect':<34}{'right':>7}{'wrong':>7}")
+    _table(found, lambda v: v.family)
+    wrong = [verdict for verdict in found if verdict.wrong is not None]
+    for verdict in wrong:
+        print(f"\n{verdict.file} · {verdict.family} · {verdict.id}\n  {verdict.wrong}")
+    for name in skipped:
+        print(f"\nnot judged by reading: {name}")
+    share = 1 - len(wrong) / len(found)
+    print(f"\n{len(found) - len(wrong)} of {len(found)} rows right ({share:.1%})")
+    return 0 if share >= ENOUGH else 1
+
+
+def _table(found: list[Verdict], key: object) -> None:
+    assert callable(key)
+    right = Counter(key(v) for v in found if v.wrong is None)
+    wrong = Counter(key(v) for v in found if v.wrong is not None)
+    for name in sorted(right | wrong):
+        print(f"{name or '-':<34}{right[name]:>7}{wrong[name]:>7}")
+
+
+if __name__ == "__main__":
+    from tests.shared import SHARED
+
+    given = [Path(argument) for argument in sys.argv[1:]]
+    if not given and SHARED is None:
+        sys.exit("name a folder: there are no recorded answers beside the repository")
+    sys.exit(main(given[0] if given else SHARED / "protocol" / "wild"))

@@ -1,4 +1,4 @@
-"""The sandbox's clock: the wall clock, the wall clock times a factor, or one that stands still until it is moved."""
+"""The sandbox's clock: the wall clock, the wall clock times a factor, or one that is moved by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The world of the sandbox: its clock, its chain, and the rows of one payment node that serves buyers and sellers.
+"""The world of the sandbox: its clock, its chain, and the rows of one node that serves buyers and sellers.
 
 One thread at a time may touch a World; a server holds a lock around it. With a manual clock and a seed it is
 deterministic.
@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
+from . import agents
+from .chain import Chain
 from .clock import Clock
 from .crypto import Signer
+from .ids import Ids
+from .jobs import Jobs
+from .network import ADMINS, CONTRACTS, COOLDOWN_MS, FEE_RECEIVERS, FEES_PERMILLE, NETWORK, POLICIES, TUSDM
+from .objects import funds_json, payment_json, purchase_json
 from .rows import (
     V1,
     V2,
     Agent,
     ApiKey,
+    Funds,
     Payment,
     PaymentSource,
     Purchase,
@@ -26,21 +34,26 @@ from .rows import (
     Wallet,
 )
 
-Dialect = Literal["today", "seed"]
+__all__ = ["POLICY_V1", "POLICY_V2", "TUSDM", "Dialect", "World"]
 
-POLICY_V1 = "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77"
-POLICY_V2 = "67ab0c92c4ac1610895a1c965ee50aba41a8f1513b15240723b3bd0b"
-CONTRACT_V1 = "addr_test1wz7j4kmg2cs7yf92uat3ed4a3u97kr7axxr4avaz0lhwdsqukgwfm"
-CONTRACT_V2 = "addr_test1wzs4e6wc95hkwezlccjw9mdvq0r0rsgx6zk34avptga3ftgn37w4g"
-TUSDM = "16a55b2a349361ff88c03788f93e1e966e5d689605d044fef722ddde0014df10745553444d"
+Dialect = Literal["today", "seed"]
+WalletKind = Literal["Selling", "Purchasing"]
+
+POLICY_V1 = POLICIES[V1]
+POLICY_V2 = POLICIES[V2]
+GENESIS_BLOCK = 4_200_000
+BLOCK_MS = 20_000
+FIRST_FUNDS: Funds = [(100_000_000_000, ""), (100_000_000_000, TUSDM)]
+"""What each hot wallet of a populated world starts with: 100,000 ADA and 100,000 tUSDM."""
 
 
 class World:
     """A whole Masumi network in memory: ask it with ``node.answer(world, request)``.
 
-    ``realistic`` gives the background jobs the node's own intervals (section 10); otherwise everything is seen
-    within some 200 ms of the sandbox clock. ``dialect="seed"`` serves the older buyer routes. ``populate=False``
-    leaves sources, wallets, keys and agents to the caller (the conformance replay loads its own).
+    ``realistic`` gives the background jobs the node's own intervals (section 10); otherwise everything is
+    seen within some 200 ms of the sandbox clock. ``dialect="seed"`` serves the older buyer routes.
+    ``production=False`` shows the reason of a 500. ``populate=False`` leaves sources, wallets, keys and
+    agents to the caller, ``jobs=False`` leaves rows as the API made them (a replay sets both).
     """
 
     def __init__(
@@ -48,18 +61,20 @@ class World:
         *,
         clock: Clock | None = None,
         seed: int | None = None,
-        network: str = "Preprod",
         dialect: Dialect = "today",
         realistic: bool = False,
         production: bool = True,
         populate: bool = True,
+        jobs: bool = True,
     ) -> None:
         self.clock = clock or Clock()
         self.rng = random.Random(seed)
-        self.network = network
+        self.network = NETWORK
         self.dialect: Dialect = dialect
         self.realistic = realistic
         self.production = production
+        self.chain = Chain()
+        self.jobs = Jobs(self, realistic=realistic, running=jobs)
         self.sources: list[PaymentSource] = []
         self.wallets: list[Wallet] = []
         self.keys: dict[str, ApiKey] = {}
@@ -67,26 +82,36 @@ class World:
         self.registrations: list[Registration] = []
         self.payments: list[Payment] = []
         self.purchases: list[Purchase] = []
+        self.recent_payments: dict[str, Payment] = {}
+        """By id, the last changed last; feeds read it from the end."""
+        self.recent_purchases: dict[str, Purchase] = {}
+        self.aliases: dict[str, str] = {}
+        """Key hash of a throw-away key -> key hash it stands for (wallets whose real key nobody has)."""
+        self.rates: dict[tuple[str, str], tuple[int, int]] = {}
+        """Rate-limited routes: (key id, route) -> (start of the window in ms, calls in it)."""
         self.registry: Any = None
         """State of the registry service, owned by registry.py."""
-        self.token = ""
-        self.seller_token = ""
-        self.admin_token = ""
+        self.token = self.seller_token = self.admin_token = ""
+        self._ids = Ids(self.rng)
+        self._bases: dict[tuple[str, str], str] = {}
+        self._payments: dict[tuple[str, str], Payment] = {}
+        self._purchases: dict[tuple[str, str], Purchase] = {}
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
         self._event_ms: int | None = None
+        self._started_ms = self.clock.now_ms()
         self._watchers: list[Callable[[Row], None]] = []
         if populate:
             self._populate()
 
-    # ---- time -------------------------------------------------------------------------------------------------
+    # Time
 
     def now_ms(self) -> int:
-        """The sandbox's time; inside an event the time at which that event was due."""
+        """The sandbox's time; it stands still during one event and during one request."""
         return self.clock.now_ms() if self._event_ms is None else self._event_ms
 
     def at(self, due_ms: int, event: Callable[[], None]) -> None:
-        """Run ``event`` when the clock reaches ``due_ms`` (by the next tick); ties run in the order of calls."""
+        """Run ``event`` when the clock reaches ``due_ms`` (by the next tick); ties in the order of calls."""
         self._order += 1
         heapq.heappush(self._due, (due_ms, self._order, event))
 
@@ -95,7 +120,7 @@ class World:
         return self._due[0][0] if self._due else None
 
     def tick(self) -> None:
-        """Run what is due, in order of time; costs next to nothing when nothing is."""
+        """Run what is due, in order of time, each at its own time; next to nothing when nothing is due."""
         due = self._due
         if not due or self._event_ms is not None:
             return
@@ -104,6 +129,19 @@ class World:
             while due and due[0][0] <= now:
                 self._event_ms, _, event = heapq.heappop(due)
                 event()
+        finally:
+            self._event_ms = None
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Run what is due, then let the time stand still inside the block (one request is one moment)."""
+        self.tick()
+        if self._event_ms is not None:
+            yield
+            return
+        self._event_ms = self.clock.now_ms()
+        try:
+            yield
         finally:
             self._event_ms = None
 
@@ -121,63 +159,109 @@ class World:
         for watcher in self._watchers:
             watcher(row)
 
-    # ---- things -----------------------------------------------------------------------------------------------
+    def block_height(self) -> int:
+        return GENESIS_BLOCK + (self.now_ms() - self._started_ms) // BLOCK_MS
 
-    def new_id(self, prefix: str = "cm") -> str:
-        """A fresh object id in the style of the node's."""
-        return prefix + f"{self.rng.getrandbits(115):023x}"[:23]
+    # Rows
+
+    def new_id(self) -> str:
+        """A fresh object id."""
+        return self._ids.next(self.now_ms())
 
     def new_hash(self) -> str:
         """A fresh transaction hash."""
         return self.rng.randbytes(32).hex()
 
-    def add_source(self, source_type: str, *, network: str | None = None) -> PaymentSource:
-        first = source_type == V1
+    def add_payment(self, row: Payment) -> None:
+        self.payments.append(row)
+        self._payments[row.source.network, row.identifier] = row
+        self.moved(row)
+
+    def add_purchase(self, row: Purchase) -> None:
+        self.purchases.append(row)
+        self._purchases[row.source.network, row.identifier] = row
+        self.moved(row)
+
+    def payment(self, network: str, identifier: str) -> Payment | None:
+        """The payment with exactly this identifier text."""
+        return self._payments.get((network, identifier))
+
+    def purchase(self, network: str, identifier: str) -> Purchase | None:
+        """The purchase with exactly this identifier text; another spelling is another purchase."""
+        return self._purchases.get((network, identifier))
+
+    def moved(self, row: Row) -> None:
+        """Put the row at the end of the order of change."""
+        if isinstance(row, Payment):
+            self.recent_payments.pop(row.id, None)
+            self.recent_payments[row.id] = row
+        elif isinstance(row, Purchase):
+            self.recent_purchases.pop(row.id, None)
+            self.recent_purchases[row.id] = row
+
+    def forget_rows(self) -> None:
+        """Drop all payments and purchases and all that is planned; keys, wallets and agents stay."""
+        for rows in (self.payments, self.purchases, self._due):
+            rows.clear()
+        for index in (self._payments, self._purchases, self.recent_payments, self.recent_purchases):
+            index.clear()
+
+    # Things
+
+    def add_source(self, source_type: str) -> PaymentSource:
         source = PaymentSource(
             id=self.new_id(),
-            network=network or self.network,
+            network=self.network,
             source_type=source_type,
-            policy_id=POLICY_V1 if first else POLICY_V2,
-            contract_address=CONTRACT_V1 if first else CONTRACT_V2,
-            fee_permille=50 if first else 0,
-            cooldown_ms=420_000,
+            policy_id=POLICIES[source_type],
+            contract_address=CONTRACTS[source_type],
+            fee_permille=FEES_PERMILLE[source_type],
+            cooldown_ms=COOLDOWN_MS,
             created_ms=self.now_ms(),
+            fee_address=FEE_RECEIVERS[source_type],
+            admin_addresses=ADMINS,
         )
         self.sources.append(source)
         return source
 
-    def add_wallet(self, source: PaymentSource, kind: Literal["Selling", "Purchasing"]) -> Wallet:
-        """A new hot wallet with a throw-away key and no money."""
+    def source_of(self, source_type: str) -> PaymentSource:
+        return next(s for s in self.sources if s.source_type == source_type)
+
+    def add_wallet(self, source: PaymentSource, kind: WalletKind, funds: Funds | None = None) -> Wallet:
+        """A new hot wallet with a throw-away key, holding ``funds``."""
         signer = Signer(self.rng.randbytes(32))
-        wallet = Wallet(
-            self.new_id(), source, kind, signer.vkey, signer.address(source.network), signer, created_ms=self.now_ms()
-        )
+        address = signer.address(source.network)
+        wallet = Wallet(self.new_id(), source, kind, signer.vkey, address, signer, created_ms=self.now_ms())
         self.wallets.append(wallet)
+        self.chain.mint(address, funds or [])
         return wallet
 
-    def add_key(self, *, read: bool = True, pay: bool = False, admin: bool = False, **limits: Any) -> ApiKey:
-        """A new API key; ``limits`` are further fields of rows.ApiKey."""
+    def base_id(self, source: PaymentSource, vkey: str) -> str:
+        """The id of the node's note about a foreign wallet (``SellerWallet``, ``BuyerWallet``)."""
+        found = self._bases.get((source.id, vkey))
+        if found is None:
+            found = self._bases[source.id, vkey] = self.new_id()
+        return found
+
+    def add_key(self, *, read: bool = True, pay: bool = False, admin: bool = False, **more: Any) -> ApiKey:
+        """A new API key; ``more`` are further fields of rows.ApiKey."""
+        token = "masumi-payment-" + self.rng.randbytes(12).hex()
+        fields: dict[str, Any] = {"token": token, "created_ms": self.now_ms()} | more
         key = ApiKey(
-            self.new_id(),
-            "masumi-payment-" + self.rng.randbytes(12).hex(),
-            can_read=read or pay or admin,
-            can_pay=pay or admin,
-            can_admin=admin,
-            created_ms=self.now_ms(),
-            **limits,
+            self.new_id(), can_read=read or pay or admin, can_pay=pay or admin, can_admin=admin, **fields
         )
         self.keys[key.token] = key
         return key
 
-    def source_of(self, source_type: str) -> PaymentSource:
-        return next(s for s in self.sources if s.source_type == source_type)
+    def key_by_id(self, key_id: str) -> ApiKey | None:
+        return next((key for key in self.keys.values() if key.id == key_id), None)
 
     def register_agent(
         self,
         name: str,
         url: str,
         amounts: Mapping[str, int] | None = None,
-        pricing_type: Literal["Fixed", "Free", "Dynamic"] = "Fixed",
+        pricing_type: agents.PricingType = "Fixed",
         metadata_version: Literal[1, 2] = 1,
         *,
         description: str | None = None,
@@ -189,40 +273,23 @@ class World:
     ) -> Agent:
         """An agent minted at once, held by a selling wallet of this node.
 
-        ``amounts`` maps unit to base units ("" is ADA) and is needed for Fixed only. Version 1 agents sell through
-        the V1 contract, version 2 agents through V2 with one payment source, whose index is 0.
+        ``amounts`` maps unit to base units ("" is ADA) and is needed for Fixed only. Version 1 agents sell
+        through the V1 contract, version 2 agents through V2 with one payment source, whose index is 0.
         """
-        if (pricing_type == "Fixed") != bool(amounts):
-            raise ValueError("Fixed pricing needs amounts, Free and Dynamic take none")
         source = wallet.source if wallet else self.source_of(V1 if metadata_version == 1 else V2)
         holder = wallet or next(w for w in self.wallets if w.source is source and w.kind == "Selling")
-        metadata: dict[str, Any] = {
-            "name": name,
-            "description": description or f"{name} of the sandbox",
-            "api_base_url": url,
-            "author": {"name": author},
-            "tags": list(tags),
-            "image": "ipfs://sandbox",
-            "metadata_version": metadata_version,
-        }
-        if capability:
-            metadata["capability"] = {"name": capability[0], "version": capability[1]}
-        if example_outputs:
-            metadata["example_output"] = [dict(example) for example in example_outputs]
-        prices = (amounts or {}).items()
-        if metadata_version == 1:
-            metadata["agentPricing"] = {"pricingType": pricing_type}
-            if amounts:
-                listed = [{"amount": str(amount), "unit": unit or "lovelace"} for unit, amount in prices]
-                metadata["agentPricing"]["fixedPricing"] = listed
-        else:
-            pricing: dict[str, Any] = {"pricingType": pricing_type}
-            if amounts:
-                pricing["fixed"] = [{"asset": unit, "amount": str(amount)} for unit, amount in prices]
-            settlement = {"paymentSourceType": V2, "address": source.contract_address}
-            metadata["supported_payment_sources"] = [
-                {"chain": "Cardano", "network": source.network, "settlement": settlement, "pricing": pricing}
-            ]
+        metadata = agents.describe(
+            source,
+            name=name,
+            description=description or f"{name} of the sandbox",
+            url=url,
+            author=author,
+            tags=tags,
+            capability=capability,
+            example_outputs=example_outputs,
+            pricing_type=pricing_type,
+            amounts=amounts,
+        )
         return self.mint(source, metadata, holder)
 
     def mint(self, source: PaymentSource, metadata: dict[str, Any], holder: Wallet) -> Agent:
@@ -233,8 +300,8 @@ class World:
             metadata=metadata,
             holder_address=holder.address,
             seller_vkey=holder.vkey,
-            name=str(metadata.get("name", "")),
-            url=str(metadata.get("api_base_url", "")),
+            name=agents.joined(metadata.get("name")) or "",
+            url=agents.joined(metadata.get("api_base_url")) or "",
             wallet=holder,
             created_ms=self.now_ms(),
         )
@@ -242,15 +309,37 @@ class World:
         return agent
 
     def ledger(self) -> dict[str, Any]:
-        """Payments, purchases (the node's field names, with their history) and what every wallet holds."""
-        raise NotImplementedError
+        """Payments and purchases with their history, and where the money is, in the node's field names."""
+        chain = self.chain
+        return {
+            "payments": [payment_json(row, history=True) for row in self.payments],
+            "purchases": [purchase_json(row, history=True) for row in self.purchases],
+            "wallets": {
+                wallet.vkey: {
+                    "id": wallet.id,
+                    "type": wallet.kind,
+                    "paymentSourceType": wallet.source.source_type,
+                    "walletVkey": wallet.vkey,
+                    "walletAddress": wallet.address,
+                    "Balance": _balance(chain.balance(wallet.address)),
+                }
+                for wallet in self.wallets
+            },
+            "addresses": {address: _balance(held) for address, held in chain.balances.items()},
+            "escrowed": _balance(chain.escrowed),
+            "fees": str(chain.fees),
+            "minted": _balance(chain.minted),
+        }
 
     def _populate(self) -> None:
         for source_type in (V1, V2):
             source = self.add_source(source_type)
-            for kind in ("Purchasing", "Selling"):
-                self.add_wallet(source, kind)  # type: ignore[arg-type]
-        both = (self.network,)
-        self.token = self.add_key(pay=True, networks=both).token
-        self.seller_token = self.add_key(pay=True, networks=both).token
-        self.admin_token = self.add_key(admin=True, networks=both).token
+            self.add_wallet(source, "Purchasing", FIRST_FUNDS)
+            self.add_wallet(source, "Selling", FIRST_FUNDS)
+        self.token = self.add_key(pay=True).token
+        self.seller_token = self.add_key(pay=True).token
+        self.admin_token = self.add_key(admin=True).token
+
+
+def _balance(held: Mapping[str, int]) -> list[dict[str, Any]]:
+    return funds_json([(amount, unit) for unit, amount in sorted(held.items()) if amount])

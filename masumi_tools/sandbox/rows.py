@@ -1,4 +1,4 @@
-"""The rows that the simulated node keeps: sources, wallets, keys, agents, payments, purchases and their history."""
+"""The rows that the simulated node keeps: sources, wallets, keys, agents, payments, purchases, history."""
 
 from __future__ import annotations
 
@@ -124,6 +124,22 @@ class Transaction:
 
 
 @dataclass(slots=True)
+class Escrow:
+    """One locked output of the contract; ``identifier`` is canonical, as the datum gives it back."""
+
+    identifier: str
+    funds: Funds
+    collateral: int
+    buyer_wallet: Wallet
+    buyer_address: str
+    seller_address: str | None
+    state: str = "FundsLocked"
+    busy: bool = False
+    purchase: Purchase | None = None
+    payment: Payment | None = None
+
+
+@dataclass(slots=True)
 class Row:
     """What payments and purchases have in common. Times and cooldowns in unix ms, fees in lovelace."""
 
@@ -161,19 +177,19 @@ class Row:
     buyer_fees: int = 0
     seller_fees: int = 0
     updated_ms: int = 0
-    checked_ms: int | None = None
     action_changed_ms: int = 0
     state_changed_ms: int = 0
     changed_ms: int = 0
+    escrow: Escrow | None = None
 
 
 class Payment(Row):
-    """The seller's side: ``wallet`` is the selling wallet, ``other_wallet`` (id, vkey) the buyer's once seen."""
+    """The seller's side: ``wallet`` is the selling wallet, ``other_wallet`` the buyer's (id, vkey) once seen."""
 
     __slots__ = ()
 
 
 class Purchase(Row):
-    """The buyer's side: ``wallet`` is the purchasing wallet once picked, ``other_wallet`` the seller's (id, vkey)."""
+    """The buyer's side: ``wallet`` is the purchasing wallet once picked, ``other_wallet`` the seller's."""
 
     __slots__ = ()

@@ -1,6 +1,6 @@
-"""One HTTP request and one HTTP answer as plain data, and the envelopes that node and registry put around them.
+"""One HTTP request and one answer as plain data, and the envelopes of node and registry.
 
-Everything in the sandbox that answers is a function ``answer(world, request) -> Response``; sockets come later.
+Everything in the sandbox that answers is a function ``answer(world, request) -> Response``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Response:
 
 
 class Refusal(Exception):
-    """Ends the handling of a request with an error envelope; handlers raise it, ``answer`` turns it into a Response."""
+    """Ends the handling of a request with an error envelope; handlers raise it, ``answer`` sends it."""
 
     def __init__(
         self,

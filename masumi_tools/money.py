@@ -152,7 +152,7 @@ def unit_of(word: object) -> str:
 
 
 def name_of(unit: str) -> str:
-    """The name of a unit for people, such as "ADA" for ""; a unit without a known name comes back as it is."""
+    """The name of a unit for people, such as "ADA" for ""; an unknown unit comes back as it is."""
     return _NAMES.get(unit, unit)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import operator
 from typing import Any
 
 import pytest
@@ -138,8 +137,9 @@ def test_reads_the_wire(amount: object, unit: object, right: Amount) -> None:
 @pytest.mark.parametrize(
     ("amount", "unit"),
     [
-        ("1.5", ""), ("-1", ""), (-1, ""), (1.0, ""), (True, ""), (None, ""), ("", ""), (" 12 ", ""), ("0x10", ""),
-        ("1" * 26, ""), (10**25, ""), ("1", "EUR"), ("1", None), ("1", 5), ("1", ["x"]), (1 << 400, ""),
+        ("1.5", ""), ("-1", ""), (-1, ""), (1.0, ""), (True, ""), (None, ""), ("", ""), (" 12 ", ""),
+        ("0x10", ""), ("1" * 26, ""), (10**25, ""), ("1", "EUR"), ("1", None),
+        ("1", 5), ("1", ["x"]), (1 << 400, ""),
     ],
 )  # fmt: skip
 def test_refuses_what_is_no_amount_on_the_wire(amount: object, unit: object) -> None:
@@ -151,10 +151,11 @@ def test_hostile_values_are_refused_by_a_short_sentence() -> None:
     nested: list[Any] = []
     for _ in range(100_000):
         nested = [nested]
-    for value in (nested, [10**5000], 10**5000, -(10**5000), "9" * 100_000):
+    hostile: list[Any] = [nested, [10**5000], 10**5000, -(10**5000), "9" * 100_000]
+    for value in hostile:
         for refused in (Amount.parse, Amount, lambda v: Amount.from_wire(v, v), unit_of):
             with pytest.raises(AmountError) as caught:
-                refused(value)  # type: ignore[operator]
+                refused(value)
             assert len(str(caught.value)) < 300
 
 
@@ -196,9 +197,9 @@ def test_units_never_mix() -> None:
 
 def test_a_bare_number_is_no_amount_in_arithmetic() -> None:
     amount: Any = Amount(1)
-    for put_together in (lambda: amount + 1, lambda: amount - 1, lambda: amount < 1, lambda: amount <= 1):
+    for operation in (operator.add, operator.sub, operator.lt, operator.le, operator.gt, operator.ge):
         with pytest.raises(TypeError):
-            put_together()
+            operation(amount, 1)
 
 
 def test_total_sums_each_unit_sorted() -> None:
@@ -228,13 +229,3 @@ def test_amounts_are_values() -> None:
     assert len({Amount(1), Amount(1, "ADA"), Amount(1, USDM)}) == 2
     with pytest.raises(AttributeError):
         Amount(1).quantity = 2  # type: ignore[misc]
-
-
-def test_core_modules_load_no_crypto() -> None:
-    names = ("masumi_tools.money", "masumi_tools.hashing", "masumi_tools.identifier")
-    code = f"import sys, importlib.util as u\nfor n in {names!r}:\n    u.find_spec(n) and __import__(n)\n"
-    code += (
-        "print(sorted(m for m in ('nacl', 'cbor2', 'sqlalchemy', 'pydantic', 'httpx') if m in sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

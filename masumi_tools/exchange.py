@@ -121,12 +121,11 @@ class Exchange:
             raise httpx.ReadTimeout("the time for this call is over")
         cap = self._call.cap_bytes
         self._raw_bytes += len(chunk)
-        if self._raw_bytes > cap:  # also when it unpacks to nothing
-            return self._too_large()
         if self._unzip is not None:
             chunk = self._unzip.decompress(chunk, cap + 1 - len(self._body))
-        self._body += chunk
-        return True if len(self._body) <= cap else self._too_large()
+        self._body += chunk[: cap + 1 - len(self._body)]
+        # Packed bytes count as they come, too: they may go on for ever and unpack to nothing.
+        return True if max(len(self._body), self._raw_bytes) <= cap else self._too_large()
 
     def closed(self, request: httpx.Request, response: httpx.Response) -> None:
         """The answer is in: a redirect to follow makes the next request, anything else the reply."""

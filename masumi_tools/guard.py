@@ -2,10 +2,12 @@
 
 A service's URL comes from a stranger. Allowed is https to public addresses, on port 80, 443 or any from
 1024 up (below that live mail, shells and the like, which must not be fed requests), without user
-information. The sandbox adds loopback, also over plain http and on any port, and nothing else. The URL is checked
-before a name is resolved (`check_url`), and every answer of the resolver before a connection is made
-(`check_addresses`); then the checked address itself is dialled, so a second answer cannot differ.
-Numbers: the IANA special-purpose registries, written out so that no Python version changes them.
+information. The sandbox adds loopback, also over plain http and on any port, and nothing else.
+
+The URL is checked before a name is resolved (`check_url`), and every answer of the resolver before a
+connection is made (`check_addresses`); then the checked address itself is dialled, so that a second
+answer cannot differ. The tables are those of the IANA special-purpose registries, written out so that
+no Python version changes them.
 """
 
 from __future__ import annotations

@@ -61,11 +61,8 @@ def price_asked(
         return (), "amounts: the price is dynamic and the offer names none"
     if cap is None:
         return asked, "amounts: the price is dynamic, and no max_price was given"
-    bounds = {amount.unit: amount.quantity for amount in total(cap)}
-    for amount in asked:
-        if amount.quantity > bounds.get(amount.unit, 0):
-            return asked, f"amounts: the service asks {_text(asked)}, at most {_text(cap)} was allowed"
-    return asked, None
+    reason = above(asked, total(cap))
+    return asked, f"amounts: {reason}" if reason else None
 
 
 def check_offer(
@@ -103,19 +100,36 @@ def check_offer(
         return problem
     if decoded.source_type == "Web3CardanoV2" and terms.source_index is None:
         return "supportedPaymentSourceIndex: a V2 offer has to name it, it is signed"
-    signed = identifier.SignedTerms(
-        input_hash=terms.input_hash,
-        pay_by_time=terms.times_text.pay_by_time,
-        submit_result_time=terms.times_text.submit_result_time,
-        unlock_time=terms.times_text.unlock_time,
-        external_dispute_unlock_time=terms.times_text.external_dispute_unlock_time,
-        requested_funds=None if listing.price.pricing is PricingType.FIXED else as_wire(terms.amounts or ()),
-        seller_return_address=terms.seller_return_address,
-        source_index=terms.source_index if decoded.source_type == "Web3CardanoV2" else None,
-    )
+    signed = signed_terms(terms, listing.price.pricing)
     if reason := identifier.verify(decoded, signed, terms.seller_vkey):
         return f"blockchainIdentifier: {reason}"
     return Accepted(decoded.canonical, price, form)
+
+
+def signed_terms(terms: Terms, pricing: str | None) -> identifier.SignedTerms:
+    """What the seller signed, as the node puts it together (node-api 11); only a dynamic price is signed."""
+    times = terms.times_text
+    return identifier.SignedTerms(
+        input_hash=terms.input_hash,
+        pay_by_time=times["payByTime"],
+        submit_result_time=times["submitResultTime"],
+        unlock_time=times["unlockTime"],
+        external_dispute_unlock_time=times["externalDisputeUnlockTime"],
+        requested_funds=as_wire(terms.amounts or ()) if pricing == PricingType.DYNAMIC else None,
+        seller_return_address=terms.seller_return_address,
+        source_index=terms.source_index,
+    )
+
+
+def above(price: Sequence[Amount], cap: Sequence[Amount] | None) -> str | None:
+    """Why `price` is more than `cap` allows, or None."""
+    if cap is None:
+        return None
+    bounds = {amount.unit: amount.quantity for amount in cap}
+    for amount in price:
+        if amount.quantity > bounds.get(amount.unit, 0):
+            return f"the price is {_text(price)}, more than the {_text(cap)} that was allowed"
+    return None
 
 
 def _text(amounts: Sequence[Amount]) -> str:

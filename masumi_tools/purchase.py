@@ -134,10 +134,11 @@ class Moment(BaseModel):
 
 
 class Layout(BaseModel):
-    """One form of the start_job body, and the input in it that is hashed."""
+    """One form of the start_job body, its name, and the input in it that is hashed."""
 
     model_config = ConfigDict(frozen=True)
 
+    form: str
     body: JsonValue
     hashed: JsonValue
 

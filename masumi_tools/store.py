@@ -178,7 +178,9 @@ class Journal:
             except sa.exc.IntegrityError:
                 pass
             with self._engine.begin() as db:
-                known = (call_id and self._by_call(db, call_id)) or self._one(db, _hires.c.open_key == row.key)
+                known = (call_id and self._by_call(db, call_id)) or self._one(
+                    db, _hires.c.open_key == row.key
+                )
                 if known is None:
                     raise JournalBusy("the same hire was begun and ended at this moment; ask again")
                 if call_id and self._by_call(db, call_id) is None:
@@ -196,9 +198,7 @@ class Journal:
         with explained("saving a hire"), self._engine.begin() as db:
             return self._save(db, row)
 
-    def save_decided(
-        self, row: Row, decide: Callable[[Usage], Row], since_ms: int
-    ) -> Row:
+    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int) -> Row:
         """Sum the budget's use, let `decide` make the row to save of it, and save: one transaction.
 
         No other reservation of the same budget can come between the sum and the save.
@@ -257,21 +257,25 @@ class Journal:
             query = sa.select(_amounts.c.unit, counts).where(of_budget, *also).group_by(_amounts.c.unit)
             return {unit: int(value) for unit, value in db.execute(query)}
 
-        return Usage(summed(), summed(_amounts.c.service == row.service), summed(_amounts.c.at_ms >= since_ms))
+        return Usage(
+            summed(), summed(_amounts.c.service == row.service), summed(_amounts.c.at_ms >= since_ms)
+        )
 
     # Leases ----------------------------------------------------------------------------------
 
-    def take_lease(self, hire_id: str, owner: str, for_ms: int) -> bool:
-        """Whether `owner` now drives this hire; False while another owner's lease runs."""
+    def take_lease(self, hire_id: str, owner: str, for_ms: int, is_dead: Callable[[str], bool]) -> bool:
+        """Whether `owner` now drives this hire; False while the lease of another, who is not dead, runs."""
         at = now_ms()
         with explained("taking a lease"), self._engine.begin() as db:
+            holder = db.scalar(sa.select(_hires.c.lease_owner).where(_hires.c.hire_id == hire_id))
+            gone = holder if holder is not None and holder != owner and is_dead(holder) else owner
             done = db.execute(
                 _hires.update()
                 .where(
                     _hires.c.hire_id == hire_id,
                     sa.or_(
                         _hires.c.lease_owner.is_(None),
-                        _hires.c.lease_owner == owner,
+                        _hires.c.lease_owner.in_((owner, gone)),
                         _hires.c.lease_until_ms < at,
                     ),
                 )
@@ -311,6 +315,11 @@ class Journal:
             query = query.where(_hires.c.budget == budget)
         with explained("reading"), self._reading.connect() as db:
             return [_row(found) for found in db.execute(query)]
+
+    def usage(self, row: Row, since_ms: int) -> Usage:
+        """What counts against the row's budget now, without the row itself."""
+        with explained("reading"), self._reading.connect() as db:
+            return self._usage(db, row, since_ms)
 
     def used(self, budget: str) -> list[Used]:
         """Every line that counts against the budget, and those that were released."""

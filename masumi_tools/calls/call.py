@@ -57,6 +57,11 @@ class Reply:
         return self.status is not None and 200 <= self.status < 300 and self.fault is None
 
     @property
+    def content(self) -> Any:
+        """The JSON value of the answer, or its text where it is no JSON."""
+        return self.body if self.fault is None else self.text
+
+    @property
     def sent(self) -> bool:
         """Whether the request may have reached the other side."""
         return self.fault not in ("unsent", "refused-address")

@@ -1,8 +1,8 @@
 """What a reply means for a hire: pure functions from record, reply and time to the next record.
 
-    offer.py     before the money: listing, input schema, start_job
-    payment.py   the money: purchase, reads of the node, refund
-    job.py       the work: status, answers
+offer.py     before the money: listing, input schema, start_job
+payment.py   the money: purchase, reads of the node, refund
+job.py       the work: status, answers
 """
 
 from __future__ import annotations

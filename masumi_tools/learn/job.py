@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from masumi_tools.calls.call import Reply
-from masumi_tools.errors import WireError
 from masumi_tools.hire import Ways
 from masumi_tools.learn.words import said
 from masumi_tools.models import JobState, JobStatus, read_ack, read_status
@@ -30,11 +29,13 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         return quiet
     told = p.job is None or (job.state, job.progress) != (p.job.state, p.job.progress)
     quiet = quiet.but(job=job, last_seen_job_ms=now, **({"quiet_polls": 0} if told else {}))
-    if job.state is JobState.COMPLETED and job.result:
+    if job.state is JobState.COMPLETED and job.has_answer and job.result is not None:
         return _delivered(quiet, job.result, now)
     if job.state is JobState.COMPLETED:
-        return _without_result(quiet, "the service says it completed, but gives no result", now, polls >= EMPTY_ENOUGH)
-    if job.state is JobState.FAILED:
+        return _without_result(
+            quiet, "the service says it completed, but gives no result", now, polls >= EMPTY_ENOUGH
+        )
+    if job.state in (JobState.FAILED, JobState.REFUNDED):
         why = " ".join((job.error or "no reason given").split())[:300]
         return _without_result(quiet, f"the service says that the job failed: {why}", now, True)
     if job.state is JobState.AWAITING_INPUT:
@@ -47,16 +48,23 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
 
 def answered(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """POST /provide_input. After a lost reply only the status tells whether the answer arrived."""
-    ack = read_ack(reply.body) if reply.ok else None
-    if ack is not None and ack.accepted is not False:
+    ack = read_ack(reply.content, reply.status) if reply.status is not None else None
+    if ack is not None and ack.accepted:
         seen = _status_mark(p.job)
         event = Event.FREE if p.free else Event.ANSWERED
         return p.move(
-            event, now, answer=None, answer_attempts=0, answered_status=seen, answered_ms=now,
-            reason="", next_job_ms=now, quiet_polls=0,
+            event,
+            now,
+            answer=None,
+            answer_attempts=0,
+            answered_status=seen,
+            answered_ms=now,
+            reason="",
+            next_job_ms=now,
+            quiet_polls=0,
         )
     attempts = p.answer_attempts + 1
-    if reply.status is not None and 400 <= reply.status < 500 and reply.status != 429 and attempts > 1:
+    if ack is not None and ack.accepted is False and reply.status != 429 and attempts > 1:
         reason = f"the service refused the answer: {said(reply)}"
         return p.but(answer=None, answer_attempts=0, reason=reason, next_job_ms=now)
     if attempts > 5:
@@ -101,9 +109,8 @@ def _status_mark(job: JobStatus | None) -> str:
 
 
 def _readable(reply: Reply) -> JobStatus | None:
-    if not reply.ok:
+    """What the answer says of the job; None where it says nothing about it."""
+    if reply.status is None:
         return None
-    try:
-        return read_status(reply.body)
-    except WireError:
-        return None
+    job = read_status(reply.content, reply.status)
+    return None if job.state in (JobState.NOT_FOUND, JobState.ERROR, JobState.UNKNOWN) else job

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
+
+from pydantic import JsonValue
 
 from masumi_tools import inputs
 from masumi_tools.calls import node
@@ -18,11 +20,12 @@ from masumi_tools.models import (
     read_registry_entries,
     read_started,
 )
-from masumi_tools.money import Amount, total
-from masumi_tools.offer import Accepted, check_offer
+from masumi_tools.money import total
+from masumi_tools.offer import Accepted, above, check_offer
 from masumi_tools.purchase import Event, Layout, Purchase
 
 MOST_STARTS = 3
+IDENTIFIED = "identified"
 
 
 def listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
@@ -31,13 +34,13 @@ def listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if reply.fault == "refused-address":
         return _refused(p, now, f"the service's address is not one that we connect to: {reply.detail}")
     try:
-        found = read_payment_information(reply.body) if reply.ok else None
+        found = read_payment_information(reply.body, network=ways.network) if reply.ok else None
     except WireError as error:
         if by_url:
             return _refused(p, now, f"the service's payment information cannot be read: {error}")
         found = None
     if found is not None:
-        return _listed(p, found.at(p.target) if by_url else found, now, ways)
+        return _listed(p, replace(found, api_base_url=p.target) if by_url else found, now, ways)
     if not p.asked_registry and (ways.registry or not by_url):
         # A registry that is down or does not know the agent is no end: the node reads the chain itself.
         note = f"{'the service' if by_url else 'the registry'} gave no payment information: {said(reply)}"
@@ -49,7 +52,7 @@ def node_listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """The node's own registry route: what the chain says, without the seller's key."""
     if reply.ok:
         try:
-            return _listed(p, read_agent_metadata(reply.body, ways.network), now, ways)
+            return _listed(p, read_agent_metadata(reply.body, network=ways.network), now, ways)
         except WireError as error:
             return _refused(p, now, f"the agent's registry entry cannot be read: {error}")
     if reply.status == 404 or reply.status == 400:
@@ -68,7 +71,9 @@ def search(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if len(here) == 1:
         return _listed(p, here[0], now, ways)
     many = f"{len(here)} agents are registered" if here else "no agent is registered"
-    return _refused(p, now, f"the service tells no price, and {many} for {url}; hire it by its agent identifier")
+    return _refused(
+        p, now, f"the service tells no price, and {many} for {url}; hire it by its agent identifier"
+    )
 
 
 def _listed(p: Purchase, found: Listing, now: int, ways: Ways) -> Purchase:
@@ -83,28 +88,12 @@ def _listed(p: Purchase, found: Listing, now: int, ways: Ways) -> Purchase:
     if found.network and found.network != ways.network:
         return _refused(p, now, f"the agent is on {found.network}, this node on {ways.network}")
     price = total(found.price.amounts)
-    free = found.price.pricing is PricingType.FREE or (
-        found.price.pricing is PricingType.FIXED and not any(amount.quantity for amount in price)
-    )
+    free = found.price.is_free
     if found.price.pricing is PricingType.DYNAMIC:
-        if p.max_price is None:
-            return _refused(p, now, "the price is dynamic; say at most how much with max_price")
-        price = p.max_price
+        price = p.max_price or ()
     elif not free and (reason := above(price, p.max_price)):
         return _refused(p, now, reason)
     return p.move(Event.LISTED, now, listing=found, price=() if free else price, free=free)
-
-
-def above(price: Sequence[Amount], cap: Sequence[Amount] | None) -> str | None:
-    """Why `price` is more than `cap` allows, or None."""
-    if cap is None:
-        return None
-    bounds = {amount.unit: amount.quantity for amount in cap}
-    for amount in price:
-        if amount.quantity > bounds.get(amount.unit, 0):
-            allowed = " + ".join(map(str, cap)) or "nothing"
-            return f"the price is {' + '.join(map(str, price))}, more than the {allowed} that was allowed"
-    return None
 
 
 def schema(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
@@ -116,27 +105,32 @@ def schema(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
             return _refused(p, now, f"the service does not answer: {said(reply)}")
         return _start_again(p, reply, now, ways)
     # A service without a readable schema still says itself what it does not take.
-    spec = inputs.read_input_schema(reply.body if reply.ok else None)
+    return lay_out(p, inputs.read_input_schema(reply.content if reply.ok else None), now)
+
+
+def lay_out(p: Purchase, spec: inputs.InputSpec, now: int) -> Purchase:
+    """Check the input against the service's fields, and put it in the forms that start_job is tried with."""
     try:
         clean = inputs.check(spec, p.input_data)
         forms = inputs.layouts(spec, clean, None if p.free else p.nonce)
-        if p.free:
-            forms = [*forms[:1], *inputs.layouts(spec, clean, p.nonce)[:1]]
     except InputError as error:
         return _refused(p, now, f"the input does not fit: {_fields(error)}")
-    made = tuple(Layout(body=form.body, hashed=form.hashed) for form in forms)
-    return p.but(layouts=made, start_attempts=0, next_job_ms=now)
+    made = [Layout(form=form.form, body=form.body, hashed=form.hashed) for form in forms]
+    if p.free:  # an identifier means "paid" to some services, but others insist on it (field-notes A3)
+        made.append(
+            made[0].model_copy(update={"form": IDENTIFIED, "body": _identified(made[0].body, p.nonce)})
+        )
+    return p.but(layouts=tuple(made), start_attempts=0, next_job_ms=now)
 
 
 def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """start_job: terms that we may pay, a free job, or the reason why not. An unpaid job lapses by itself."""
     if not reply.ok:
         return _not_started(p, reply, now, ways)
-    job = read_started(reply.body)
-    if job.error is not None:
-        return _refused(p, now, f"the service did not start the job: {job.error}")
-    if job.job_id is None:
-        return _refused(p, now, "the service started no job: id: missing from the answer of start_job")
+    job = read_started(reply.content, reply.status or 200, sent=None if p.free else p.nonce)
+    if not job.started or job.job_id is None:
+        why = job.error or "id: missing from the answer of start_job"
+        return _refused(p, now, f"the service did not start the job: {why}")
     if p.free:
         return p.move(Event.FREE, now, job_id=job.job_id, next_job_ms=now)
     if job.problems:
@@ -156,7 +150,7 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     )
     if not isinstance(verdict, Accepted):
         return _refused(p, now, f"the service's offer must not be paid: {verdict}")
-    terms = job.terms.canonical(verdict.blockchain_identifier)
+    terms = replace(job.terms, blockchain_identifier=verdict.blockchain_identifier)
     body = node.purchase_body(
         terms, network=ways.network, nonce=p.nonce, amounts=verdict.price if fixed else terms.amounts or ()
     )
@@ -173,12 +167,35 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
 
 def _not_started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     attempts = p.start_attempts + 1
-    if reply.status in (400, 422) and p.layout + 1 < len(p.layouts):
-        return p.but(layout=p.layout + 1, next_job_ms=now)
-    passing = (reply.status is None and reply.fault == "lost") or reply.status in (408, 425, 429, 502, 503, 504)
+    if reply.status in (400, 422) and p.layout == 0 and (other := _other_form(p, reply)):
+        return p.but(layout=other, next_job_ms=now)
+    passing = (reply.status is None and reply.fault == "lost") or reply.status in (
+        408,
+        425,
+        429,
+        502,
+        503,
+        504,
+    )
     if passing and attempts < MOST_STARTS:
         return _start_again(p, reply, now, ways)
     return _refused(p, now, f"the service did not start the job: {said(reply)}")
+
+
+def _other_form(p: Purchase, reply: Reply) -> int | None:
+    """The one other form of the body that this refusal asks for; at most one is ever tried."""
+    forms = [layout.form for layout in p.layouts]
+    sent = p.layouts[0].hashed
+    names = list(sent) if isinstance(sent, dict) else []
+    usual = [form for form in forms if form != IDENTIFIED]
+    other = inputs.alternative(usual, reply.text, names)
+    if other is None and IDENTIFIED in forms and "identifier" in reply.text.lower():
+        return forms.index(IDENTIFIED)
+    return other
+
+
+def _identified(body: JsonValue, nonce: str) -> JsonValue:
+    return {"identifier_from_purchaser": nonce, **body} if isinstance(body, dict) else body
 
 
 def _start_again(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:

@@ -11,7 +11,7 @@ from masumi_tools.errors import WireError
 from masumi_tools.hashing import output_candidates, which
 from masumi_tools.hire import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways
 from masumi_tools.learn.words import said
-from masumi_tools.models import NodePurchase, OnChainState, read_purchase
+from masumi_tools.models import NodePurchase, OnChainState, read_purchase, read_purchases
 from masumi_tools.money import total
 from masumi_tools.purchase import Event, Purchase, State
 
@@ -21,13 +21,16 @@ _CONTESTED = (OnChainState.REFUND_REQUESTED, OnChainState.DISPUTED)
 def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """POST /purchase: 200 and 409 mean that the node holds it; only a definite no means that it does not."""
     if reply.ok or (reply.status == 409 and isinstance(reply.body, dict) and "object" in reply.body):
-        stored = reply.body["object"] if reply.status == 409 else reply.body
-        node = _readable(stored)
+        node = _readable(reply.body)
         held = p.move(Event.ACCEPTED, now) if p.state is State.PAYING else p
         if node is None:
             return held.but(next_node_ms=now)
         # A 409 object is the raw row; what it lacks is read by resolve, where that can see the row.
-        return held.but(next_node_ms=now) if reply.status == 409 and not p.unseen else on_chain(held, node, now, ways)
+        return (
+            held.but(next_node_ms=now)
+            if reply.status == 409 and not p.unseen
+            else on_chain(held, node, now, ways)
+        )
     if p.state is State.PAID:
         # Held before; a refusal long after pay_by proves that the node has no such row any more.
         if _denied(reply) and _past(p, now):
@@ -36,7 +39,9 @@ def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     assert p.terms is not None
     if not reply.sent:
         if not p.pay_unknown and now > p.terms.times.pay_by_time:
-            return p.move(Event.REFUSED, now, reason=f"the node could not be reached before pay_by: {reply.detail}")
+            return p.move(
+                Event.REFUSED, now, reason=f"the node could not be reached before pay_by: {reply.detail}"
+            )
         return p.but(next_node_ms=now + ways.pace.repeat_ms)
     if not _denied(reply):
         unknown = p.pay_unknown or reply.status != 429
@@ -59,6 +64,8 @@ def read(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         if node is not None:
             return on_chain(p, node, now, ways)
         reply = Reply(404)
+    if reply.status == 304 and p.node is not None:  # the shared feed: nothing changed, but time has passed
+        return on_chain(p, p.node, now, ways)
     if _unknown_path(reply) and p.dialect == "today":
         return p.but(dialect="seed", next_node_ms=now)
     if reply.status == 404 and p.state in (State.PAYING, State.PAID):
@@ -108,7 +115,9 @@ def _lock(p: Purchase, node: NodePurchase, now: int) -> Purchase:
     if node.on_chain_state is None:
         if past and node.tx_hash is None and not node.requested_action.endswith("Initiated"):
             note = f" ({node.error_note})" if node.error_note else ""
-            return p.move(Event.LAPSED, now, reason=f"the money was not locked before pay_by{note}; nothing was spent")
+            return p.move(
+                Event.LAPSED, now, reason=f"the money was not locked before pay_by{note}; nothing was spent"
+            )
         return p
     return p.move(Event.LOCKED, now, next_job_ms=now)
 
@@ -120,16 +129,22 @@ def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purcha
         p = _verify(p, node, now)
     if state == OnChainState.REFUND_WITHDRAWN:
         back = total(node.withdrawn_for_buyer) or p.price
-        return p.move(Event.REFUNDED, now, returned=back, reason=p.refund_wanted or "the node collected the refund")
+        return p.move(
+            Event.REFUNDED, now, returned=back, reason=p.refund_wanted or "the node collected the refund"
+        )
     if state == OnChainState.DISPUTED_WITHDRAWN:
         return _split(p, node, now)
     if state == OnChainState.WITHDRAWN:
         return _paid_out(p, now)
     if state == OnChainState.FUNDS_OR_DATUM_INVALID:
-        return p.move(Event.BROKEN, now, reason="the chain shows the lock as invalid; the money is in the contract")
+        return p.move(
+            Event.BROKEN, now, reason="the chain shows the lock as invalid; the money is in the contract"
+        )
     if state == OnChainState.DISPUTED:
         return p if p.state is State.DISPUTED else p.move(Event.DISPUTED, now, next_job_ms=now)
-    asked = node.requested_action.startswith("SetRefundRequested") or node.requested_action.startswith("WithdrawRefund")
+    asked = node.requested_action.startswith("SetRefundRequested") or node.requested_action.startswith(
+        "WithdrawRefund"
+    )
     if asked or state in (OnChainState.REFUND_REQUESTED, OnChainState.REFUND_AUTHORIZED):
         return p if p.state is State.REFUND_REQUESTED else p.move(Event.REFUND_ASKED, now)
     if p.refund_wanted or p.state in (State.DELIVERED, State.REFUND_REQUESTED, State.DISPUTED):
@@ -148,7 +163,9 @@ def _verify(p: Purchase, node: NodePurchase, now: int) -> Purchase:
     form = which(output_candidates(p.nonce, p.result), node.result_hash)
     if form is not None:
         return p.but(verified=True, result_hash_form=form)
-    wanted = "the result does not match the hash on the chain" if p.on_mismatch == "refund" else p.refund_wanted
+    wanted = (
+        "the result does not match the hash on the chain" if p.on_mismatch == "refund" else p.refund_wanted
+    )
     return p.but(verified=False, refund_wanted=wanted)
 
 
@@ -198,16 +215,14 @@ def _after(now: int, at: int) -> int:
 
 def _found(p: Purchase, body: object) -> NodePurchase | None:
     """Our purchase in an answer: the row itself, or one of a list (the seed's GET /purchase)."""
-    rows: list[object] = [body]
-    data = body.get("data", body) if isinstance(body, dict) else body
-    if isinstance(data, dict) and isinstance(data.get("Purchases"), list):
-        rows = data["Purchases"]
     assert p.terms is not None
-    for row in rows:
-        node = _readable(row)
-        if node is not None and node.blockchain_identifier == p.terms.blockchain_identifier:
-            return node
-    return None
+    if (node := _readable(body)) is not None:
+        return node
+    try:
+        rows = read_purchases(body)
+    except WireError:
+        return None
+    return next((row for row in rows if row.blockchain_identifier == p.terms.blockchain_identifier), None)
 
 
 def _readable(body: object) -> NodePurchase | None:
@@ -224,7 +239,7 @@ def _foreign(p: Purchase, node: NodePurchase) -> str | None:
         return "the node answered with another purchase than ours"
     if node.input_hash and node.input_hash != p.terms.input_hash:
         return "the node holds a purchase with our identifier but another input hash"
-    if node.times is not None and node.times != p.terms.times:
+    if node.times != p.terms.times:
         return "the node holds a purchase with our identifier but other times"
     return None
 

@@ -12,6 +12,6 @@ def said(reply: Reply) -> str:
     """The error text of a reply, or what became of it; never more than a few lines."""
     if reply.fault in ("unsent", "refused-address", "lost"):
         return reply.detail or "no answer"
-    text = read_error(reply.body) or reply.detail or (reply.text if "<" not in reply.text else "")
+    text = read_error(reply.content) or reply.detail or (reply.text if "<" not in reply.text else "")
     text = " ".join(text.split())[:MOST]
     return text or f"status {reply.status}"

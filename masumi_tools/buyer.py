@@ -1,0 +1,351 @@
+"""Buyer and AsyncBuyer: the same flows, driven plainly or awaiting. All decisions are made below."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from masumi_tools import flows, ledger
+from masumi_tools.approval import decide, not_approved
+from masumi_tools.budget import AmountsLike, Budget
+from masumi_tools.clock import Clock, owner_name
+from masumi_tools.flows import Flows, Progress
+from masumi_tools.http import AsyncHttp, Http
+from masumi_tools.models import Listing
+from masumi_tools.operations import Approve, Do, Fetch, Flow, Operation, Sleep
+from masumi_tools.order import order_of
+from masumi_tools.receipt import Receipt, receipt_of
+from masumi_tools.search import Quote
+from masumi_tools.settings import Settings
+from masumi_tools.store import Journal
+
+T = TypeVar("T")
+PATIENCE_S = 600.0
+
+
+def agreed(quote: Quote | None, max_price: AmountsLike | None) -> AmountsLike | None:
+    """A hire with a quote pays the price of the quote at most, whatever else is allowed."""
+    if quote is None or quote.free or quote.dynamic:
+        return max_price
+    return quote.price
+
+
+class _Buyer:
+    """What both buyers have: settings, budget, journal, clock, and the flows over them."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        budget: Budget | None = None,
+        journal: Journal | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        transport: Any = None,
+    ) -> None:
+        self.settings = settings or Settings.from_env()
+        self.budget = budget
+        ways = flows.ways_of(self.settings)
+        self._own_journal = journal is None
+        self.journal = journal or Journal(self.settings.database_url)
+        self._clock = Clock()
+        self._owner = owner_name()
+        self._flows = Flows(self.settings, budget, self.journal, ways, self._clock, on_progress=on_progress)
+        self._transport = transport
+
+    def _turn(self) -> str:
+        """The name under which one call holds its lease."""
+        return f"{self._owner}:{threading.get_ident()}:{time.monotonic_ns()}"
+
+    def hires(self, *, only_open: bool = False, budget: str | None = None) -> list[Receipt]:
+        """The receipts in the journal, the newest first. Reads only."""
+        rows = self.journal.rows(only_open=only_open, budget=budget)
+        return [receipt_of(ledger.purchase_of(row)) for row in rows]
+
+    def budget_lines(self) -> list[ledger.BudgetLine]:
+        """How this buyer's budget stands, a line per unit. Reads only."""
+        name = self.budget.name if self.budget else ""
+        return ledger.budget_lines(self.journal.used(name), self.budget.total if self.budget else ())
+
+
+class Buyer(_Buyer):
+    """Hires agentic services within a budget and keeps every hire in a journal.
+
+        with Buyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
+            receipt = buyer.hire("<agent identifier or URL>", {"text": "..."}, max_price="2 ADA")
+
+    Safe to share among threads. Raises SettingsError when no node is named, JournalError when the
+    journal cannot be opened; nothing is sent then.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        budget: Budget | None = None,
+        journal: Journal | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        transport: Any = None,
+    ) -> None:
+        super().__init__(
+            settings, budget=budget, journal=journal, on_progress=on_progress, transport=transport
+        )
+        self._http = Http(self.settings, on_sandbox_now=self._clock.follow, transport=transport)
+
+    def hire(
+        self,
+        target: str,
+        input_data: Any = None,
+        *,
+        max_price: AmountsLike | None = None,
+        patience_s: float = PATIENCE_S,
+        scope: str = "",
+        call_id: str | None = None,
+        again: bool = False,
+        reuse_within_s: float = 600,
+        on_mismatch: Literal["keep", "refund"] = "keep",
+        quote: Quote | None = None,
+    ) -> Receipt:
+        """Hire the service, or go on with the same hire, and return its Receipt after at most `patience_s`.
+
+        The same hire (scope, target, canonical input) while one is open joins it; a finished one within
+        `reuse_within_s` is returned again and not charged; `again=True` buys anew. When patience ends the
+        hire goes on: the same call, `resume` or `sweep` picks it up. Raises InputError for arguments that
+        no hire can have and JournalError for a journal that cannot be written; then nothing was paid.
+        Whatever else happens is in the Receipt: `outcome`, `reason`, `where_the_money_is`.
+        """
+        order = order_of(
+            target,
+            input_data,
+            max_price=agreed(quote, max_price),
+            scope=scope,
+            call_id=call_id,
+            again=again,
+            reuse_within_s=reuse_within_s,
+            on_mismatch=on_mismatch,
+        )
+        return self._run(self._flows.hire(order, patience_s, self._turn(), quote))
+
+    def quote(self, target: str) -> Quote:
+        """What a service costs and which input it wants; nothing is saved and nothing costs.
+
+        `refusal` says why it cannot be hired now. InputError when `target` is neither agent nor URL.
+        """
+        return self._run(self._flows.quote(target))
+
+    def find(
+        self,
+        query: str = "",
+        *,
+        tags: Sequence[str] = (),
+        capability: str | None = None,
+        max_price: AmountsLike | None = None,
+        limit: int = 20,
+    ) -> list[Listing]:
+        """The registry's services that are online and match; MasumiError when the registry does not answer."""
+        return self._run(self._flows.find(query, tags, capability, max_price, limit))
+
+    def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
+        """Go on with a hire of this journal, whoever began it. UnknownHire when there is none."""
+        return self._run(self._flows.follow(hire_id, time.monotonic() + patience_s, self._turn()))
+
+    def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
+        """Give the input that a service asked for (outcome "needs_input") and go on.
+
+        InputError when the data does not fit the question, StateError when nothing is asked.
+        """
+        return self._run(self._flows.answer(hire_id, data, patience_s, self._turn()))
+
+    def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
+        """Ask for the money of a hire back. The receipt says whether that was possible."""
+        return self._run(self._flows.refund(hire_id, patience_s, self._turn()))
+
+    def sweep(self) -> list[Receipt]:
+        """Drive every open hire as far as it goes now: results, refunds, bookings. Returns their receipts."""
+        return self._run(self._flows.sweep(self._turn()))
+
+    def receipt(self, hire_id: str) -> Receipt:
+        """The receipt as the journal has it; nothing is asked. UnknownHire when there is none."""
+        return self._run(self._flows.receipt(hire_id))
+
+    def close(self) -> None:
+        """Close connections and, when this buyer opened it, the journal. Open hires stay resumable."""
+        self._http.close()
+        if self._own_journal:
+            self.journal.close()
+
+    def __enter__(self) -> Buyer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, flow: Flow[T]) -> T:
+        resume: Callable[[], Operation] = partial(flow.send, None)
+        while True:
+            try:
+                operation = resume()
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                answer = self._perform(operation)
+            except BaseException as error:
+                resume = partial(flow.throw, error)
+            else:
+                resume = partial(flow.send, answer)
+
+    def _perform(self, operation: Operation) -> Any:
+        match operation:
+            case Do(work):
+                return work()
+            case Fetch(call):
+                return self._http.send(call)
+            case Sleep(seconds):
+                time.sleep(seconds)
+            case Approve(budget, asked):
+                return decide(budget, asked)
+        return None
+
+
+class AsyncBuyer(_Buyer):
+    """`Buyer` for asyncio: the same methods, awaited. Cancelling a call detaches from the hire, which goes on.
+
+    async with AsyncBuyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
+        receipt = await buyer.hire("<agent identifier or URL>", {"text": "..."})
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        budget: Budget | None = None,
+        journal: Journal | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        transport: Any = None,
+    ) -> None:
+        super().__init__(
+            settings, budget=budget, journal=journal, on_progress=on_progress, transport=transport
+        )
+        self._http = AsyncHttp(self.settings, on_sandbox_now=self._clock.follow, async_transport=transport)
+
+    async def hire(
+        self,
+        target: str,
+        input_data: Any = None,
+        *,
+        max_price: AmountsLike | None = None,
+        patience_s: float = PATIENCE_S,
+        scope: str = "",
+        call_id: str | None = None,
+        again: bool = False,
+        reuse_within_s: float = 600,
+        on_mismatch: Literal["keep", "refund"] = "keep",
+        quote: Quote | None = None,
+    ) -> Receipt:
+        """As `Buyer.hire`."""
+        order = order_of(
+            target,
+            input_data,
+            max_price=agreed(quote, max_price),
+            scope=scope,
+            call_id=call_id,
+            again=again,
+            reuse_within_s=reuse_within_s,
+            on_mismatch=on_mismatch,
+        )
+        return await self._run(self._flows.hire(order, patience_s, self._turn(), quote))
+
+    async def quote(self, target: str) -> Quote:
+        """As `Buyer.quote`."""
+        return await self._run(self._flows.quote(target))
+
+    async def find(
+        self,
+        query: str = "",
+        *,
+        tags: Sequence[str] = (),
+        capability: str | None = None,
+        max_price: AmountsLike | None = None,
+        limit: int = 20,
+    ) -> list[Listing]:
+        """As `Buyer.find`."""
+        return await self._run(self._flows.find(query, tags, capability, max_price, limit))
+
+    async def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
+        """As `Buyer.resume`."""
+        return await self._run(self._flows.follow(hire_id, time.monotonic() + patience_s, self._turn()))
+
+    async def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
+        """As `Buyer.answer`."""
+        return await self._run(self._flows.answer(hire_id, data, patience_s, self._turn()))
+
+    async def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
+        """As `Buyer.refund`."""
+        return await self._run(self._flows.refund(hire_id, patience_s, self._turn()))
+
+    async def sweep(self) -> list[Receipt]:
+        """As `Buyer.sweep`."""
+        return await self._run(self._flows.sweep(self._turn()))
+
+    async def receipt(self, hire_id: str) -> Receipt:
+        """As `Buyer.receipt`."""
+        return await self._run(self._flows.receipt(hire_id))
+
+    async def aclose(self) -> None:
+        """As `Buyer.close`."""
+        await self._http.close()
+        if self._own_journal:
+            self.journal.close()
+
+    async def __aenter__(self) -> AsyncBuyer:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _run(self, flow: Flow[T]) -> T:
+        resume: Callable[[], Operation] = partial(flow.send, None)
+        while True:
+            try:
+                operation = resume()
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                answer = await self._perform(operation)
+            except Exception as error:
+                resume = partial(flow.throw, error)
+            except BaseException:
+                flow.close()  # cancelled: the flow gives its lease back, the hire stays resumable
+                raise
+            else:
+                resume = partial(flow.send, answer)
+
+    async def _perform(self, operation: Operation) -> Any:
+        match operation:
+            case Do(work):
+                return await anyio.to_thread.run_sync(work)
+            case Fetch(call):
+                return await self._http.send(call)
+            case Sleep(seconds):
+                await anyio.sleep(seconds)
+            case Approve(budget, asked):
+                try:
+                    answer = budget.approve(asked) if budget.approve else False
+                    yes = await answer if inspect.isawaitable(answer) else answer
+                except Exception as error:
+                    return not_approved(error)
+                return None if yes is True else not_approved()
+        return None

@@ -1,0 +1,100 @@
+"""One look for all: the node's diff feed, so that requests do not grow with the number of open hires.
+
+`Feed.refresh` is a flow of one request per source type and page; `Feed.reply` answers a hire's read from
+what it brought. A feed that cannot be read is not used: each hire then asks for itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from masumi_tools.calls import node
+from masumi_tools.calls.call import Reply
+from masumi_tools.errors import WireError
+from masumi_tools.hire import Ways
+from masumi_tools.models import read_purchase
+from masumi_tools.operations import Fetch, Flow
+from masumi_tools.purchase import Purchase
+
+SOURCE_TYPES = ("Web3CardanoV1", "Web3CardanoV2")
+MOST_PAGES = 50
+# The node's clock and ours may differ; rows that come again do no harm.
+OVERLAP_MS = 5 * 60_000
+
+
+class Feed:
+    """What the node has changed since we looked last, for the identifiers that somebody watches."""
+
+    def __init__(self, ways: Ways) -> None:
+        self._ways = ways
+        self._since: dict[str, tuple[str, str | None]] = {}
+        self._rows: dict[str, Any] = {}
+        self.usable = True
+        self.read_ms = 0
+
+    def refresh(self, watched: Iterable[Purchase], now: int) -> Flow[None]:
+        """Read what changed, of both source types; nothing else is remembered than what is watched."""
+        hires = [p for p in watched if p.terms is not None]
+        wanted = {p.terms.blockchain_identifier for p in hires if p.terms}
+        self._rows = {key: row for key, row in self._rows.items() if key in wanted}
+        started = min((p.node_read_ms or p.created_ms for p in hires), default=now) - OVERLAP_MS
+        for source_type in SOURCE_TYPES:
+            since, cursor = self._since.get(source_type, (_iso(started), None))
+            for _page in range(MOST_PAGES):
+                call = node.diff(
+                    self._ways.node,
+                    self._ways.network,
+                    source_type=source_type,
+                    last_update=since,
+                    cursor=cursor,
+                )
+                reply: Reply = yield Fetch(call)
+                rows = _rows(reply)
+                if rows is None:
+                    self.usable = False
+                    return
+                fresh = [row for row in rows if row.get("id") != cursor]
+                self._rows |= {
+                    row["blockchainIdentifier"]: row
+                    for row in fresh
+                    if row.get("blockchainIdentifier") in wanted
+                }
+                if not fresh:
+                    break
+                since, cursor = _changed(fresh[-1]), fresh[-1].get("id")
+                self._since[source_type] = (since, cursor)
+                if len(rows) < node.MOST_ROWS:
+                    break
+        self.usable, self.read_ms = True, now
+
+    def reply(self, p: Purchase) -> Reply:
+        """The answer to this hire's read: its row, or 304 when nothing changed since it was read."""
+        row = self._rows.pop(p.terms.blockchain_identifier, None) if p.terms else None
+        return Reply(304) if row is None else Reply(200, {"status": "success", "data": row})
+
+
+def _rows(reply: Reply) -> list[dict[str, Any]] | None:
+    data = reply.body.get("data") if reply.ok and isinstance(reply.body, dict) else None
+    rows = data.get("Purchases") if isinstance(data, dict) else None
+    if not isinstance(rows, list):
+        return None
+    return [row for row in rows if isinstance(row, dict) and _is_purchase(row)]
+
+
+def _is_purchase(row: dict[str, Any]) -> bool:
+    try:
+        read_purchase(row)
+    except WireError:
+        return False
+    return True
+
+
+def _changed(row: dict[str, Any]) -> str:
+    return str(row.get("nextActionOrOnChainStateOrResultLastChangedAt") or row.get("updatedAt") or "")
+
+
+def _iso(ms: int) -> str:
+    at = dt.datetime.fromtimestamp(max(ms, 0) / 1000, dt.UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

@@ -1,0 +1,347 @@
+"""Every flow of a buyer, written once: generators that yield what is to be done and are sent what came of it.
+
+    Flows.hire ──yields──▶ Fetch | Do | Sleep | Approve ──▶ done by Buyer (plainly) or AsyncBuyer (awaiting)
+
+A flow holds no state that matters: the record in the journal does. A flow that dies is begun again by any
+later call, in this process or another, and goes on from the record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from masumi_tools import hashing, inputs, ledger, search
+from masumi_tools.budget import AmountsLike, Asked, Budget
+from masumi_tools.calls.call import Reply
+from masumi_tools.clock import Clock, is_dead
+from masumi_tools.errors import JournalBusy, JournalError, SettingsError, StateError, UnknownHire
+from masumi_tools.hire import QUICK, Ask, Become, Pace, Pause, Reserve, Rest, Send, Ways, at_rest, next_step
+from masumi_tools.learn import learn
+from masumi_tools.learn.offer import lay_out
+from masumi_tools.models import Listing
+from masumi_tools.money import parse_amounts
+from masumi_tools.operations import Approve, Do, Fetch, Flow, Sleep
+from masumi_tools.order import Order, order_of
+from masumi_tools.purchase import BEFORE_PAYING, Event, Moment, Purchase, State
+from masumi_tools.receipt import Receipt, receipt_of
+from masumi_tools.search import Quote
+from masumi_tools.settings import Settings
+from masumi_tools.store import Journal
+
+log = logging.getLogger("masumi_tools")
+
+# A lease outlives the longest request; a process that died on this machine loses its leases at once.
+LEASE_MS = 120_000
+RENEW_MS = 30_000
+LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What `on_progress` is told: the hire's state when it changes, and the service's own words meanwhile."""
+
+    hire_id: str
+    state: State
+    text: str
+    at_ms: int
+    ms_left: int | None
+
+
+class Flows:
+    """The flows of one buyer over one journal. Holds no connection; that is the drivers' part."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        budget: Budget | None,
+        journal: Journal,
+        ways: Ways,
+        clock: Clock,
+        token_hex: Callable[[int], str] = secrets.token_hex,
+        monotonic: Callable[[], float] = time.monotonic,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.budget = budget
+        self.journal = journal
+        self.ways = ways
+        self.clock = clock
+        self._token_hex = token_hex
+        self._monotonic = monotonic
+        self._on_progress = on_progress
+        self._dialect: Literal["today", "seed"] = "today"
+
+    # Hiring ----------------------------------------------------------------------------------
+
+    def hire(self, order: Order, patience_s: float, owner: str, quote: Quote | None = None) -> Flow[Receipt]:
+        """Find or begin the hire of this order and drive it until there is something to tell."""
+        until = self._monotonic() + patience_s
+        p, known = yield from self._begin(order, quote)
+        if known == "finished":
+            return receipt_of(p, reused=True)
+        return (yield from self.follow(p.hire_id, until, owner))
+
+    def _begin(
+        self, order: Order, quote: Quote | None
+    ) -> Flow[tuple[Purchase, Literal["new", "open", "finished"]]]:
+        now, call_id = self.clock.now(), order.call_id
+        if call_id and (row := (yield Do(lambda: self.journal.by_call(call_id)))):
+            p = ledger.purchase_of(row)
+            return p, "finished" if p.ended or p.state is State.DELIVERED else "open"
+        if not order.again:
+            row = yield Do(lambda: self.journal.newest_under(order.key))
+            if row is not None and not row.joinable:
+                p = ledger.purchase_of(row)
+                fresh = p.result is not None and now - p.result_ms <= order.reuse_within_ms
+                if fresh and p.state in (State.DELIVERED, State.SETTLED):
+                    if call_id:
+                        yield Do(lambda: self.journal.link(call_id, p.hire_id))
+                    return p, "finished"
+        p = self.new_purchase(order, now)
+        if quote is not None and quote.listing is not None and now <= quote.until_ms:
+            p = p.move(Event.LISTED, now, listing=quote.listing, price=quote.price, free=quote.free)
+            p = lay_out(p, quote.spec, now)
+        row, made = yield Do(lambda: self.journal.add(ledger.row_of(p), call_id))
+        if not made:
+            return ledger.purchase_of(row), "open"
+        self._tell(p)
+        return p.but(version=row.version), "new"
+
+    def new_purchase(self, order: Order, now: int) -> Purchase:
+        """A record at its very beginning, with a fresh identifier_from_purchaser of 20 hex digits."""
+        key = order.key if not order.again else f"{order.key[:32]}{self._token_hex(16)}"
+        return Purchase(
+            hire_id=self._token_hex(8),
+            key=key,
+            scope=order.scope,
+            target=order.target,
+            budget=self.budget.name if self.budget else "",
+            network=self.ways.network,
+            input_data=order.input_data,
+            nonce=self._token_hex(10),
+            max_price=order.max_price or (self.budget.per_hire if self.budget else None),
+            on_mismatch=order.on_mismatch,
+            created_ms=now,
+            changed_ms=now,
+            history=(Moment(state=State.ASKED, at_ms=now),),
+            dialect=self._dialect,
+        )
+
+    def quote(self, target: str) -> Flow[Quote]:
+        """Price and input fields of a service, and whether the budget has room for it."""
+        now = self.clock.now()
+        p = self.new_purchase(order_of(target, {}), now).but(max_price=None)
+        found = yield from search.quote(p, now, self.ways)
+        if found.refusal or found.listing is None or found.dynamic:
+            return found
+        priced = p.but(listing=found.listing, price=found.price, free=found.free, max_price=found.price)
+        since = self.budget.day_start_ms(now) if self.budget else 0
+        usage = yield Do(lambda: self.journal.usage(ledger.row_of(priced), since))
+        return replace(found, refusal=ledger.refusal(priced, self.budget, usage))
+
+    def find(
+        self,
+        query: str,
+        tags: Sequence[str],
+        capability: str | None,
+        max_price: AmountsLike | None,
+        limit: int,
+    ) -> Flow[list[Listing]]:
+        """The registry's services that match."""
+        cap = None if max_price is None else parse_amounts(max_price)
+        return (
+            yield from search.find(
+                self.ways, query, tags=tags, capability=capability, max_price=cap, limit=limit
+            )
+        )
+
+    # Driving ---------------------------------------------------------------------------------
+
+    def follow(self, hire_id: str, until: float, owner: str) -> Flow[Receipt]:
+        """Drive the hire, or watch whoever drives it, until it rests or `until` (monotonic seconds) passes."""
+        look = LOOK_S[0]
+        while True:
+            if (yield Do(lambda: self.journal.take_lease(hire_id, owner, LEASE_MS, is_dead))):
+                p = yield from self._load(hire_id)
+                try:
+                    p = yield from self._drive(p, until, owner)
+                except JournalBusy:
+                    log.debug("hire %s: another process saved first", hire_id)
+                except GeneratorExit:  # the caller was cancelled: nothing may be awaited any more
+                    self.release(hire_id, owner)
+                    raise
+                except BaseException:
+                    yield Do(lambda: self.release(hire_id, owner))
+                    raise
+                else:
+                    yield Do(lambda: self.release(hire_id, owner))
+                    return receipt_of(p)
+                yield Do(lambda: self.release(hire_id, owner))
+            p = yield from self._load(hire_id)
+            if at_rest(p, self.clock.now(), self.ways) or self._monotonic() >= until:
+                return receipt_of(p)
+            yield Sleep(min(look, max(until - self._monotonic(), 0.001)))
+            look = min(look * 2, LOOK_S[1])
+
+    def release(self, hire_id: str, owner: str) -> None:
+        """Give the lease back; a lease that cannot be given back runs out by itself."""
+        with contextlib.suppress(JournalError):
+            self.journal.drop_lease(hire_id, owner)
+
+    def _load(self, hire_id: str) -> Flow[Purchase]:
+        row = yield Do(lambda: self.journal.get(hire_id))
+        if row is None:
+            raise UnknownHire(f"there is no hire {hire_id!r} in this journal")
+        return ledger.purchase_of(row)
+
+    def _drive(self, p: Purchase, until: float, owner: str) -> Flow[Purchase]:
+        """The loop: one step after the other, each reply saved before the next step is chosen."""
+        renewed = self._monotonic()
+        while not at_rest(p, now := self.clock.now(), self.ways):
+            if self._monotonic() - renewed > RENEW_MS / 1000:
+                renewed = self._monotonic()
+                if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, LEASE_MS, is_dead))):  # noqa: B023
+                    return p
+            step = next_step(p, now, self.ways)
+            if isinstance(step, Rest):
+                return p
+            if isinstance(step, Pause):
+                left = until - self._monotonic()
+                if left <= 0 or (step.expected_ms - now) / 1000 > left:
+                    return p
+                yield Sleep(min(max(step.until_ms - now, 1) / 1000, left))
+                continue
+            try:
+                if isinstance(step, Send) and step.announce is not None:
+                    p = yield from self.save(p, step.announce)
+                p = yield from self._take(p, step)
+            except JournalBusy:
+                raise
+            except JournalError as error:
+                if p.state in BEFORE_PAYING:
+                    raise
+                # The journal knows that a payment was begun; any later call goes on from there.
+                return p.but(notes=(*p.notes, f"{error}; the hire goes on when it can be written again"))
+        return p
+
+    def _take(self, p: Purchase, step: Send | Reserve | Become) -> Flow[Purchase]:
+        if isinstance(step, Reserve):
+            return (yield from self._reserve(p))
+        if isinstance(step, Become):
+            return (yield from self.save(p, step.purchase))
+        watched = p if step.ask is Ask.READ and p.state is not State.PAYING else None
+        reply: Reply = yield Fetch(step.call, watched)
+        after = learn(p, step.ask, reply, self.clock.now(), self.ways)
+        self._dialect = after.dialect
+        return (yield from self.save(p, after))
+
+    def save(self, before: Purchase, after: Purchase) -> Flow[Purchase]:
+        """Save what changed, and tell those who listen."""
+        if not ledger.worth_saving(before, after):
+            return after
+        row = ledger.row_of(after, before)
+        saved = yield Do(lambda: self.journal.save(row))
+        after = after.but(version=saved.version)
+        if after.state is not before.state or _words(after) != _words(before):
+            self._tell(after)
+        return after
+
+    def _reserve(self, p: Purchase) -> Flow[Purchase]:
+        denied = None
+        if self.budget is not None and not p.free and self.budget.needs_approval(p.price):
+            denied = yield Approve(self.budget, self.asked(p))
+        now = self.clock.now()
+        before = p
+        p = yield Do(lambda: ledger.reserve(self.journal, before, self.budget, denied, now))
+        self._tell(p)
+        return p
+
+    def asked(self, p: Purchase) -> Asked:
+        """What an approve callback is shown of this hire."""
+        listing = p.listing
+        return Asked(
+            hire_id=p.hire_id,
+            agent_identifier=listing.agent_identifier if listing else "",
+            name=listing.name if listing else "",
+            url=listing.api_base_url if listing else p.target,
+            price=p.price,
+            input_data=p.input_data,
+            budget=p.budget,
+        )
+
+    def _tell(self, p: Purchase) -> None:
+        log.info("hire %s: %s", p.hire_id, p.state.value)
+        if self._on_progress is None:
+            return
+        deadline = p.terms.times.submit_result_time - self.clock.now() if p.terms else None
+        with contextlib.suppress(Exception):  # a listener's fault must not stop a hire that moves money
+            self._on_progress(Progress(p.hire_id, p.state, _words(p), self.clock.now(), deadline))
+
+    # Asking, answering, asking back ------------------------------------------------------------
+
+    def answer(self, hire_id: str, data: Any, patience_s: float, owner: str) -> Flow[Receipt]:
+        """Give the service the input that it asked for, and go on."""
+        until = self._monotonic() + patience_s
+        p = yield from self._load(hire_id)
+        if p.state is not State.NEEDS_INPUT or p.job is None:
+            raise StateError(f"the hire {hire_id} asks for nothing; it is {p.state.value}", money=p.money)
+        clean = hashing.normalise(data)
+        yield from self.save(
+            p, p.but(answer=check_answer(p.job.input_schema, clean), next_job_ms=0, reason="")
+        )
+        return (yield from self.follow(hire_id, until, owner))
+
+    def refund(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
+        """Ask for the money back. Never refused by a budget; what the node says is in the receipt."""
+        until = self._monotonic() + patience_s
+        p = yield from self._load(hire_id)
+        if p.state not in (State.LOCKED, State.NEEDS_INPUT, State.DELIVERED):
+            return receipt_of(p)
+        wanted = p.but(
+            refund_wanted="a refund was asked for by the buyer", refund_barred=False, refund_due_ms=0
+        )
+        yield from self.save(p, wanted)
+        return (yield from self.follow(hire_id, until, owner))
+
+    def receipt(self, hire_id: str) -> Flow[Receipt]:
+        """The receipt as the journal has it."""
+        return receipt_of((yield from self._load(hire_id)))
+
+    def sweep(self, owner: str) -> Flow[list[Receipt]]:
+        """Drive every open hire as far as it goes now, without waiting."""
+        rows = yield Do(lambda: self.journal.rows(only_open=True))
+        receipts = []
+        for row in rows:
+            receipts.append((yield from self.follow(row.hire_id, self._monotonic(), owner)))
+        return receipts
+
+
+def check_answer(schema: Any, data: Any) -> Any:
+    """The answer as the service's schema wants it; InputError with the fields that do not fit."""
+    return inputs.check(inputs.read_input_schema(schema), data)
+
+
+def ways_of(settings: Settings) -> Ways:
+    """Where to ask, from the settings; SettingsError when no node is named."""
+    if not settings.node_url:
+        raise SettingsError(
+            "no payment node is set: give node_url, or MASUMI_NODE_URL (docs/real-network.md)"
+        )
+    return Ways(
+        node=settings.node_api,
+        registry=settings.registry_api if settings.registry_url else None,
+        network=settings.network,
+        pace=QUICK if settings.sandbox else Pace(),
+    )
+
+
+def _words(p: Purchase) -> str:
+    if p.job is not None and p.job.progress and p.state in (State.LOCKED, State.RUNNING):
+        return p.job.progress
+    return p.reason

@@ -1,0 +1,66 @@
+"""One call of `hire` with its arguments checked, and the key that makes two equal calls one hire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from masumi_tools import hashing
+from masumi_tools.budget import AmountsLike
+from masumi_tools.errors import InputError
+from masumi_tools.money import Amount, parse_amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One call of `hire`, checked: what is wanted of whom, and how it is to be driven."""
+
+    target: str
+    input_data: Any
+    max_price: tuple[Amount, ...] | None
+    scope: str
+    call_id: str | None
+    again: bool
+    reuse_within_ms: int
+    on_mismatch: Literal["keep", "refund"]
+
+    @property
+    def key(self) -> str:
+        """One open hire per key: scope, agent and canonical input."""
+        return hashing.input_hash(f"{self.scope}\x00{self.target.rstrip('/').lower()}", self.input_data)
+
+
+def order_of(
+    target: str,
+    input_data: Any,
+    *,
+    max_price: AmountsLike | None = None,
+    scope: str = "",
+    call_id: str | None = None,
+    again: bool = False,
+    reuse_within_s: float = 600,
+    on_mismatch: Literal["keep", "refund"] = "keep",
+) -> Order:
+    """The arguments of `hire`, checked before anything is sent; InputError says what is wrong."""
+    if not isinstance(target, str) or not target.strip():
+        raise InputError("say whom to hire: an agent identifier, or the https URL of a service")
+    target = target.strip()
+    if not target.startswith(("http://", "https://")) and not _is_agent_identifier(target):
+        raise InputError(
+            f"{target[:80]!r} is neither an agent identifier (57 to 250 hex digits) nor an https URL"
+        )
+    data = hashing.normalise({} if input_data is None else input_data)
+    return Order(
+        target=target,
+        input_data=data,
+        max_price=None if max_price is None else parse_amounts(max_price),
+        scope=scope,
+        call_id=None if call_id is None else hashing.input_hash(f"call\x00{scope}", call_id),
+        again=again,
+        reuse_within_ms=int(reuse_within_s * 1000),
+        on_mismatch=on_mismatch,
+    )
+
+
+def _is_agent_identifier(text: str) -> bool:
+    return 57 <= len(text) <= 250 and all(c in "0123456789abcdefABCDEF" for c in text)

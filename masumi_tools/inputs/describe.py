@@ -1,0 +1,127 @@
+"""A service's input in words, for people and for models that fill it in."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from masumi_tools.inputs.fields import InputField, InputSpec, loose_key, plain_text
+from masumi_tools.inputs.values import MOMENT_FORMS, choice_words
+
+_TYPE_WORDS: Final = {
+    "enum": "one choice",
+    "radio": "one choice",
+    "multiselect": "choices",
+    "checkbox": "true or false",
+    "boolean": "true or false",
+    "range": "number",
+    "textarea": "text",
+    "search": "text",
+    "password": "secret text",
+    "hidden": "text",
+    "file": "URL of a file",
+    "tel": "telephone number",
+    "url": "URL",
+    "email": "e-mail address",
+    "color": "colour",
+    "datetime-local": "date and time",
+    "datetime": "date and time",
+}
+
+
+def describe(spec: InputSpec) -> str:
+    """The input in plain lines: what each field is called, whether it is required, and what fits.
+
+    The words come from the service and are marked by nothing here: who shows them to a model says so.
+    """
+    if spec.refusal:
+        return f"This service's input schema cannot be used: {spec.refusal}."
+    if spec.open_ended:
+        return "The service does not say which fields it takes: any JSON object is sent as it is."
+    if not spec.asked:
+        return "The service takes no input: send an empty object."
+    lines = [
+        f"- {field.id} ({type_words(field)}, {need(field)}): {describe_field(field)}" for field in spec.asked
+    ]
+    notes = [
+        f"Note: {field.description}" for field in spec.fields if field.kind == "note" and field.description
+    ]
+    return "\n".join(lines + notes[:10])
+
+
+def need(field: InputField) -> str:
+    """The word "required" or "optional"."""
+    return "required" if field.required else "optional"
+
+
+def type_words(field: InputField) -> str:
+    """What kind of value the field takes, in words."""
+    if field.kind == "choice" and field.choices and not field.single:
+        return "one choice or several"
+    if field.kind == "choice":
+        return "one choice" if field.choices else "text"
+    if field.kind == "number" and field.integer:
+        return "whole number"
+    if field.kind == "any":
+        return "text or number"
+    if field.type == "object" and not field.parts:
+        return "JSON"
+    return _TYPE_WORDS.get(field.type, field.type)
+
+
+def describe_field(field: InputField) -> str:
+    """One field in sentences: its name, what it means, what fits, an example."""
+    own_id = field.id.rsplit(":", 1)[-1]
+    says_more = field.name and loose_key(field.name) != loose_key(own_id)
+    parts = [field.name] if says_more or not field.description else []
+    if field.description != field.name:
+        parts.append(field.description)
+    parts = [part for part in parts if part] or [own_id.replace("_", " ").replace("-", " ")]
+    if field.kind == "choice" and field.choices:
+        parts.append(f"Choices: {_choices(field)}")
+    elif field.values:
+        parts.append(f"For example {choice_words(field, 5)}")
+    parts += _limits(field)
+    if field.kind == "moment":
+        parts.append(f"Written like {MOMENT_FORMS[field.type]}")
+    if field.accept:
+        parts.append(f"Accepted: {', '.join(field.accept[:20])}")
+    if field.parts:
+        inner = ", ".join(f"{part.id} ({type_words(part)}, {need(part)})" for part in field.parts[:20])
+        parts.append(f"An object with {inner}")
+    if field.placeholder:
+        parts.append(f"Example: {field.placeholder}")
+    if field.default not in (None, ""):
+        parts.append(f"Default: {plain_text(field.default, 100) or str(field.default).lower()}")
+    return " ".join(part if part.endswith((".", "!", "?", "…")) else f"{part}." for part in parts)
+
+
+def _choices(field: InputField) -> str:
+    """The choices; with their labels where those say something else."""
+    differ = any(label != str(value) for value, label in zip(field.values, field.labels, strict=False))
+    if not differ or not all(isinstance(value, str) for value in field.choices):
+        return choice_words(field, 50)
+    pairs = [(value, label) for value, label in zip(field.values, field.labels, strict=False) if value != ""]
+    return ", ".join(
+        f"{plain_text(value, 60)} ({label})" if label != value else label for value, label in pairs[:50]
+    )
+
+
+def _limits(field: InputField) -> list[str]:
+    low, high = field.minimum, field.maximum
+    unit = {"text": " characters", "choice": " choices", "file": " files", "list": " entries"}.get(
+        field.kind, ""
+    )
+    if isinstance(low, Decimal) and isinstance(high, Decimal):
+        words = [f"{low}{unit}" if low == high else f"{low} to {high}{unit}"]
+        if low == high == 1 and unit:
+            words = []
+    elif low is not None and high is not None:
+        words = [f"From {low} to {high}"]
+    else:
+        words = [f"At least {low}{unit}"] if low is not None else []
+        words += [f"At most {high}{unit}"] if high is not None else []
+    words += [f"More than {field.above}"] if field.above is not None else []
+    words += [f"Less than {field.below}"] if field.below is not None else []
+    words += [f"In steps of {field.step}"] if field.step else []
+    return words

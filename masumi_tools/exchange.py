@@ -155,7 +155,7 @@ class Exchange:
         elif isinstance(error, AddressRefused):
             self._finish("refused-address", error.message)
         elif isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-            self._finish("refused-address", f"no address to connect to: {_words(error)}")
+            self._finish("refused-address", f"Refused to connect: {_words(error)}.")
         elif isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
             transient = isinstance(error, httpx.ConnectError) and not _is_tls(error)
             if transient and not self._repeated and self._deadline.left_s() > 2 * REPEAT_AFTER_S:
@@ -207,5 +207,5 @@ def _is_tls(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, ssl.SSLError):
             return True
-        error = error.__cause__
+        error = error.__cause__ or error.__context__  # httpcore raises its own from None
     return False

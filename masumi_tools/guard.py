@@ -22,7 +22,7 @@ from masumi_tools.errors import AddressRefused
 from masumi_tools.redaction import redact
 
 _LOCAL_NAMES = ("localhost",)
-_LOWEST_PORT = 1024
+_LOWEST_PORT, _HIGHEST_PORT = 1024, 65535
 _WEB_PORTS = (80, 443)
 
 _CLOSED_V4: tuple[tuple[IPv4Network, str], ...] = tuple(
@@ -83,7 +83,8 @@ def check_url(url: str | httpx.URL, *, sandbox: bool = False) -> None:
         raise _refused(f"{redact(url, 100)} names no host")
     address = _literal(host)
     local = sandbox and _is_local(host)
-    if not local and port is not None and port < _LOWEST_PORT and port not in _WEB_PORTS:
+    web = port is None or port in _WEB_PORTS or _LOWEST_PORT <= port <= _HIGHEST_PORT
+    if not web and not (local and port is not None and 0 < port < _LOWEST_PORT):
         raise _refused(f"{shown} is asked for on port {port}, which is no port of a web service")
     if address is None and (_HOST_NAME.fullmatch(host) is None or _NUMERIC_NAME.fullmatch(host) is not None):
         raise _refused(f"{shown} is neither a host name nor a plainly written address")

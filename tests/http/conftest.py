@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import trustme
 
 from masumi_tools import dialling
 from masumi_tools.settings import Settings
@@ -61,3 +63,25 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     fake = Names()
     monkeypatch.setattr(dialling, "resolve", fake.resolve)
     return fake
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority of this test run."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """What a client trusts: that authority alone."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def certificate(authority: trustme.CA) -> ssl.SSLContext:
+    """A server's certificate for seller.example and 127.0.0.1."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("seller.example", "127.0.0.1").configure_cert(context)
+    return context

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-
 from masumi_tools.calls.call import Call, Reply
 from masumi_tools.http import AsyncHttp, Http
 from masumi_tools.settings import Settings
@@ -150,5 +149,3 @@ class Client:
             self.http.close()
         elif self._runner is not None:
             self._runner.close()
-
-

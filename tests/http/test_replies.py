@@ -69,9 +69,7 @@ def test_json_counts_whatever_its_content_type_says(sandboxed: Client, kind: str
         (b"[" * 200_000, "deeper than 100"),
     ],
 )
-def test_an_unreadable_2xx_answer_leaves_the_effect_unknown(
-    sandboxed: Client, body: bytes, why: str
-) -> None:
+def test_an_unreadable_2xx_answer_leaves_the_effect_unknown(sandboxed: Client, body: bytes, why: str) -> None:
     with Peer(always(200, body)) as peer:
         reply = sandboxed.post(peer.url)
     assert (reply.status, reply.fault, reply.body) == (200, "not-json", None)

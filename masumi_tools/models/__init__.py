@@ -29,8 +29,9 @@ from masumi_tools.models.node import (
 )
 from masumi_tools.models.price import Price, PricingType
 from masumi_tools.models.service import Ack, Availability, Demo, read_ack, read_availability, read_demo
-from masumi_tools.models.started import Started, Terms, read_started
+from masumi_tools.models.started import Started, read_started
 from masumi_tools.models.status import JobState, JobStatus, read_status
+from masumi_tools.models.terms import Terms
 from masumi_tools.models.times import JobTimes, ReadTime, read_time
 from masumi_tools.models.wire import read_error, read_error_code
 

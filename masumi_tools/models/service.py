@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from masumi_tools.models.status import JobState, state_of
-from masumi_tools.models.wire import as_object, layers, read_error, read_error_code
+from masumi_tools.models.wire import as_object, is_refusal, layers, read_error, read_error_code
 
 _UP: Final = frozenset(
     [
@@ -107,16 +107,15 @@ class Ack:
 def read_ack(body: Any, http_status: int = 200) -> Ack:
     """The answer to POST /provide_input, in any dialect (field-notes A6). Never raises.
 
-    4xx and 501 were not taken; 500 with a sentence was not taken either (sellers answer every refusal so);
-    redirects, other 5xx and 2xx without hash, status or sentence say nothing.
+    4xx was not taken, nor was 500 or 501 with a sentence (sellers answer every refusal so); redirects,
+    other 5xx and 2xx without hash, status or sentence say nothing.
     """
     found = layers(body)
     said = read_error(body) or f"HTTP {http_status}"
     code = read_error_code(body)
     if not 200 <= http_status < 300:
-        clear = 400 <= http_status < 500 and http_status != 408
-        clear = clear or (http_status in (500, 501) and as_object(body) is not None) or code is not None
-        return Ack(False if clear and http_status >= 400 else None, said, code=code)
+        clear = is_refusal(body, http_status) or (http_status in (500, 501) and as_object(body) is not None)
+        return Ack(False if clear else None, said, code=code)
     if not found:
         return Ack(None, "the answer is no JSON object")
     names = next((n for n in found if n.get("input_hash", "signature", "status") is not None), found[0])

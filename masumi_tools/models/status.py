@@ -105,9 +105,9 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
     names = _said(found)
     word = names.text("status", "state", "job_status")
     state = state_of(word)
-    if word is None:
-        error = read_error(names.raw) if any(True for _ in names.all("error", "errors", "detail")) else None
-        return JobStatus(JobState.ERROR if error else JobState.UNKNOWN, error=error)
+    if word is None or _is_envelope(names, word):
+        error = read_error(names.raw) if any(names.all("error", "errors", "detail", "message")) else None
+        return JobStatus(JobState.ERROR if error else JobState.UNKNOWN, word, error=error)
     value = next(names.all(*_RESULT_NAMES), None)
     status_id, job_id = _id(names, "status_id", "id"), _id(names, "job_id")
     if state is JobState.COMPLETED:
@@ -124,6 +124,12 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
     return JobStatus(
         state, word, progress=_progress(names, value), input_schema=schema, status_id=status_id, job_id=job_id
     )
+
+
+def _is_envelope(names: Names, word: str) -> bool:
+    """Whether {status: "error"} speaks of the request and not of a job: then nothing of a job is in it."""
+    about_the_error = {"status", "error", "errors", "message", "code", "detail", "success", "statuscode"}
+    return word.strip().lower() == "error" and names.folded <= about_the_error
 
 
 def _said(found: list[Names]) -> Names:

@@ -66,6 +66,7 @@ class ReadTime:
     ms: int | None = None
     note: str | None = None
     problem: str | None = None
+    in_seconds: bool = False
 
 
 def read_time(value: Any) -> ReadTime:
@@ -84,7 +85,8 @@ def read_time(value: Any) -> ReadTime:
         return ReadTime(int(number))
     in_ms = number * 1000
     if int(number) in _SECONDS and in_ms.as_integer_ratio()[1] == 1:
-        return ReadTime(int(in_ms), note=f"{quoted(value)} is in seconds and was read as {int(in_ms)} ms")
+        note = f"{quoted(value)} is in seconds and was read as {int(in_ms)} ms"
+        return ReadTime(int(in_ms), note=note, in_seconds=in_ms % 1000 == 0)
     return ReadTime(problem=f"{quoted(value)} is no time in milliseconds since 1970")
 
 
@@ -125,6 +127,7 @@ def _iso(value: Any) -> ReadTime:
 def wire_times(values: Mapping[str, Any]) -> tuple[JobTimes | None, list[str], list[str]]:
     """The four times in a seller's values: (times or None, problems, notes), each led by its field."""
     found: list[int] = []
+    in_seconds: list[str] = []
     problems: list[str] = []
     notes: list[str] = []
     for name in TIME_NAMES:
@@ -135,7 +138,13 @@ def wire_times(values: Mapping[str, Any]) -> tuple[JobTimes | None, list[str], l
         found.append(read.ms)
         if read.note:
             notes.append(f"{name}: {read.note}")
+        if read.in_seconds:
+            in_seconds.append(name)
     if len(found) < len(TIME_NAMES):
+        return None, problems, notes
+    if in_seconds and any(ms % 1000 for ms in found):
+        # The body shows that this seller's times have milliseconds: those of the others are lost.
+        problems.extend(f"{name}: in seconds, while the signed time has milliseconds" for name in in_seconds)
         return None, problems, notes
     times = JobTimes(*found)
     problems.extend(times.problems())

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 # Keys under which the body that was meant stands (field-notes A4, A8): envelopes of nodes, proxies, flows.
-_WRAPPERS: Final = ("data", "body", "payload", "response", "json")
+_WRAPPERS: Final = ("data", "body", "payload", "response", "json", "job")
 _MAX_LAYERS: Final = 4
 _MAX_JSON_TEXT: Final = 1_000_000
 _MAX_SENTENCE: Final = 2_000
@@ -26,6 +26,19 @@ _ERROR_NAMES: Final = (
 )
 _CODE: Final = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)+|[A-Z0-9]{3,}|[0-9]+")
 _TITLE: Final = re.compile(r"<title[^>]*>(.{1,200}?)</title>", re.IGNORECASE | re.DOTALL)
+
+# Words in the code of a 5xx answer: such as say that nothing was done before the refusal, and such as do not.
+_REFUSAL: Final = re.compile(
+    r"NOT|NO|MISSING|INVALID|FAILED|UNAVAILABLE|DISABLED|REFUSED|REJECTED|DENIED|FORBIDDEN|UNAUTHORIZED"
+    r"|UNSUPPORTED|EXPIRED|BUSY|QUOTA|LIMIT|LIMITED|EXCEEDED|REQUIRED|MAINTENANCE"
+)
+_UNSURE: Final = re.compile(r"INTERNAL|UNEXPECTED|UNKNOWN|TIMEOUT|TIMED|GATEWAY|INSPECTION|PARTIAL|ERROR")
+_NOT_READY: Final = re.compile(r"\bnot (yet )?(configured|registered)\b", re.IGNORECASE)
+_VAGUE: Final = re.compile(
+    r"^(http|(the )?(service|server)( is)?( temporarily)? unavailable)|inspect|internal|unknown|unexpected"
+    r"|time[sd]?[ -]?out|gateway",
+    re.IGNORECASE,
+)
 
 
 def fold(name: str) -> str:
@@ -170,6 +183,25 @@ def read_error_code(body: Any) -> str | None:
         if isinstance(value, str) and is_code(value):
             return value.strip()
     return None
+
+
+def is_refusal(body: Any, http_status: int) -> bool:
+    """Whether an answer that is no 2xx says that nothing was done: 4xx but 408, and 5xx that says so itself.
+
+    A 5xx says so by the code of a precondition ("..._NOT_CONFIGURED", "..._DISABLED"), or, with 503, by a
+    sentence of its own. In general the request may have had its effect (field-notes A0).
+    """
+    if http_status < 500:
+        return http_status >= 400 and http_status != 408
+    if as_object(body) is None:
+        return False
+    code, said = read_error_code(body), read_error(body) or ""
+    if code is not None:
+        words = code.upper().replace("-", "_").split("_")
+        return any(map(_REFUSAL.fullmatch, words)) and not any(map(_UNSURE.fullmatch, words))
+    return _NOT_READY.search(said) is not None or (
+        http_status == 503 and bool(said) and not _VAGUE.search(said)
+    )
 
 
 def field_errors(body: Any) -> dict[str, tuple[str, ...]]:

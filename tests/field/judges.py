@@ -30,14 +30,18 @@ _TRUTH = {True: True, False: False, None: "unknown"}
 
 
 def started(row: Row) -> str | None:
-    """A row of start-job-responses: is there a job, which, may it be paid, on which terms, else for what reason."""
+    """A row of start-job-responses: is there a job, may it be paid, on which terms, else for what reason.
+
+    The id of a job that was not started is of no use, so it is not compared.
+    """
     means = row["means"]
     read = read_started(row["body"], row["http_status"])
     return (
         _differs("started", _TRUTH[read.started], means["started"])
-        or _differs("job_id", read.job_id, means["job_id"])
+        or (read.started and _differs("job_id", read.job_id, means["job_id"]))
         or _differs("payable", read.payable, means["payable"])
         or (_terms(read, means["terms"]) if means["terms"] else _reasons(read, means["why"] or ""))
+        or None
     )
 
 
@@ -114,7 +118,7 @@ def availability(row: Row) -> str | None:
 
 
 def provided(row: Row) -> str | None:
-    """A row of provide-input-exchanges: was the answer taken? And what was asked before is read as a question."""
+    """A row of provide-input-exchanges: was the answer taken, and was what stood before a question?"""
     read = read_ack(row["body"], row["http_status"])
     wrong = _differs("accepted", read.accepted, _or_none(row["means"]["accepted"]))
     before = row.get("status_before")

@@ -1,0 +1,45 @@
+"""Sell a crew, a LangChain Runnable or a function as a paid MIP-003 service.
+
+    from masumi_tools.seller import sell, ask_human
+    service = sell(crew, name="Research crew", description="...", price="2 ADA")
+    service.run()
+
+Importing this loads no framework; CrewAI's telemetry and signal handlers are switched off on the way.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from masumi_tools.seller.human import ask_human, report_progress
+    from masumi_tools.seller.service import Service, sell
+    from masumi_tools.seller.shop import Limits
+
+# CrewAI reads these when it is imported; else it reports home, takes the process's signals and hangs at exit.
+for _name, _value in {
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "CREWAI_TRACING_ENABLED": "false",
+    "CREWAI_DISABLE_VERSION_CHECK": "true",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+_PLACES = {
+    "sell": "service",
+    "Service": "service",
+    "ask_human": "human",
+    "report_progress": "human",
+    "Limits": "shop",
+}
+
+__all__ = ["sell", "ask_human", "report_progress", "Service", "Limits"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, loaded when they are used."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

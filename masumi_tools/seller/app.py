@@ -1,0 +1,249 @@
+"""The MIP-003 routes of a service, on FastAPI. `/docs` shows them, `/openapi.json` is their contract.
+
+Bodies are read by us and not by FastAPI, so that every wrong request is 400 with one sentence and its
+fields, as buyers' clients expect, and a size cap holds before anything is parsed.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from masumi_tools.errors import JournalError
+from masumi_tools.inputs import served
+from masumi_tools.jsontext import read_json
+from masumi_tools.seller import answers
+from masumi_tools.seller.offer import Offer
+from masumi_tools.seller.shop import Refusal, Shop
+
+START_JOB_BODY: dict[str, Any] = {
+    "type": "object",
+    "required": ["identifier_from_purchaser", "input_data"],
+    "properties": {
+        "identifier_from_purchaser": {
+            "type": "string",
+            "pattern": "^([0-9a-fA-F]{2}){7,13}$",
+            "description": "the buyer's own nonce: 14 to 26 hexadecimal digits, an even number",
+        },
+        "input_data": {"type": "object", "description": "values by field id, as /input_schema says"},
+    },
+}
+PROVIDE_INPUT_BODY: dict[str, Any] = {
+    "type": "object",
+    "required": ["job_id", "input_data"],
+    "properties": {
+        "job_id": {"type": "string", "minLength": 1},
+        "status_id": {"type": "string", "description": "the id of the status that asks"},
+        "input_schema_hash": {
+            "type": "string",
+            "description": "SHA-256 of the question's schema in RFC 8785 form",
+        },
+        "input_data": {
+            "type": "object",
+            "description": "values by field id, as the question's input_schema says",
+        },
+    },
+}
+_WORDS = {
+    400: "The request is wrong; the detail says how, by field.",
+    404: "There is no such job or agent.",
+    405: "Another method is needed.",
+    409: "The job is in another state.",
+    413: "The body is too large.",
+    429: "Too many jobs wait for their payment.",
+    503: "The payment node or the database does not work at the moment; nothing was begun.",
+}
+
+OpenShop = Callable[[], Awaitable[Shop]]
+
+
+def _errors(*codes: int) -> dict[int | str, dict[str, Any]]:
+    return {code: {"model": answers.ErrorAnswer, "description": _WORDS[code]} for code in codes}
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def make_app(offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, body_bytes: int) -> FastAPI:
+    """The ASGI app. `open_shop` is called when the server starts: importing a service needs no settings."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.shop = await open_shop()
+        try:
+            yield
+        finally:
+            await app.state.shop.stop()
+
+    app = FastAPI(
+        title=offer.name,
+        description=offer.description,
+        version=offer.capability[1],
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+
+    def shop() -> Shop:
+        opened: Shop = app.state.shop
+        return opened
+
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, error: Refusal) -> JSONResponse:
+        return JSONResponse({"detail": error.detail}, error.status, error.headers)
+
+    @app.exception_handler(JournalError)
+    async def no_database(_: Request, error: JournalError) -> JSONResponse:
+        return JSONResponse(
+            {"detail": "the database does not work at the moment"}, 503, {"Retry-After": "30"}
+        )
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+
+    async def read(request: Request) -> dict[str, Any]:
+        raw = bytearray()
+        async for chunk in request.stream():
+            raw += chunk
+            if len(raw) > body_bytes:
+                raise Refusal(413, f"the body is larger than {body_bytes} bytes", {"Connection": "close"})
+        return _object(bytes(raw))
+
+    @app.post(
+        "/start_job",
+        response_model=answers.StartJobAnswer,
+        responses=_errors(400, 413, 429, 503),
+        openapi_extra=_body(START_JOB_BODY),
+        summary="Start a job; the answer says how to pay for it",
+    )
+    async def start_job(request: Request) -> JSONResponse:
+        client = request.client.host if request.client else ""
+        job = await shop().start_job(await read(request), client)
+        return _json(answers.started(job))
+
+    @app.get(
+        "/status",
+        response_model=answers.StatusAnswer,
+        responses=_errors(400, 404, 503),
+        summary="Where a job is, and its result",
+    )
+    async def status(
+        job_id: Annotated[str | None, Query(description="the id that start_job gave")] = None,
+        jobId: Annotated[str | None, Query(include_in_schema=False)] = None,
+    ) -> JSONResponse:
+        wanted = job_id or jobId
+        if not wanted:
+            raise Refusal(400, {"message": "job_id is missing", "field_errors": {"job_id": ["is missing"]}})
+        return _json(answers.status(await shop().job(wanted)))
+
+    @app.post(
+        "/provide_input",
+        response_model=answers.ProvideInputAnswer,
+        responses=_errors(400, 404, 409, 413, 503),
+        openapi_extra=_body(PROVIDE_INPUT_BODY),
+        summary="Answer the question of a job that awaits input",
+    )
+    async def provide_input(request: Request) -> JSONResponse:
+        job, hashed = await shop().provide_input(await read(request))
+        return _json({"job_id": job.job_id, "status": "success", "input_hash": hashed, "signature": ""})
+
+    @app.get(
+        "/availability", response_model=answers.AvailabilityAnswer, summary="Whether a job can be begun now"
+    )
+    async def availability() -> JSONResponse:
+        why = shop().unavailable()
+        body = {
+            "status": "unavailable" if why else "available",
+            "type": "masumi-agent",
+            "message": why or f"{offer.name} takes jobs",
+        }
+        if shop().agent_identifier:
+            body["agentIdentifier"] = shop().agent_identifier
+        return _json(body)
+
+    schema = served(offer.spec)
+
+    @app.get("/input_schema", response_model=answers.InputSchemaAnswer, summary="The fields of input_data")
+    async def input_schema() -> JSONResponse:
+        return _json(schema)
+
+    @app.get(
+        "/demo",
+        response_model=answers.DemoAnswer,
+        responses=_errors(404),
+        summary="An example of input and output",
+    )
+    async def demo() -> JSONResponse:
+        if offer.demo is None:
+            raise Refusal(404, "this service has no demo")
+        return _json(dict(offer.demo))
+
+    @app.get(
+        "/payment-information",
+        response_model=answers.PaymentInformationAnswer,
+        responses=_errors(404),
+        summary="Identifier, price and seller's key",
+    )
+    async def payment_information(
+        request: Request,
+        agentIdentifier: Annotated[str | None, Query(description="may be left out")] = None,
+    ) -> JSONResponse:
+        known = shop()
+        if agentIdentifier and agentIdentifier.lower() != known.agent_identifier.lower():
+            raise Refusal(404, "this service is another agent")
+        body = answers.payment_information(
+            offer,
+            agent_identifier=known.agent_identifier,
+            seller_vkey=known.seller_vkey,
+            network=known.settings.network,
+            source_index=known.source_index,
+            base=str(request.base_url).rstrip("/"),
+        )
+        return _json(body)
+
+    if webhook_token:
+        expected = f"Bearer {webhook_token}".encode()
+
+        @app.post("/webhook", include_in_schema=False)
+        async def webhook(request: Request) -> JSONResponse:
+            given = request.headers.get("authorization", "").encode()
+            if not hmac.compare_digest(given, expected):
+                raise Refusal(401, "the token is not that of the webhook")
+            shop().watch.poke()
+            return _json({"status": "ok"})
+
+    return app
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        value = read_json(raw)
+        if b"\\ud" in raw.lower():  # halves of surrogate pairs: no two parties hash them alike
+            json.dumps(json.loads(raw), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Refusal(
+            400, {"message": "the body contains half of a surrogate pair", "field_errors": {}}
+        ) from None
+    except ValueError as error:
+        message = str(error).replace("the answer", "the body")
+        raise Refusal(400, {"message": message, "field_errors": {}}) from None
+    if not isinstance(value, dict):
+        raise Refusal(400, {"message": "the body must be a JSON object", "field_errors": {}})
+    return value
+
+
+class _Utf8JSON(JSONResponse):
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _json(body: Any) -> JSONResponse:
+    return _Utf8JSON(body)

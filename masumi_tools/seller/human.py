@@ -1,0 +1,101 @@
+"""People in the loop: `ask_human` inside the work, and the context in which one job's work runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from masumi_tools.errors import InputError, StateError
+from masumi_tools.inputs import InputSpec, fields_from_model, read_input_schema
+
+
+class Abandoned(BaseException):
+    """Ends work that nobody wants any more: its job failed, was taken over, or the process stops.
+
+    Not an Exception, so that no `except Exception` in a stranger's work can swallow it.
+    """
+
+
+class WorkContext(Protocol):
+    """What the work of one job may ask of its surroundings."""
+
+    @property
+    def job_id(self) -> str: ...
+
+    def ask(self, spec: InputSpec, message: str) -> dict[str, Any]:
+        """Wait for people's answer to this question; the same question after a restart keeps its answer."""
+
+    def progress(self, text: str) -> None:
+        """Show where the work is; a buyer sees it in /status and never as a result."""
+
+
+_current: ContextVar[WorkContext | None] = ContextVar("masumi_work", default=None)
+
+
+@contextmanager
+def working(context: WorkContext) -> Iterator[None]:
+    """Inside: `ask_human` and `report_progress` speak for this job."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> WorkContext:
+    """The job whose work runs here; StateError outside of a job."""
+    context = _current.get()
+    if context is None:
+        raise StateError("ask_human works only inside the work of a job that is being sold", phase="work")
+    return context
+
+
+def ask_human(fields: Any, message: str = "") -> dict[str, Any]:
+    """The answer of the buyer's people, as checked values by field id. Call it inside the work.
+
+    The job's status is `awaiting_input` with these fields until POST /provide_input brings an answer
+    that fits them. `fields` are MIP-003 fields, a pydantic model, or one text for a single question
+    (its answer is then under "answer"). Waiting holds no worker, and survives a restart: the work is
+    then begun again, and the same questions in the same order get the answers that came already. No
+    answer before the result is due ends the job as failed. In an async function use
+    `await asyncio.to_thread(ask_human, ...)`.
+    """
+    context = current()
+    spec = spec_of(fields)
+    if not message and isinstance(fields, str):
+        message = fields
+    return context.ask(spec, message)
+
+
+def report_progress(text: str) -> None:
+    """Say where the work is; outside of a job it does nothing."""
+    context = _current.get()
+    if context is not None:
+        context.progress(text)
+
+
+def spec_of(fields: Any) -> InputSpec:
+    """Input fields however a seller gives them; InputError when they are none or faulty."""
+    if isinstance(fields, InputSpec):
+        spec = fields
+    elif isinstance(fields, str):
+        name = re.sub(r"\s+", " ", fields).strip()[:120] or "Answer"
+        spec = read_input_schema({"input_data": [{"id": "answer", "type": "textarea", "name": name}]})
+    elif isinstance(fields, type) and hasattr(fields, "model_fields"):
+        spec = fields_from_model(fields)
+    elif isinstance(fields, Mapping):
+        spec = read_input_schema(
+            fields if "input_data" in fields or "input_groups" in fields else {"input_data": [fields]}
+        )
+    elif isinstance(fields, Sequence):
+        spec = read_input_schema({"input_data": list(fields)})
+    else:
+        raise InputError(
+            f"fields are MIP-003 fields, a pydantic model or a text, not {type(fields).__name__}"
+        )
+    if spec.refusal:
+        raise InputError(f"these input fields cannot be served: {spec.refusal}")
+    return spec

@@ -1,0 +1,217 @@
+"""`sell`: one call makes a paid MIP-003 service of a crew, a LangChain Runnable or a function."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from masumi_tools.errors import InputError, MissingExtra
+from masumi_tools.seller.human import spec_of
+from masumi_tools.seller.jobs import RefundPolicy, Rules
+from masumi_tools.seller.offer import Offer, price_tuple
+from masumi_tools.seller.work import work_of
+from masumi_tools.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from masumi_tools.seller.engine import EngineName
+    from masumi_tools.seller.shop import Limits, Shop
+
+log = logging.getLogger("masumi_tools.seller")
+
+
+def sell(
+    work: Any,
+    *,
+    name: str,
+    price: Any,
+    description: str = "",
+    fields: Any = None,
+    url: str = "",
+    tags: Sequence[str] = (),
+    author: str = "",
+    contact: str = "",
+    organization: str = "",
+    capability: tuple[str, str] = ("", "1.0.0"),
+    legal: Mapping[str, str] | None = None,
+    example_outputs: Sequence[Mapping[str, str]] = (),
+    demo: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
+    workers: int = 4,
+    refunds: RefundPolicy = "no-result",
+    result_hash: Literal["escaped", "raw"] = "escaped",
+    pay_within_s: float = 3600,
+    deliver_within_s: float = 6 * 3600,
+    unlock_after_s: float = 6 * 3600,
+    dispute_after_s: float = 6 * 3600,
+    least_work_s: float = 0,
+    source_index: int | None = None,
+    engine: EngineName = "auto",
+    interval_s: float = 1.0,
+    limits: Limits | None = None,
+    webhook_token: str | None = None,
+) -> Service:
+    """A service that sells `work`: `service.app` is ASGI, `service.run()` serves it.
+
+    `work` is a Crew (a template that is copied for each job and must not have run), a function that makes
+    a Crew, a LangChain Runnable, or a function, sync or async, whose parameters are its input. `price` is
+    "2 ADA", an Amount, a list of either, "free", or a function of the input (Dynamic pricing).
+    `fields` (MIP-003 fields or a pydantic model) replace those that follow from the work.
+
+    Money: a job is begun only when the buyer's payment is locked in escrow as asked; its result is saved
+    before its hash goes to the chain, and handed out when the node has taken the hash. A crash loses no
+    paid job. `refunds` says when a refund that the buyer asks for is authorised: "no-result" (the job
+    failed), "always" (it has ended), "never", or a function of the job.
+
+    Times are seconds from the start of a job: to be paid, to be delivered, then until the money is the
+    seller's (`unlock_after_s`), then until a dispute ends. `least_work_s` is what the work needs at least.
+    Raises InputError where any of it cannot be sold, before anything is served.
+    """
+    if not name.strip() or len(name) > 250:
+        raise InputError("a service needs a name of at most 250 characters", phase="sell")
+    sold = work_of(work)
+    spec = spec_of(fields) if fields is not None else sold.derived()
+    if spec.refusal:
+        raise InputError(f"these input fields cannot be served: {spec.refusal}", phase="sell")
+    sold.bind(spec)
+    offer = Offer(
+        name=name,
+        description=description or (getattr(work, "__doc__", None) or "").strip().split("\n")[0][:250],
+        spec=spec,
+        price=() if callable(price) else price_tuple(price),
+        price_of=price if callable(price) else None,
+        url=url.rstrip("/"),
+        tags=tuple(tags),
+        author=author,
+        contact=contact,
+        organization=organization,
+        capability=capability,
+        legal=dict(legal or {}),
+        example_outputs=tuple(example_outputs),
+        demo=demo,
+        source_index=source_index,
+        pay_within_s=pay_within_s,
+        deliver_within_s=deliver_within_s,
+        unlock_after_s=unlock_after_s,
+        dispute_after_s=dispute_after_s,
+    )
+    if workers < 1:
+        raise InputError("workers must be at least 1", phase="sell")
+    return Service(
+        offer,
+        sold,
+        settings=settings,
+        rules=Rules(refunds=refunds, least_work_ms=int(least_work_s * 1000)),
+        workers=workers,
+        engine=engine,
+        result_hash=result_hash,
+        interval_s=interval_s,
+        limits=limits,
+        webhook_token=webhook_token,
+    )
+
+
+class Service:
+    """What `sell` makes. Nothing is opened before it is served: settings are read when the server starts."""
+
+    def __init__(
+        self,
+        offer: Offer,
+        work: Any,
+        *,
+        settings: Settings | None,
+        rules: Rules,
+        workers: int,
+        engine: EngineName,
+        result_hash: Literal["escaped", "raw"],
+        interval_s: float,
+        limits: Limits | None,
+        webhook_token: str | None,
+    ) -> None:
+        self.offer = offer
+        self.rules = rules
+        self._work = work
+        self._settings = settings
+        self._workers = workers
+        self._engine = engine
+        self._result_hash = result_hash
+        self._interval_s = interval_s
+        self._limits = limits
+        self._webhook_token = webhook_token
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that were given, else those of the environment now."""
+        return self._settings or Settings.from_env()
+
+    def open_shop(self) -> Shop:
+        """The runtime of one process: for the server, a worker, or a test that drives it by hand."""
+        from masumi_tools.seller.shop import Limits, Shop
+
+        return Shop(
+            self.offer,
+            self._work,
+            self.settings,
+            rules=self.rules,
+            limits=self._limits or Limits(),
+            workers=self._workers,
+            engine=self._engine,
+            hash_form=self._result_hash,
+            interval_s=self._interval_s,
+        )
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """The ASGI app, for any server: `uvicorn module:service.app`."""
+        try:
+            from masumi_tools.seller.app import make_app
+            from masumi_tools.seller.shop import Limits
+        except ModuleNotFoundError as error:
+            raise MissingExtra(
+                "serving needs the extra seller: pip install 'masumi_tools[seller]'"
+            ) from error
+
+        async def start() -> Shop:
+            shop = self.open_shop()
+            await shop.start()
+            return shop
+
+        return make_app(
+            self.offer,
+            start,
+            webhook_token=self._webhook_token,
+            body_bytes=(self._limits or Limits()).body_bytes,
+        )
+
+    def run(self, host: str = "127.0.0.1", port: int = 8080) -> None:
+        """Serve until the process is told to stop. Behind a proxy, `host="0.0.0.0"` where it needs that."""
+        try:
+            import uvicorn
+        except ModuleNotFoundError as error:
+            raise MissingExtra(
+                "serving needs the extra seller: pip install 'masumi_tools[seller]'"
+            ) from error
+        sys.setswitchinterval(0.001)  # crews in threads must not keep /status waiting
+        uvicorn.run(
+            self.app, host=host, port=port, log_level="warning", access_log=False, timeout_keep_alive=30
+        )
+
+    def work(self) -> None:
+        """Work without serving, on the same database as the processes that serve, until told to stop."""
+        asyncio.run(self._work_until_told())
+
+    async def _work_until_told(self) -> None:
+        shop = self.open_shop()
+        await shop.start()
+        told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, told.set)
+        await told.wait()
+        await shop.stop()

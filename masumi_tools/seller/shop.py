@@ -1,0 +1,418 @@
+"""One process of a service: table, node, workers and watch, and what the routes ask of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, Literal
+from uuid import uuid4
+
+import rfc8785
+
+from masumi_tools.errors import InputError, JournalError, MasumiError, SettingsError
+from masumi_tools.hashing import check_hashable, input_hash, output_candidates
+from masumi_tools.http import AsyncHttp
+from masumi_tools.inputs import check, read_input_schema
+from masumi_tools.models import JobTimes, NodePayment
+from masumi_tools.money import Amount, total
+from masumi_tools.seller.clock import Clock
+from masumi_tools.seller.engine import Engine, EngineName, choose
+from masumi_tools.seller.jobs import Job, JobState, Rules, lose, move
+from masumi_tools.seller.locks import locks_for, process_name
+from masumi_tools.seller.node import NodeTrouble, SellerNode, seen
+from masumi_tools.seller.offer import Offer
+from masumi_tools.seller.runner import Runner
+from masumi_tools.seller.table import JobTable
+from masumi_tools.seller.watch import Watch
+from masumi_tools.seller.work import Work
+from masumi_tools.settings import Settings
+
+log = logging.getLogger("masumi_tools.seller")
+
+_IDENTIFIER = re.compile(r"(?:[0-9a-fA-F]{2}){7,13}")
+AGENT_FACT = "agent_identifier"
+
+
+class Refusal(Exception):
+    """A request that is not served: the HTTP status and the body's `detail`."""
+
+    def __init__(self, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(str(detail))
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a service takes on: `unpaid` jobs in all and from one client, bytes of a request's body."""
+
+    unpaid: int = 20_000
+    unpaid_per_client: int = 200
+    body_bytes: int = 1_000_000
+
+
+class Shop:
+    """One process of a service. `start` and `stop` belong to its event loop; the rest is for the routes."""
+
+    def __init__(
+        self,
+        offer: Offer,
+        work: Work,
+        settings: Settings,
+        *,
+        rules: Rules,
+        limits: Limits,
+        workers: int,
+        engine: EngineName,
+        hash_form: Literal["escaped", "raw"],
+        interval_s: float,
+    ) -> None:
+        self.offer = offer
+        self.settings = settings
+        self.limits = limits
+        self.rules = rules
+        self.clock = Clock()
+        self.owner = process_name()
+        self.table = JobTable(settings.database_url, rules)
+        self.agent_identifier = settings.agent_identifier or self.table.fact(AGENT_FACT) or ""
+        self.seller_vkey = settings.seller_vkey
+        self.source_index = offer.source_index
+        self.engine: Engine = choose(engine, settings.database_url, self.owner)
+        self._work = work
+        self._hash_form = hash_form
+        self._http = AsyncHttp(settings, on_sandbox_now=self.clock.heard)
+        self._locks = locks_for(self.table.engine)
+        self.node = SellerNode(settings, self._http)
+        self.runner = Runner(
+            self.table,
+            work,
+            offer.spec,
+            rules,
+            owner=self.owner,
+            workers=workers,
+            now_ms=self.clock.now_ms,
+            result_hash=self._result_hash,
+            finished=lambda job_id: self.watch.finished(job_id),
+        )
+        self.watch = Watch(
+            self.table,
+            self.node,
+            self.engine,
+            self._locks,
+            self.clock,
+            rules,
+            owner=self.owner,
+            wake=self.runner.wake,
+            interval_s=interval_s,
+        )
+        self._saver = _Saver(self.table, self.clock.now_ms)
+        self._fresh_unpaid: dict[str, int] = {}
+        self._fresh_since: object = None
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to watch and to work."""
+        await asyncio.to_thread(self._locks.take, self.owner)
+        if not self.offer.free:
+            await self._learn_of_ourselves()
+        await asyncio.to_thread(self.engine.start, self.runner.perform, self._waiting, self.runner.workers)
+        self._watching = asyncio.create_task(self.watch.run())
+        log.info(
+            "selling %r with %d workers on %s jobs", self.offer.name, self.runner.workers, self.engine.name
+        )
+
+    async def stop(self, wait_s: float = 5.0) -> None:
+        """Stop; work in progress gets `wait_s` to end, the rest begins again at the next start."""
+        if self._watching is not None:
+            self._watching.cancel()
+        await asyncio.to_thread(self.runner.stop, wait_s)
+        await asyncio.to_thread(self.engine.stop)
+        await self._http.close()
+        self._locks.drop()
+        self.table.close()
+
+    async def _learn_of_ourselves(self) -> None:
+        """The kind of escrow and the seller's key, as far as the node tells; all of it can come later too."""
+        try:
+            if not self.agent_identifier:
+                log.warning(
+                    "no agent identifier yet: set MASUMI_AGENT_IDENTIFIER or run masumi-tools register"
+                )
+                return
+            if (
+                self.source_index is None
+                and await self.node.source_of(self.agent_identifier) == "Web3CardanoV2"
+            ):
+                self.source_index = 0
+            if self.seller_vkey is None:
+                self.seller_vkey = await self.node.seller_vkey(self.agent_identifier)
+        except (NodeTrouble, SettingsError) as error:
+            log.warning("the node did not tell about this agent: %s", error)
+
+    def _waiting(self, limit: int) -> list[tuple[str, int]]:
+        return [(job.job_id, job.attempt) for job in self.table.in_state(JobState.READY, limit=limit)]
+
+    def _result_hash(self, job: Job, text: str) -> str:
+        return output_candidates(job.identifier_from_purchaser, text)[self._hash_form]
+
+    # POST /start_job ---------------------------------------------------------------------------------
+
+    async def start_job(self, body: Mapping[str, Any], client: str) -> Job:
+        """A new job with its payment made at the node; Refusal else, and nothing is kept."""
+        identifier, data = self._request(body)
+        self._room_for(client)
+        now = self.clock.now_ms()
+        times = self.offer.times(now)
+        hashed = input_hash(identifier, data)
+        job = Job(
+            job_id=str(uuid4()),
+            state=JobState.READY if self.offer.free else JobState.AWAITING_PAYMENT,
+            agent_identifier=self.agent_identifier,
+            identifier_from_purchaser=identifier,
+            input_sent=data,
+            input_hash=hashed,
+            created_ms=now,
+            changed_ms=now,
+            client=client,
+            free=self.offer.free,
+            attempt=1 if self.offer.free else 0,
+            submit_result_time=times.submit_result_time,
+        )
+        if not self.offer.free:
+            job = self._with_terms(job, await self._payment(identifier, hashed, times, data))
+        await self._saver.add(job)
+        self._fresh_unpaid[client] = self._fresh_unpaid.get(client, 0) + 1
+        if job.state is JobState.READY:
+            await asyncio.to_thread(self.engine.enqueue, job.job_id, job.attempt)
+        return job
+
+    def _request(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        identifier = _first(body, "identifier_from_purchaser", "identifierFromPurchaser")
+        if identifier is None and self.offer.free:
+            identifier = ""
+        elif not isinstance(identifier, str) or not _IDENTIFIER.fullmatch(identifier):
+            raise _bad(
+                "identifier_from_purchaser must be 14 to 26 hexadecimal digits, an even number of them: "
+                "the payment node takes no other",
+                {"identifier_from_purchaser": ["14 to 26 hexadecimal digits, an even number"]},
+            )
+        data = _first(body, "input_data", "inputData", "input")
+        data = {} if data is None else data
+        if (
+            isinstance(data, list)
+            and data
+            and all(isinstance(e, dict) and set(e) >= {"key", "value"} for e in data)
+        ):
+            data = {str(entry["key"]): entry["value"] for entry in data}
+        if not isinstance(data, dict):
+            raise _bad("input_data must be an object", {"input_data": ["must be an object"]})
+        try:
+            check_hashable(data)
+            values = check(self.offer.spec, data)
+        except InputError as error:
+            raise _bad(error.message, error.field_errors) from error
+        if missing := self._work.missing(values):
+            raise _bad("the input is incomplete", missing)
+        return identifier, data
+
+    def _room_for(self, client: str) -> None:
+        if self.watch.counts is not self._fresh_since:
+            self._fresh_since, self._fresh_unpaid = self.watch.counts, {}
+        known = self.watch.counts.unpaid
+        mine = known.get(client, 0) + self._fresh_unpaid.get(client, 0)
+        every = sum(known.values()) + sum(self._fresh_unpaid.values())
+        if mine >= self.limits.unpaid_per_client or every >= self.limits.unpaid:
+            raise Refusal(
+                429,
+                "too many jobs wait for their payment; pay them or come back later",
+                {"Retry-After": "60"},
+            )
+
+    async def _payment(
+        self, identifier: str, hashed: str, times: JobTimes, data: dict[str, Any]
+    ) -> NodePayment:
+        if not self.agent_identifier:
+            raise _down("this service is not registered yet")
+        try:
+            funds = self.offer.funds(data)
+            return await self.node.make_payment(
+                agent_identifier=self.agent_identifier,
+                identifier_from_purchaser=identifier,
+                input_hash=hashed,
+                times=times,
+                funds=funds,
+                source_index=self.source_index,
+            )
+        except (NodeTrouble, SettingsError) as error:
+            log.error("no payment could be made for a new job: %s", error)
+            raise _down(
+                "the payment node makes no payment at the moment; nothing was begun, try again later"
+            ) from error
+
+    def _with_terms(self, job: Job, payment: NodePayment) -> Job:
+        asked = self.offer.funds(job.input_sent) or self.offer.price
+        if payment.requested_funds and total(payment.requested_funds) != total(asked):
+            log.error(
+                "the registry's price is %s, this service asks %s: register the new price",
+                _words(payment.requested_funds), _words(asked),
+            )  # fmt: skip
+            raise _down("this service's price is being changed; nothing was begun, try again later")
+        self.seller_vkey = payment.wallet_vkey or self.seller_vkey
+        return replace(
+            job,
+            price=tuple((amount.quantity, amount.unit) for amount in asked),
+            blockchain_identifier=payment.blockchain_identifier,
+            seller_vkey=payment.wallet_vkey or self.seller_vkey or "",
+            source_type=payment.source_type or "",
+            source_index=self.source_index,
+            seller_return_address=payment.seller_return_address,
+            pay_by_time=payment.times.pay_by_time,
+            submit_result_time=payment.times.submit_result_time,
+            unlock_time=payment.times.unlock_time,
+            external_dispute_unlock_time=payment.times.external_dispute_unlock_time,
+            chain=seen(payment).chain,
+        )
+
+    # GET /status and POST /provide_input -------------------------------------------------------------
+
+    async def job(self, job_id: str) -> Job:
+        """The job; Refusal 404 else. SQLite answers in a fraction of a millisecond, so no thread is used."""
+        job = self.table.get(job_id) if self.table.sqlite else await asyncio.to_thread(self.table.get, job_id)
+        if job is None:
+            raise Refusal(404, f"there is no job {job_id[:60]!r}")
+        return job
+
+    async def provide_input(self, body: Mapping[str, Any]) -> tuple[Job, str]:
+        """Take people's answer to the job's question; the job and the answer's hash. Refusal else."""
+        job_id = _first(body, "job_id", "jobId")
+        if not isinstance(job_id, str) or not job_id:
+            raise _bad("job_id is missing", {"job_id": ["is missing"]})
+        job = await self.job(job_id)
+        data = _first(body, "input_data", "inputData", "input")
+        if not isinstance(data, dict):
+            raise _bad("input_data must be an object", {"input_data": ["must be an object"]})
+        try:
+            check_hashable(data)
+            hashed = input_hash(job.identifier_from_purchaser, data)
+        except InputError as error:
+            raise _bad(error.message, error.field_errors) from error
+        status_id = _first(body, "status_id", "statusId")
+        question = job.question
+        if status_id and any(q.status_id == status_id and q.answer == data for q in job.questions):
+            return job, hashed  # the same answer again, after a lost reply
+        if question is None:
+            raise Refusal(409, f"the job is {job.state.value} and awaits no input")
+        if status_id and status_id != question.status_id:
+            raise Refusal(409, "status_id is not that of the open question")
+        schema_hash = body.get("input_schema_hash")
+        if schema_hash and schema_hash not in schema_hashes(question.schema):
+            raise Refusal(409, "input_schema_hash is not that of the open question")
+        try:
+            check(read_input_schema(question.schema), data)
+        except InputError as error:
+            raise _bad(error.message, error.field_errors) from error
+        after = await asyncio.to_thread(self._answer, job_id, question.status_id, data)
+        if after is None:
+            raise Refusal(409, "the question was answered already")
+        return after, hashed
+
+    def _answer(self, job_id: str, status_id: str, data: dict[str, Any]) -> Job | None:
+        now = self.clock.now_ms()
+
+        def how(job: Job) -> Job | None:
+            question = job.question
+            if question is None or question.status_id != status_id:
+                return None
+            answered = replace(question, answer=data, answered_ms=now)
+            job = move(job, "answered", now, questions=(*job.questions[:-1], answered))
+            if not job.owner or (job.owner != self.owner and self._locks.free(job.owner)):
+                job = lose(job, now, self.rules)
+            return job
+
+        after = self.table.change(job_id, now, how)
+        if after is not None:
+            if after.state is JobState.READY:
+                self.engine.enqueue(job_id, after.attempt)
+            else:
+                self.runner.wake(job_id)
+        return after
+
+    # GET /availability -------------------------------------------------------------------------------
+
+    def unavailable(self) -> str | None:
+        """Why a job begun now would not end well; None when it would."""
+        if not self.offer.free:
+            if not self.agent_identifier:
+                return "the service is not registered yet"
+            if not self.node.answers:
+                return "the payment node does not answer"
+        states = self.watch.counts.states
+        ahead = states.get("ready", 0) + states.get("running", 0)
+        wait_s = (ahead / self.runner.workers + 1) * self.runner.usual_s
+        if wait_s > self.offer.work_s:
+            return f"{ahead} jobs wait; a new one would not be done in time"
+        return None
+
+
+class _Saver:
+    """Saves new jobs: those that come while one save runs share the next transaction."""
+
+    def __init__(self, table: JobTable, now_ms: Callable[[], int]) -> None:
+        self._table = table
+        self._now_ms = now_ms
+        self._waiting: list[tuple[Job, asyncio.Future[None]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def add(self, job: Job) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((job, done))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._save())
+        try:
+            await done
+        except JournalError as error:
+            log.error("a new job could not be saved: %s", error)
+            raise _down("the job could not be saved; nothing was begun, try again later") from error
+
+    async def _save(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            error: Exception | None = None
+            try:
+                await asyncio.to_thread(self._table.add, [job for job, _ in batch], self._now_ms())
+            except MasumiError as problem:
+                error = problem
+            for _, done in batch:
+                if done.cancelled():
+                    continue
+                if error is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(error)
+
+
+def schema_hashes(schema: Any) -> set[str]:
+    """The hashes of a schema that buyers send: of the object, or of the list inside (field-notes A6)."""
+    inner = schema.get("input_data") if isinstance(schema, dict) else None
+    return {sha256(rfc8785.dumps(form)).hexdigest() for form in (schema, inner) if form is not None}
+
+
+def _first(body: Mapping[str, Any], *names: str) -> Any:
+    return next((body[name] for name in names if body.get(name) is not None), None)
+
+
+def _bad(message: str, field_errors: Mapping[str, Sequence[str]]) -> Refusal:
+    return Refusal(400, {"message": message, "field_errors": {k: list(v) for k, v in field_errors.items()}})
+
+
+def _down(message: str) -> Refusal:
+    return Refusal(503, message, {"Retry-After": "30"})
+
+
+def _words(amounts: Sequence[Amount]) -> str:
+    return " + ".join(str(amount) for amount in amounts) or "nothing"

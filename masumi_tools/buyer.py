@@ -6,6 +6,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -16,7 +17,9 @@ import anyio.to_thread
 from masumi_tools import flows, ledger
 from masumi_tools.approval import decide, not_approved
 from masumi_tools.budget import AmountsLike, Budget
+from masumi_tools.calls.call import Reply
 from masumi_tools.clock import Clock, owner_name
+from masumi_tools.feed import Feed
 from masumi_tools.flows import Flows, Progress
 from masumi_tools.http import AsyncHttp, Http
 from masumi_tools.models import Listing
@@ -29,6 +32,8 @@ from masumi_tools.store import Journal
 
 T = TypeVar("T")
 PATIENCE_S = 600.0
+# With more hires than this driven at once, the node is asked by its diff feed, once for all.
+CROWD = 4
 
 
 def agreed(quote: Quote | None, max_price: AmountsLike | None) -> AmountsLike | None:
@@ -48,7 +53,6 @@ class _Buyer:
         budget: Budget | None = None,
         journal: Journal | None = None,
         on_progress: Callable[[Progress], None] | None = None,
-        transport: Any = None,
     ) -> None:
         self.settings = settings or Settings.from_env()
         self.budget = budget
@@ -58,7 +62,16 @@ class _Buyer:
         self._clock = Clock()
         self._owner = owner_name()
         self._flows = Flows(self.settings, budget, self.journal, ways, self._clock, on_progress=on_progress)
-        self._transport = transport
+        self._feed = Feed(ways)
+
+    def _shares(self, call: Fetch) -> bool:
+        """Whether this read is answered from the shared feed: when many hires are driven at once."""
+        return call.watched is not None and len(self._flows.driven) > CROWD
+
+    def _feed_is_due(self) -> bool:
+        since_ms = self._clock.now() - self._feed.read_ms
+        pace = self._flows.ways.pace
+        return since_ms >= (pace.lock_ms if self._feed.usable else pace.node_ms)
 
     def _turn(self) -> str:
         """The name under which one call holds its lease."""
@@ -94,9 +107,8 @@ class Buyer(_Buyer):
         on_progress: Callable[[Progress], None] | None = None,
         transport: Any = None,
     ) -> None:
-        super().__init__(
-            settings, budget=budget, journal=journal, on_progress=on_progress, transport=transport
-        )
+        super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress)
+        self._feed_lock = threading.Lock()
         self._http = Http(self.settings, on_sandbox_now=self._clock.follow, transport=transport)
 
     def hire(
@@ -132,6 +144,15 @@ class Buyer(_Buyer):
             on_mismatch=on_mismatch,
         )
         return self._run(self._flows.hire(order, patience_s, self._turn(), quote))
+
+    def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Any) -> list[Receipt]:
+        """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
+
+        `options` are those of `hire`. Runs in threads; for hundreds take `AsyncBuyer`.
+        """
+        with ThreadPoolExecutor(min(len(orders), 16) or 1) as pool:
+            waiting = [pool.submit(self.hire, target, data, **options) for target, data in orders]
+            return [done.result() for done in waiting]
 
     def quote(self, target: str) -> Quote:
         """What a service costs and which input it wants; nothing is saved and nothing costs.
@@ -204,12 +225,19 @@ class Buyer(_Buyer):
             else:
                 resume = partial(flow.send, answer)
 
+    def _shared(self, read: Fetch) -> Reply | None:
+        assert read.watched is not None
+        with self._feed_lock:
+            if self._feed_is_due():
+                self._run(self._feed.refresh(list(self._flows.driven.values()), self._clock.now()))
+            return self._feed.reply(read.watched)
+
     def _perform(self, operation: Operation) -> Any:
         match operation:
             case Do(work):
                 return work()
             case Fetch(call):
-                return self._http.send(call)
+                return (self._shared(operation) if self._shares(operation) else None) or self._http.send(call)
             case Sleep(seconds):
                 time.sleep(seconds)
             case Approve(budget, asked):
@@ -233,9 +261,8 @@ class AsyncBuyer(_Buyer):
         on_progress: Callable[[Progress], None] | None = None,
         transport: Any = None,
     ) -> None:
-        super().__init__(
-            settings, budget=budget, journal=journal, on_progress=on_progress, transport=transport
-        )
+        super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress)
+        self._feed_lock = anyio.Lock()
         self._http = AsyncHttp(self.settings, on_sandbox_now=self._clock.follow, async_transport=transport)
 
     async def hire(
@@ -264,6 +291,21 @@ class AsyncBuyer(_Buyer):
             on_mismatch=on_mismatch,
         )
         return await self._run(self._flows.hire(order, patience_s, self._turn(), quote))
+
+    async def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Any) -> list[Receipt]:
+        """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
+
+        `options` are those of `hire`. The node is asked once for all of them.
+        """
+        receipts: list[Receipt | None] = [None] * len(orders)
+
+        async def one(number: int, target: str, input_data: Any) -> None:
+            receipts[number] = await self.hire(target, input_data, **options)
+
+        async with anyio.create_task_group() as tasks:
+            for number, (target, input_data) in enumerate(orders):
+                tasks.start_soon(one, number, target, input_data)
+        return [receipt for receipt in receipts if receipt is not None]
 
     async def quote(self, target: str) -> Quote:
         """As `Buyer.quote`."""
@@ -333,12 +375,20 @@ class AsyncBuyer(_Buyer):
             else:
                 resume = partial(flow.send, answer)
 
+    async def _shared(self, read: Fetch) -> Reply | None:
+        assert read.watched is not None
+        async with self._feed_lock:
+            if self._feed_is_due():
+                await self._run(self._feed.refresh(list(self._flows.driven.values()), self._clock.now()))
+            return self._feed.reply(read.watched)
+
     async def _perform(self, operation: Operation) -> Any:
         match operation:
             case Do(work):
                 return await anyio.to_thread.run_sync(work)
             case Fetch(call):
-                return await self._http.send(call)
+                shared = await self._shared(operation) if self._shares(operation) else None
+                return shared or await self._http.send(call)
             case Sleep(seconds):
                 await anyio.sleep(seconds)
             case Approve(budget, asked):

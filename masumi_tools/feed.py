@@ -31,6 +31,7 @@ class Feed:
         self._ways = ways
         self._since: dict[str, tuple[str, str | None]] = {}
         self._rows: dict[str, Any] = {}
+        self._joined_ms: dict[str, int] = {}
         self.usable = True
         self.read_ms = 0
 
@@ -39,6 +40,8 @@ class Feed:
         hires = [p for p in watched if p.terms is not None]
         wanted = {p.terms.blockchain_identifier for p in hires if p.terms}
         self._rows = {key: row for key, row in self._rows.items() if key in wanted}
+        # What changed before a hire was watched has gone by: it is covered from the last look on.
+        self._joined_ms = {key: self._joined_ms.get(key, self.read_ms) for key in wanted}
         started = min((p.node_read_ms or p.created_ms for p in hires), default=now) - OVERLAP_MS
         for source_type in SOURCE_TYPES:
             since, cursor = self._since.get(source_type, (_iso(started), None))
@@ -53,7 +56,7 @@ class Feed:
                 reply: Reply = yield Fetch(call)
                 rows = _rows(reply)
                 if rows is None:
-                    self.usable = False
+                    self.usable, self.read_ms = False, now
                     return
                 fresh = [row for row in rows if row.get("id") != cursor]
                 self._rows |= {
@@ -69,10 +72,13 @@ class Feed:
                     break
         self.usable, self.read_ms = True, now
 
-    def reply(self, p: Purchase) -> Reply:
-        """The answer to this hire's read: its row, or 304 when nothing changed since it was read."""
-        row = self._rows.pop(p.terms.blockchain_identifier, None) if p.terms else None
-        return Reply(304) if row is None else Reply(200, {"status": "success", "data": row})
+    def reply(self, p: Purchase) -> Reply | None:
+        """The answer to this hire's read: its row, 304 when nothing changed, None when it has to ask itself."""
+        key = p.terms.blockchain_identifier if p.terms else ""
+        if (row := self._rows.pop(key, None)) is not None:
+            return Reply(200, {"status": "success", "data": row})
+        covered = key in self._joined_ms and (p.node_read_ms or p.created_ms) >= self._joined_ms[key]
+        return Reply(304) if self.usable and covered and p.node is not None else None
 
 
 def _rows(reply: Reply) -> list[dict[str, Any]] | None:

@@ -76,6 +76,7 @@ class Flows:
         self._monotonic = monotonic
         self._on_progress = on_progress
         self._dialect: Literal["today", "seed"] = "today"
+        self.driven: dict[str, Purchase] = {}
 
     # Hiring ----------------------------------------------------------------------------------
 
@@ -191,6 +192,7 @@ class Flows:
 
     def release(self, hire_id: str, owner: str) -> None:
         """Give the lease back; a lease that cannot be given back runs out by itself."""
+        self.driven.pop(hire_id, None)
         with contextlib.suppress(JournalError):
             self.journal.drop_lease(hire_id, owner)
 
@@ -204,6 +206,7 @@ class Flows:
         """The loop: one step after the other, each reply saved before the next step is chosen."""
         renewed = self._monotonic()
         while not at_rest(p, now := self.clock.now(), self.ways):
+            self.driven[p.hire_id] = p
             if self._monotonic() - renewed > RENEW_MS / 1000:
                 renewed = self._monotonic()
                 if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, LEASE_MS, is_dead))):  # noqa: B023
@@ -314,11 +317,13 @@ class Flows:
         return receipt_of((yield from self._load(hire_id)))
 
     def sweep(self, owner: str) -> Flow[list[Receipt]]:
-        """Drive every open hire as far as it goes now, without waiting."""
+        """Drive every open hire as far as it goes now, without waiting; one look at the node serves all."""
         rows = yield Do(lambda: self.journal.rows(only_open=True))
+        hires = [ledger.purchase_of(row) for row in rows]
+        self.driven |= {p.hire_id: p for p in hires}
         receipts = []
-        for row in rows:
-            receipts.append((yield from self.follow(row.hire_id, self._monotonic(), owner)))
+        for p in hires:
+            receipts.append((yield from self.follow(p.hire_id, self._monotonic(), owner)))
         return receipts
 
 

@@ -1,0 +1,64 @@
+"""A budget says yes, or which limit forbids it and by how much."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from masumi_tools.budget import Budget
+from masumi_tools.errors import InputError
+from masumi_tools.money import parse_amounts
+from masumi_tools.store import Usage
+
+USED = Usage({"": 15_000_000}, {"": 4_000_000}, {"": 9_000_000})
+
+
+@pytest.mark.parametrize(
+    ("budget", "price", "refused"),
+    [
+        (Budget("20 ADA"), "5 ADA", None),
+        (Budget("20 ADA"), "5.000001 ADA", "20 ADA, of which 5 ADA is left (5.000001 ADA asked, 0.000001 ADA too much)"),
+        (Budget("20 ADA", per_hire="2 ADA"), "3 ADA", "for one hire"),
+        (Budget("20 ADA", per_day="10 ADA"), "1 ADA", None),
+        (Budget("20 ADA", per_day="10 ADA"), "1.5 ADA", "1 ADA is left"),
+        (Budget("20 ADA", per_service="5 ADA"), "2 ADA", "for this service"),
+        (Budget("20 ADA"), "1 USDM", "no USDM at all"),
+        (Budget(["20 ADA", "3 USDM"]), "3 USDM", None),
+        (Budget(["20 ADA", "3 USDM"]), ["1 ADA", "4 USDM"], "3 USDM is left"),
+        (Budget(["20 ADA", "3 USDM"], per_hire="9 ADA"), "1 USDM", "no USDM at all"),
+        (Budget("20 ADA", deny=["https://S.example/api/"]), "1 ADA", "denies this service"),
+        (Budget("20 ADA", allow=["ab"]), "1 ADA", "does not list this service"),
+        (Budget("20 ADA", allow=["https://s.example/api"]), "1 ADA", None),
+    ],
+)
+def test_each_limit_is_kept_to_the_last_unit(budget: Budget, price: Any, refused: str | None) -> None:
+    reason = budget.refusal(parse_amounts(price), USED, ["AGENT", "https://s.example/api"])
+
+    assert (reason is None) if refused is None else (reason is not None and refused in reason)
+
+
+def test_a_day_begins_at_midnight_of_the_users_zone() -> None:
+    zone = dt.timezone(dt.timedelta(hours=9))
+    at = int(dt.datetime(2026, 3, 1, 16, 30, tzinfo=dt.UTC).timestamp() * 1000)
+
+    start = Budget("1 ADA", time_zone=zone).day_start_ms(at)
+
+    assert dt.datetime.fromtimestamp(start / 1000, dt.UTC) == dt.datetime(2026, 3, 1, 15, 0, tzinfo=dt.UTC)
+
+
+def test_approval_is_needed_above_the_threshold_and_for_units_without_one() -> None:
+    budget = Budget("20 ADA", approve_above="2 ADA", approve=lambda asked: True)
+
+    assert [budget.needs_approval(parse_amounts(price)) for price in ("2 ADA", "2.1 ADA", "1 USDM")] == [
+        False,
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("arguments", [{"total": "1,5 ADA"}, {"total": "20 ADA", "approve_above": "1 ADA"}])
+def test_a_budget_that_cannot_be_meant_is_an_input_error(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        Budget(**arguments)

@@ -164,7 +164,7 @@ class _Client:
     def send(self, response: Response, now_ms: int, *, keep: bool, body: bool) -> None:
         lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}"]
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
-        lines += [f"content-length: {len(response.body)}", f"sandbox-now: {now_ms}"]
+        lines += [f"content-length: {len(response.body)}", f"Sandbox-Now: {now_ms}"]
         if not keep:
             lines.append("connection: close")
         data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")

@@ -61,6 +61,6 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         response = answer.response
         if response is None:
             raise httpx.ReadError("Connection reset by peer", request=request)
-        headers = {**response.headers, "sandbox-now": str(self._sandbox.now_ms())}
+        headers = {**response.headers, "Sandbox-Now": str(self._sandbox.now_ms())}
         body = b"" if request.method == "HEAD" else response.body
         return httpx.Response(response.status, headers=headers, content=body, request=request)

@@ -11,6 +11,8 @@ from masumi_tools.sandbox.clock import Clock
 from masumi_tools.sandbox.escrow import TUSDM, World
 from masumi_tools.sandbox.registry import RegistryKey
 from masumi_tools.sandbox.wire import request
+from tests.sandbox.openapi import misfits
+from tests.shared import shared_json
 
 START_MS = 1_790_000_000_000
 OTHER_POLICY = "e" * 56
@@ -331,3 +333,20 @@ def test_broken_json_is_refused_before_the_key_is_read(world: World) -> None:
     )
     assert answered.status == 400
     assert "JSON" in answered.json()["error"]["message"]
+
+
+def test_answers_are_as_the_published_document_says(world: World) -> None:
+    document = shared_json("protocol/registry-openapi.json")
+    agent = ask(world)[0]["agentIdentifier"]
+    network = {"network": "Preprod"}
+    for method, path, body, query in (
+        ("POST", "/registry-entry", network, {}),
+        ("POST", "/registry-entry-search", {**network, "query": "t"}, {}),
+        ("POST", "/registry-diff", {**network, "statusUpdatedAfter": "1970-01-01"}, {}),
+        ("GET", "/payment-information", None, {"agentIdentifier": agent}),
+        ("GET", "/capability", None, {}),
+        ("GET", "/api-key-status", None, {}),
+        ("GET", "/health", None, {}),
+    ):
+        status, answered = call(world, method, path, body, **query)
+        assert (status, misfits(document, method, path, answered)) == (200, []), path

@@ -137,7 +137,7 @@ def test_what_is_no_request_is_refused_and_the_connection_ends(
     got = talk(server, data)
     assert got.startswith(f"HTTP/1.1 {status} ".encode())
     assert b"connection: close" in got
-    assert b"sandbox-now: " in got
+    assert b"Sandbox-Now: " in got
     assert talk(server, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 

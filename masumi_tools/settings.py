@@ -15,7 +15,7 @@ from masumi_tools.redaction import Secret, redact
 
 Network = Literal["Preprod", "Mainnet"]
 
-__all__ = ["Network", "SandboxLike", "Secret", "Settings", "VARIABLES"]
+__all__ = ["Network", "SandboxLike", "Secret", "Settings", "VARIABLES", "hush_crewai"]
 
 # Field of Settings -> its environment variables; ours first, then the names of the official kit.
 VARIABLES: Mapping[str, tuple[str, ...]] = {
@@ -157,6 +157,24 @@ class Settings:
         if self.node_token or self.registry_token or self._database_password:
             raise TypeError("Settings with secrets are not pickled. Make them anew in the other process.")
         return type(self), tuple(getattr(self, f.name) for f in fields(self) if f.init)
+
+
+# CrewAI reads these when it is imported. Without them it reports home, takes the process's signals and
+# hangs for ten seconds at its end where there is no network (measured with 1.15).
+_CREWAI_IS_QUIET = {
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "CREWAI_TRACING_ENABLED": "false",
+    "CREWAI_DISABLE_VERSION_CHECK": "true",
+}
+
+
+def hush_crewai() -> None:
+    """Switch CrewAI's telemetry, tracing question and version check off, where the user set nothing else.
+
+    Call it before crewai is imported.
+    """
+    for name, value in _CREWAI_IS_QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 def _shown(value: object) -> str:

@@ -9,21 +9,16 @@ Importing this loads no framework; CrewAI's telemetry and signal handlers are sw
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
+
+from masumi_tools.settings import hush_crewai
 
 if TYPE_CHECKING:
     from masumi_tools.seller.human import ask_human, report_progress
     from masumi_tools.seller.service import Service, sell
     from masumi_tools.seller.shop import Limits
 
-# CrewAI reads these when it is imported; else it reports home, takes the process's signals and hangs at exit.
-for _name, _value in {
-    "CREWAI_DISABLE_TELEMETRY": "true",
-    "CREWAI_TRACING_ENABLED": "false",
-    "CREWAI_DISABLE_VERSION_CHECK": "true",
-}.items():
-    os.environ.setdefault(_name, _value)
+hush_crewai()
 
 _PLACES = {
     "sell": "service",

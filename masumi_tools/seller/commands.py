@@ -1,0 +1,145 @@
+"""What the command line calls to serve, work, register and list jobs. Plain functions; nothing is printed here."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from masumi_tools.errors import InputError
+from masumi_tools.money import Amount, total
+from masumi_tools.seller.jobs import STATUS, Job, Rules
+from masumi_tools.seller.register import Registered, Registrar, SourceType
+from masumi_tools.seller.service import Service
+from masumi_tools.seller.table import JobTable
+from masumi_tools.settings import Settings
+
+
+def load(target: str) -> Service:
+    """The service that "FILE.py:name" or "package.module:name" names; ":service" may be left out.
+
+    InputError says what is wrong with the target. What the file itself raises passes through.
+    """
+    place, _, name = target.rpartition(":") if ":" in target else (target, "", "service")
+    if not place or not name.isidentifier():
+        raise InputError(f"{target!r} names no service: write FILE.py:service", phase="load")
+    module = _from_file(Path(place)) if place.endswith(".py") else _from_name(place)
+    found = getattr(module, name, None)
+    if not isinstance(found, Service):
+        made = "nothing" if found is None else f"a {type(found).__name__}"
+        raise InputError(f"{place} has {made} under the name {name}; sell(...) makes a service", phase="load")
+    return found
+
+
+def _from_file(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}", phase="load")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} cannot be read as Python", phase="load")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _from_name(name: str) -> Any:
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name and not name.startswith(f"{error.name}."):
+            raise
+        raise InputError(f"there is no module {name}", phase="load") from error
+
+
+def serve(target: str, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+    """Take requests and work until the process is told to stop."""
+    load(target).run(host, port)
+
+
+def worker(target: str) -> None:
+    """Work without taking requests, beside processes that serve on the same database."""
+    load(target).work()
+
+
+def register(
+    target: str,
+    *,
+    update: bool = False,
+    deregister: bool = False,
+    source_type: SourceType = "Web3CardanoV1",
+    wait_s: float = 900,
+    say: Callable[[str], None] = lambda _: None,
+) -> Registered:
+    """Register the service, update or take back its registration; waits at most `wait_s` for the chain.
+
+    InputError with everything that must be mended first; RegistrationTrouble where the node refuses.
+    """
+    if update and deregister:
+        raise InputError("--update and --deregister exclude each other", phase="register")
+    service = load(target)
+    with Registrar(service.offer, service.settings, say=say, wait_s=wait_s) as registrar:
+        if deregister:
+            return registrar.deregister()
+        return registrar.update() if update else registrar.register(source_type)
+
+
+def jobs(settings: Settings, *, limit: int = 50) -> dict[str, Any]:
+    """The newest jobs, how many there are of each state, the income per unit, and what is contested.
+
+    Amounts are text. `income` counts what the seller has (before the network's fee), `expected` what is
+    locked for completed jobs.
+    """
+    table = JobTable(settings.database_url, Rules())
+    try:
+        every = table.newest(1_000_000)
+    finally:
+        table.close()
+    return {
+        "jobs": [_line(job) for job in every[:limit]],
+        "states": _count(every),
+        "income": _sum(job for job in every if job.money == "earned"),
+        "expected": _sum(job for job in every if job.money == "locked" and job.state.value == "completed"),
+        "refunded": _sum(job for job in every if job.money == "refunded"),
+        "disputes": [_line(job) for job in every if job.chain.state in ("RefundRequested", "Disputed")],
+    }
+
+
+def _line(job: Job) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "state": job.state.value,
+        "status": STATUS[job.state],
+        "created_ms": job.created_ms,
+        "price": [str(amount) for amount in _amounts(job)],
+        "money": job.money,
+        "on_chain": job.chain.state,
+        "refund": job.refund or None,
+        "result_hash": job.result_hash,
+        "error": job.error,
+        "progress": job.progress or None,
+        "attempt": job.attempt,
+    }
+
+
+def _amounts(job: Job) -> tuple[Amount, ...]:
+    return tuple(Amount(quantity, unit) for quantity, unit in job.price)
+
+
+def _count(every: list[Job]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for job in every:
+        counts[job.state.value] = counts.get(job.state.value, 0) + 1
+    return counts
+
+
+def _sum(some: Any) -> list[str]:
+    return [str(amount) for amount in total([amount for job in some for amount in _amounts(job)])]

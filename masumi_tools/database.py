@@ -38,7 +38,9 @@ def open_engine(url: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError as error:
-        raise JournalError("the database URL cannot be read; try sqlite:///path or postgresql://...") from error
+        raise JournalError(
+            "the database URL cannot be read; try sqlite:///path or postgresql://..."
+        ) from error
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             with contextlib.suppress(OSError):

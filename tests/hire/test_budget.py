@@ -19,7 +19,11 @@ USED = Usage({"": 15_000_000}, {"": 4_000_000}, {"": 9_000_000})
     ("budget", "price", "refused"),
     [
         (Budget("20 ADA"), "5 ADA", None),
-        (Budget("20 ADA"), "5.000001 ADA", "20 ADA, of which 5 ADA is left (5.000001 ADA asked, 0.000001 ADA too much)"),
+        (
+            Budget("20 ADA"),
+            "5.000001 ADA",
+            "20 ADA, of which 5 ADA is left (5.000001 ADA asked, 0.000001 ADA too much)",
+        ),
         (Budget("20 ADA", per_hire="2 ADA"), "3 ADA", "for one hire"),
         (Budget("20 ADA", per_day="10 ADA"), "1 ADA", None),
         (Budget("20 ADA", per_day="10 ADA"), "1.5 ADA", "1 ADA is left"),

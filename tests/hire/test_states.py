@@ -42,7 +42,11 @@ def test_a_move_is_in_the_table_or_is_refused_and_changes_nothing(state: State, 
         assert before == record(state)
     else:
         after = before.move(event, 2)
-        assert (after.state, after.changed_ms, after.history[-1]) == (target, 2, Moment(state=target, at_ms=2))
+        assert (after.state, after.changed_ms, after.history[-1]) == (
+            target,
+            2,
+            Moment(state=target, at_ms=2),
+        )
 
 
 def test_every_state_is_reached_from_asked_and_every_open_state_can_end() -> None:
@@ -81,7 +85,9 @@ def drawing() -> str:
         targets: dict[State, list[str]] = {}
         for event, target in moves.items():
             targets.setdefault(target, []).append(event.value)
-        lines += [f"    {state.value} --> {target.value}: {', '.join(events)}" for target, events in targets.items()]
+        lines += [
+            f"    {state.value} --> {target.value}: {', '.join(events)}" for target, events in targets.items()
+        ]
         if state in ENDED:
             lines.append(f"    {state.value} --> [*]")
     return "\n".join([*lines, "```"])

@@ -33,7 +33,6 @@ __all__ = ["AsyncHttp", "Http"]
 # a connection that is just being closed, which would leave its effect unknown.
 _KEPT_S = 4.0
 _MOST_CONNECTIONS = 100
-_MOST_KEPT = 20
 
 
 class Http:
@@ -215,7 +214,7 @@ def _transport(check: Check | None, ssl_context: ssl.SSLContext | None) -> httpx
     transport._pool = httpcore.ConnectionPool(
         ssl_context=context,
         max_connections=_MOST_CONNECTIONS,
-        max_keepalive_connections=_MOST_KEPT,
+        max_keepalive_connections=_MOST_CONNECTIONS,
         keepalive_expiry=_KEPT_S,
         network_backend=Dialler(check),
     )
@@ -228,7 +227,7 @@ def _async_transport(check: Check | None, ssl_context: ssl.SSLContext | None) ->
     transport._pool = httpcore.AsyncConnectionPool(
         ssl_context=context,
         max_connections=_MOST_CONNECTIONS,
-        max_keepalive_connections=_MOST_KEPT,
+        max_keepalive_connections=_MOST_CONNECTIONS,
         keepalive_expiry=_KEPT_S,
         network_backend=AsyncDialler(check),
     )

@@ -1,0 +1,205 @@
+"""One client for many threads, many event loops and forks: kept connections, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from masumi_tools.calls.call import Call, Reply
+from masumi_tools.http import AsyncHttp, Http
+from masumi_tools.settings import Settings
+from tests.http.conftest import MakeClient
+from tests.http.peer import Client, Handler, Peer, always, answer
+
+SANDBOX = Settings(sandbox=True)
+
+
+def echo() -> Handler:
+    """Answers with the request's own target, so that mixed-up answers would show."""
+
+    def handle(seen, connection):  # type: ignore[no-untyped-def]
+        connection.sendall(answer(200, {"target": seen.target}))
+        return True
+
+    return handle
+
+
+def call(peer: Peer, target: str = "/status") -> Call:
+    return Call("GET /status", "service", peer.url + target)
+
+
+def test_calls_one_after_the_other_share_one_connection(sandboxed: Client) -> None:
+    with Peer(echo()) as peer:
+        for number in range(20):
+            assert sandboxed.get(f"{peer.url}/{number}").body == {"target": f"/{number}"}
+            assert sandboxed.post(f"{peer.url}/{number}").ok
+    assert peer.connections == 1
+
+
+def test_the_service_and_the_node_at_one_address_share_no_connection(make_client: MakeClient) -> None:
+    """The node's connections are not guarded, so a stranger's call must never find one."""
+    with Peer(echo()) as peer:
+        client = make_client(Settings(node_url=peer.url, sandbox=True))
+        assert client.get(peer.url, to="node").ok and client.get(peer.url).ok
+        assert client.get(peer.url, to="node").ok and client.get(peer.url).ok
+    assert peer.connections == 2
+
+
+def test_many_threads_share_a_client() -> None:
+    with Peer(echo()) as peer, Http(SANDBOX) as http, ThreadPoolExecutor(16) as threads:
+        targets = [f"/{number}" for number in range(400)]
+        replies = list(threads.map(lambda target: http.send(call(peer, target)), targets))
+    assert [reply.body["target"] for reply in replies] == targets
+    assert peer.connections <= 16
+
+
+def test_threads_that_start_at_once_make_no_second_pool() -> None:
+    barrier = threading.Barrier(12)
+
+    def go(http: Http, peer: Peer) -> Reply:
+        barrier.wait(10)
+        return http.send(call(peer))
+
+    with Peer(echo()) as peer, Http(SANDBOX) as http, ThreadPoolExecutor(12) as threads:
+        assert all(threads.map(lambda _: go(http, peer).ok, range(12)))
+        assert all(threads.map(lambda _: go(http, peer).ok, range(12)))
+    assert peer.connections <= 12
+
+
+async def test_many_tasks_share_a_client() -> None:
+    with Peer(echo()) as peer:
+        async with AsyncHttp(SANDBOX) as http:
+            targets = [f"/{number}" for number in range(200)]
+            replies = await asyncio.gather(*(http.send(call(peer, target)) for target in targets))
+    assert [reply.body["target"] for reply in replies] == targets
+    assert peer.connections <= 100
+
+
+def test_one_client_serves_one_event_loop_after_the_other_and_leaves_nothing_open() -> None:
+    with Peer(echo()) as peer, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        http = AsyncHttp(SANDBOX)
+
+        async def twice() -> list[Reply]:
+            return [await http.send(call(peer, "/a")), await http.send(call(peer, "/b"))]
+
+        for _ in range(3):
+            assert [reply.body["target"] for reply in asyncio.run(twice())] == ["/a", "/b"]
+        gc.collect()
+    assert peer.connections == 3  # one for each loop, closed when the loop ended
+
+
+def test_one_client_serves_event_loops_side_by_side() -> None:
+    with Peer(echo()) as peer, ThreadPoolExecutor(8) as threads:
+        http = AsyncHttp(SANDBOX)
+
+        async def several(number: int) -> list[str]:
+            replies = await asyncio.gather(*(http.send(call(peer, f"/{number}")) for _ in range(10)))
+            return [reply.body["target"] for reply in replies]
+
+        found = list(threads.map(lambda number: asyncio.run(several(number)), range(8)))
+    assert found == [[f"/{number}"] * 10 for number in range(8)]
+
+
+async def test_a_cancelled_call_frees_its_connection() -> None:
+    stop = threading.Event()
+
+    def handle(seen, connection):  # type: ignore[no-untyped-def]
+        if seen.target == "/slow":
+            stop.wait(10)
+            return False
+        connection.sendall(answer(200, {"target": seen.target}))
+        return True
+
+    with Peer(handle) as peer:
+        async with AsyncHttp(SANDBOX) as http:
+            for _ in range(3):
+                task = asyncio.create_task(http.send(call(peer, "/slow")))
+                await asyncio.sleep(0.05)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            assert (await http.send(call(peer, "/fast"))).ok
+        stop.set()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_opens_its_own_connection_and_leaves_the_parent_s_alone() -> None:
+    with Peer(echo()) as peer, Http(SANDBOX) as http:
+        assert http.send(call(peer, "/parent")).ok
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads, as servers do it
+            child = os.fork()
+        if child == 0:
+            good = http.send(call(peer, "/child")).body == {"target": "/child"}
+            http.close()
+            os._exit(0 if good else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert http.send(call(peer, "/parent")).body == {"target": "/parent"}
+    assert peer.connections == 2
+    assert [seen.target for seen in peer.seen] == ["/parent", "/child", "/parent"]
+
+
+def test_a_client_that_is_let_go_closes_its_connections() -> None:
+    gone = threading.Event()
+
+    def handle(seen, connection):  # type: ignore[no-untyped-def]
+        connection.sendall(answer(200, {}))
+        if connection.recv(1) == b"":
+            gone.set()
+
+    with Peer(handle) as peer, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        http = Http(SANDBOX)
+        assert http.send(call(peer)).ok
+        del http
+        gc.collect()
+        assert gone.wait(10)
+
+
+def test_a_closed_client_can_be_used_again(make_client: MakeClient) -> None:
+    with Peer(always(200, {})) as peer:
+        with Http(SANDBOX) as http:
+            assert http.send(call(peer)).ok
+        assert http.send(call(peer)).ok
+        http.close()
+
+        async def again() -> None:
+            async with AsyncHttp(SANDBOX) as http:
+                assert (await http.send(call(peer))).ok
+            assert (await http.send(call(peer))).ok
+            await http.close()
+            await http.close()
+
+        asyncio.run(again())
+    assert peer.connections == 4
+
+
+def test_a_connection_is_not_kept_for_longer_than_servers_keep_it(
+    sandboxed: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Node.js and uvicorn close after five idle seconds; a POST must not meet that moment."""
+    from httpcore._async import http11 as async_http11
+    from httpcore._sync import http11
+
+    now = 0.0
+
+    class Time:
+        @staticmethod
+        def monotonic() -> float:
+            return now
+
+    monkeypatch.setattr(http11, "time", Time)
+    monkeypatch.setattr(async_http11, "time", Time)
+    with Peer(echo()) as peer:
+        assert sandboxed.get(peer.url).ok
+        now = 3.5
+        assert sandboxed.get(peer.url).ok and peer.connections == 1
+        now = 8.0
+        assert sandboxed.get(peer.url).ok and peer.connections == 2

@@ -54,6 +54,7 @@ _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PARTING: Final = re.compile(r"[\s_\-.]+")
 
 _RESULT_NAMES: Final = ("result", "output")
+_ENVELOPE_WORDS: Final = ("success", "successful", "ok")
 # What str(), json.dumps() and JavaScript make of "nothing" where a service meant to hand out a result.
 _NOTHING: Final = frozenset({"", "null", "None", "undefined", "[object Object]"})
 
@@ -111,6 +112,10 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
     value = next(names.all(*_RESULT_NAMES), None)
     status_id, job_id = _id(names, "status_id", "id"), _id(names, "job_id")
     if state is JobState.COMPLETED:
+        if value is None and not any(name in names for name in _RESULT_NAMES):
+            if word.strip().lower() in _ENVELOPE_WORDS:
+                return JobStatus(JobState.UNKNOWN, word, notes=("an answer without state and result",))
+            value = names.get("data")
         text, notes = result_text(value)
         return JobStatus(state, word, text, value, notes=notes, status_id=status_id, job_id=job_id)
     if state in (JobState.FAILED, JobState.REFUNDED):
@@ -162,10 +167,13 @@ def result_text(value: Any) -> tuple[str | None, tuple[str, ...]]:
         raw = names.get("raw")
         if isinstance(raw, str) and {"tasksoutput", "tokenusage", "jsondict", "pydantic"} & set(names.folded):
             return raw, ("taken out of a crew's dump",)
-        markdown = names.get("Markdown", "HTML", "Text")
-        inner = markdown.get("body") if isinstance(markdown, Mapping) else None
-        if isinstance(inner, str) and len(value) == 1:
-            return inner, ("taken out of a Markdown object",)
+        inner = next(iter(value.values())) if len(value) == 1 else None
+        if isinstance(inner, Mapping) and names.folded & {"markdown", "html", "text"}:
+            body = inner.get("body")
+            if isinstance(body, str):
+                return body, ("taken out of a Markdown object",)
+        if isinstance(inner, Mapping) and names.folded == {"finalresult"}:
+            return result_text(inner)
         if names.get("success") is False or (
             names.get("error") and names.get("success", "result", "output") is None
         ):

@@ -42,8 +42,9 @@ test: $(VENV)/.made  ## the whole test suite, offline (PYTEST="tests/core -x" fo
 .PHONY: check lint types
 check: lint types test  ## lint, types and tests
 
-lint: $(VENV)/.made  ## ruff
+lint: $(VENV)/.made  ## ruff: rules and layout
 	$(PY) -m ruff check
+	$(PY) -m ruff format --check --quiet
 
 types: $(VENV)/.made  ## mypy, strict
 	$(PY) -m mypy

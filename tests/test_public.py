@@ -12,18 +12,19 @@ from tests import fresh
 
 TOOLS = ["MasumiAgentTool", "MasumiToolkit"]
 PUBLIC = [*TOOLS, "Buyer", "AsyncBuyer", "Budget", "Amount", "Settings", "Receipt"]
-FRAMEWORKS = {
-    "langchain",
-    "langchain_core",
-    "langgraph",
-    "crewai",
-    "fastapi",
-    "starlette",
-    "dbos",
-    "typer",
+FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "crewai", "fastapi", "dbos", "typer"}
+# httpx loads rich where it is installed, so only the bare package can do without.
+HEAVY = FRAMEWORKS | {
     "rich",
+    "starlette",
+    "sqlalchemy",
+    "nacl",
+    "cbor2",
+    "psycopg",
+    "uvicorn",
+    "httpx",
+    "pydantic",
 }
-HEAVY = FRAMEWORKS | {"sqlalchemy", "nacl", "cbor2", "psycopg", "uvicorn", "httpx", "pydantic"}
 
 
 def loaded_by(code: str) -> set[str]:

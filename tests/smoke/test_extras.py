@@ -39,7 +39,7 @@ NEEDS = {
 FACES = {
     "langchain": "from masumi_tools import MasumiAgentTool",
     "crewai": "from masumi_tools.crewai import MasumiAgentTool",
-    "seller": "from masumi_tools.seller import sell",
+    "seller": "from masumi_tools.seller import sell; sell(lambda text: text, name='n', price='1 ADA').app",
     "postgres": "from masumi_tools.database import open_engine; open_engine('postgresql://127.0.0.1/x')",
     "cli": "from masumi_tools.cli import main",
 }
@@ -94,30 +94,29 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(extra):
     said = fresh.run(
         f"""
         import json
+        from masumi_tools.errors import MasumiError
         try:
             {FACES[extra]}
             print(json.dumps("nothing was missing"))
-        except ImportError as error:
-            print(json.dumps([type(error).__name__, str(error)]))
+        except MasumiError as error:
+            print(json.dumps(str(error)))
         """,
         hidden=BRINGS[extra],
     )
 
-    assert said[0] == "MissingExtra"
-    assert f"masumi_tools[{extra}]" in said[1]
+    assert f"masumi_tools[{extra}]" in said
 
 
 def test_the_command_without_its_extra_says_what_to_install():
     said = fresh.run(
         """
         import contextlib, io, json, sys
-        from importlib.metadata import entry_points
         sys.argv = ["masumi-tools", "--help"]
         errors = io.StringIO()
         with contextlib.redirect_stderr(errors):
             try:
-                (command,) = entry_points(group="console_scripts", name="masumi-tools")
-                status = command.load()()
+                from masumi_tools.cli import main
+                status = main()
             except SystemExit as ended:
                 status = ended.code
             except ImportError as error:

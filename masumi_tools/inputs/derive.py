@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import typing
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
@@ -69,21 +68,20 @@ def fields_from_signature(fn: Callable[..., Any]) -> InputSpec:
     InputError names a parameter that cannot come from a form: positional-only, or of an arbitrary type.
     """
     try:
-        parameters = list(inspect.signature(fn).parameters.values())
-        hints = typing.get_type_hints(fn if not inspect.isclass(fn) else fn.__init__, include_extras=True)
-    except (NameError, TypeError, ValueError) as error:
+        parameters = list(inspect.signature(fn, eval_str=True).parameters.values())
+    except (NameError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"The signature of {_name(fn)} cannot be read: {error}") from None
-    only = parameters[0] if len(parameters) == 1 else None
-    hint = hints.get(only.name) if only is not None else None
-    if inspect.isclass(hint) and issubclass(hint, BaseModel):
-        return fields_from_model(hint)
+    only = parameters[0].annotation if len(parameters) == 1 else None
+    if inspect.isclass(only) and issubclass(only, BaseModel):
+        return fields_from_model(only)
     wanted: dict[str, Any] = {}
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if parameter.kind is parameter.POSITIONAL_ONLY:
             raise InputError(f"{_name(fn)} cannot be called with input: {parameter.name} is positional-only")
-        hint, default = hints.get(parameter.name, str), parameter.default
+        hint = str if parameter.annotation is parameter.empty else parameter.annotation
+        default = parameter.default
         if isinstance(default, FieldInfo):
             hint, default = Annotated[hint, default], parameter.empty
         default = PydanticUndefined if default is parameter.empty else default

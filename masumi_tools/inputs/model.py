@@ -112,8 +112,12 @@ def _as_argument(field: InputField, value: Any) -> Any:
     """A clean value in the type that the argument has."""
     if value is not None and _is_json_text(field, 0):
         return json.dumps(value, ensure_ascii=False)
-    several = field.kind in ("choice", "file") and field.many
-    return [value] if several and not isinstance(value, list) else value
+    if field.kind in ("choice", "file"):
+        if field.many and not isinstance(value, list):
+            return [value]
+        if field.single and isinstance(value, list) and len(value) == 1:
+            return value[0]
+    return value
 
 
 def _argument(field: InputField, name: str) -> tuple[Any, Any]:

@@ -1,0 +1,1 @@
+"""The tools in themselves, without any framework: actions, arguments and words."""

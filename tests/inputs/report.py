@@ -1,0 +1,97 @@
+"""Is a recorded input schema read as it is meant? `judge(row)` gives None, or what differs.
+
+Rows are those of `input-schemas*.json`: what a service serves (or, where its route fails, what it meant
+to serve), inputs that it takes, inputs that it refuses and who refuses them, and the start_job body where
+the source shows one. `python -m tests.inputs.report FILE...` prints each row that comes out otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from masumi_tools.errors import InputError
+from masumi_tools.inputs import InputSpec, check, layouts, read_input_schema
+
+Row = Mapping[str, Any]
+ENVELOPE = {"identifier_from_purchaser", "identifierFromPurchaser"}
+
+
+def judge(row: Row) -> str | None:
+    """None when schema, inputs and body come out as the row says; else what does not, in a sentence.
+
+    An input that only the service itself refuses may come out either way here. A row without any valid
+    input is one that cannot be hired: whatever is offered must be refused.
+    """
+    spec = read_input_schema(row["served_as"])
+    if row["http_status"] >= 400:
+        if not spec.refusal:
+            return "an error answer was read as a schema"
+        spec = read_input_schema(row["defined_as"])
+    return next(_faults(row, spec), None)
+
+
+def _faults(row: Row, spec: InputSpec) -> Iterator[str]:
+    if spec.refusal and row["valid_inputs"]:
+        yield f"refused: {spec.refusal}"
+    for data in row["valid_inputs"]:
+        try:
+            check(spec, data)
+        except InputError as error:
+            yield f"{_short(data)} is right, but: {error}"
+    for bad in row["invalid_inputs"]:
+        if bad["refused_by"] == "schema" and _accepts(spec, bad["input"]):
+            yield f"{_short(bad['input'])} is taken, although: {bad['why']}"
+    if "start_job_body" in row and not _makes(spec, row["start_job_body"]):
+        made = [layout.body for layout in layouts(spec, check(spec, row["valid_inputs"][0]))]
+        yield f"the bodies are {_short(made)} and not {_short(row['start_job_body'])}"
+
+
+def _accepts(spec: InputSpec, data: Any) -> bool:
+    try:
+        check(spec, data)
+    except InputError as error:
+        assert error.field_errors, "a refusal must say what is wrong"
+        return False
+    return True
+
+
+def _makes(spec: InputSpec, body: Mapping[str, Any]) -> bool:
+    """Whether the body, but for the identifier, is among the forms that we would send for its values."""
+    wanted = {key: value for key, value in body.items() if key not in ENVELOPE}
+    bodies = [layout.body for layout in layouts(spec, check(spec, _values(spec, wanted)))]
+    return wanted in bodies
+
+
+def _values(spec: InputSpec, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The values in a body of any form."""
+    held = body.get("input_data", body)
+    if not isinstance(held, list):
+        return dict(held) if isinstance(held, Mapping) else {"input_data": held}
+    values: dict[str, Any] = {}
+    for pair in held:
+        earlier = values.get(pair["key"])
+        several = [] if earlier is None else earlier if isinstance(earlier, list) else [earlier]
+        values[pair["key"]] = [*several, pair["value"]] if several else pair["value"]
+    return values
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def main(files: list[Path]) -> int:
+    rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
+    wrong = {row["id"]: fault for row in rows if (fault := judge(row)) is not None}
+    for name, fault in wrong.items():
+        print(f"{name}\n  {fault}")
+    print(f"{len(rows) - len(wrong)} of {len(rows)} rows right")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main([Path(argument) for argument in sys.argv[1:]]))

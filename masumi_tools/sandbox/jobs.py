@@ -52,11 +52,11 @@ class Jobs:
 
     def offered(self, payment: Payment) -> None:
         """A new payment: it waits for its lock, and not for ever."""
-        self._plan(payment.pay_by_ms + LOCK_GRACE_MS, self.intervals.check, lambda: self._expire(payment))
+        self.plan(payment.pay_by_ms + LOCK_GRACE_MS, self.intervals.check, lambda: self._expire(payment))
 
     def ordered(self, purchase: Purchase) -> None:
         """A new purchase: the next batch takes it."""
-        self._plan(purchase.pay_by_ms + LOCK_GRACE_MS, self.intervals.check, lambda: self._expire(purchase))
+        self.plan(purchase.pay_by_ms + LOCK_GRACE_MS, self.intervals.check, lambda: self._expire(purchase))
         self.requested(purchase)
 
     def requested(self, row: Row) -> None:
@@ -70,6 +70,10 @@ class Jobs:
         move = move_of(row.action.requested)
         if move is not None:
             self._plan_move(row, move, self.world.now_ms())
+
+    def settled(self, row: Row) -> None:
+        """An operator cleared the row's error: what the node decides by itself is planned again."""
+        self._decide_later(row)
 
     def split(self, row: Row, seller_permille: int) -> None:
         """The admins end a dispute: the seller gets that share, the buyer the rest.
@@ -90,7 +94,7 @@ class Jobs:
     # Batches of locks
 
     def _plan_batch(self, source: PaymentSource) -> None:
-        self._plan(self.world.now_ms(), self.intervals.batch, lambda: self._batch(source))
+        self.plan(self.world.now_ms(), self.intervals.batch, lambda: self._batch(source))
 
     def _batch(self, source: PaymentSource) -> None:
         queue = self._queues[source.id]
@@ -145,7 +149,7 @@ class Jobs:
             self.world.at(now + TX_TIMEOUT_MS, lambda: self._time_out(row, tx))
             tx = replace(tx)
         land = now + self.intervals.block
-        self._plan(land, self.intervals.check, lambda: self._land_lock(row, escrow, tx))
+        self.plan(land, self.intervals.check, lambda: self._land_lock(row, escrow, tx))
 
     def _land_lock(self, row: Purchase, escrow: Escrow, tx: Transaction) -> None:
         escrow.busy = False
@@ -191,7 +195,7 @@ class Jobs:
 
     def _plan_move(self, row: Row, move: Move, from_ms: int) -> None:
         interval = getattr(self.intervals, move.interval)
-        self._plan(from_ms, interval, lambda: self._send_move(row, move))
+        self.plan(from_ms, interval, lambda: self._send_move(row, move))
 
     def _send_move(self, row: Row, move: Move) -> None:
         escrow, now = row.escrow, self.world.now_ms()
@@ -223,7 +227,7 @@ class Jobs:
             self.world.at(now + TX_TIMEOUT_MS, lambda: self._time_out(row, tx))
             return
         land = now + self.intervals.block
-        self._plan(land, self.intervals.check, lambda: self._land_move(row, move, tx, result))
+        self.plan(land, self.intervals.check, lambda: self._land_move(row, move, tx, result))
 
     def _land_move(self, row: Row, move: Move, tx: Transaction, result: str | None) -> None:
         escrow = row.escrow
@@ -302,7 +306,7 @@ class Jobs:
     def _decide_later(self, row: Row) -> None:
         due = self._decision_due(row)
         if due is not None:
-            self._plan(due, self.intervals.decide, lambda: self._decide(row))
+            self.plan(due, self.intervals.decide, lambda: self._decide(row))
 
     def _decide(self, row: Row) -> None:
         due = self._decision_due(row)
@@ -359,7 +363,7 @@ class Jobs:
         tx.old_state, tx.new_state = old, new
         return tx
 
-    def _plan(self, from_ms: int, interval: int, event: Callable[[], None]) -> None:
+    def plan(self, from_ms: int, interval: int, event: Callable[[], None]) -> None:
         """Run ``event`` at the first turn of a loop of that interval after ``from_ms`` and after now."""
         if self.running:
             start = max(from_ms, self.world.now_ms())

@@ -1,0 +1,196 @@
+"""API keys and webhooks of the node (node-api sections 2 and 15)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..chain import as_sums
+from ..network import NETWORKS
+from ..objects import api_key_json
+from ..wire import Refusal
+from . import schema as s
+from .context import Context, NodeCrash
+from .terms import number
+
+CAIP2 = "^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}$"
+CREDITS = {"unit": s.text(most=150), "amount": s.text()}
+PERMISSIONS = ("Read", "ReadAndPay", "Admin")
+EVENTS = (
+    "PURCHASE_ON_CHAIN_STATUS_CHANGED",
+    "PAYMENT_ON_CHAIN_STATUS_CHANGED",
+    "PURCHASE_ON_ERROR",
+    "PAYMENT_ON_ERROR",
+    "WALLET_LOW_BALANCE",
+    "FUND_DISTRIBUTION_SENT",
+    "FUND_DISTRIBUTION_CONFIRMED",
+    "FUND_DISTRIBUTION_FAILED",
+    "X402_PAYMENT_SETTLED",
+    "X402_PAYMENT_FAILED",
+    "X402_WALLET_LOW_BALANCE",
+)
+FORMATS = ("EXTENDED", "SLACK", "GOOGLE_CHAT", "DISCORD")
+
+
+def _chain_id(value: Any, path: str, issues: list[str]) -> Any:
+    before = len(issues)
+    found = s.text(1, 120, pattern=CAIP2, complaint=f"Invalid string: must match pattern /{CAIP2}/")(
+        value, path, issues
+    )
+    if len(issues) == before and found.startswith("cardano:"):
+        message = "Use NetworkLimit for Cardano networks; ChainIdLimit is for non-Cardano CAIP-2 chain ids"
+        issues.append(f"{path}: {message}")
+    return found
+
+
+LISTED = s.Schema({"take": s.query_number(1, 100, 10), "cursorId": s.text(most=550, optional=True)})
+CREATE = s.Schema(
+    {
+        "usageLimited": s.flag_text(True),
+        "UsageCredits": s.items(s.record(CREDITS)),
+        "NetworkLimit": s.items(s.choice(NETWORKS), most=3, default=NETWORKS),
+        "ChainIdLimit": s.items(_chain_id, most=50, default=()),
+        "permission": s.choice(PERMISSIONS, default="Read"),
+        "canRead": s.boolean(),
+        "canPay": s.boolean(),
+        "canAdmin": s.boolean(),
+        "walletScopeEnabled": s.flag_text(),
+        "WalletScopeHotWalletIds": s.items(s.text(most=150), most=100, default=()),
+    }
+)
+UPDATE = s.Schema(
+    {
+        "id": s.text(most=150),
+        "token": s.text(15, 550, optional=True),
+        "UsageCreditsToAddOrRemove": s.items(s.record(CREDITS), most=25, default=()),
+        "usageLimited": s.boolean(default=True),
+        "status": s.choice(("Active", "Revoked"), default="Active"),
+        "NetworkLimit": s.items(s.choice(NETWORKS), most=3, optional=True),
+        "ChainIdLimit": s.items(_chain_id, most=50, optional=True),
+        "walletScopeEnabled": s.boolean(),
+        "WalletScopeHotWalletIds": s.items(s.text(most=150), most=100, optional=True),
+        "canRead": s.boolean(),
+        "canPay": s.boolean(),
+        "canAdmin": s.boolean(),
+    }
+)
+DELETE = s.Schema({"id": s.text(most=150)})
+
+_HOOK = {
+    "url": s.text(most=500, pattern=r"[a-zA-Z][a-zA-Z0-9+.-]*://.+", complaint="Invalid URL"),
+    "authToken": s.nullable(s.text(10, 200)),
+}
+_HOOK_EVENTS = s.items(s.choice(EVENTS), least=1, most=10)
+WEBHOOK_NEW = s.Schema(
+    _HOOK
+    | {
+        "format": s.choice(FORMATS, default="EXTENDED"),
+        "Events": _HOOK_EVENTS,
+        "name": s.text(most=100, optional=True),
+        "paymentSourceId": s.nullable(s.text()),
+    }
+)
+WEBHOOK_CHANGE = s.Schema(
+    {"webhookId": s.text()}
+    | _HOOK
+    | {"format": s.choice(FORMATS), "Events": _HOOK_EVENTS, "name": s.nullable(s.text(most=100))}
+)
+WEBHOOK = s.Schema({"webhookId": s.text()})
+
+
+def status(ctx: Context) -> dict[str, Any]:
+    """The asking key itself."""
+    return api_key_json(ctx.key)
+
+
+def listed(ctx: Context) -> dict[str, Any]:
+    """All keys, newest first; the cursor's own key comes again."""
+    keys = list(reversed(ctx.world.keys.values()))
+    cursor = ctx.data["cursorId"] or None
+    if cursor is not None:
+        start = next((place for place, key in enumerate(keys) if cursor in (key.id, key.token)), len(keys))
+        keys = keys[start:]
+    return {"ApiKeys": [api_key_json(key) for key in keys[: ctx.data["take"]]]}
+
+
+def create(ctx: Context) -> dict[str, Any]:
+    """A new key; this answer alone shows its token."""
+    data = ctx.data
+    flags = _flags(data, data["permission"])
+    networks: list[str] = data["NetworkLimit"]
+    key = ctx.world.add_key(
+        read=flags[0],
+        pay=flags[1],
+        admin=flags[2],
+        usage_limited=data["usageLimited"],
+        networks=tuple(networks),
+        chains=_chains(networks, data["ChainIdLimit"]),
+        credits=[(number(entry["amount"]), entry["unit"]) for entry in data["UsageCredits"]],
+        wallet_scoped=data["walletScopeEnabled"],
+        wallet_ids=tuple(data["WalletScopeHotWalletIds"]),
+    )
+    return api_key_json(key, plain=True)
+
+
+def update(ctx: Context) -> dict[str, Any]:
+    """The changed key. What is left out of the body falls back to usageLimited true and status Active."""
+    data = ctx.data
+    key = ctx.world.key_by_id(data["id"])
+    if key is None:
+        raise Refusal(404, "API key not found")
+    key.usage_limited = data["usageLimited"]
+    key.active = data["status"] == "Active"
+    if data["UsageCreditsToAddOrRemove"]:
+        sums = as_sums(key.credits)
+        sums.update(as_sums((number(e["amount"]), e["unit"]) for e in data["UsageCreditsToAddOrRemove"]))
+        if any(amount < 0 for amount in sums.values()):
+            raise Refusal(400, "Invalid amount")
+        key.credits = [(amount, unit) for unit, amount in sums.items() if amount]
+    if data["NetworkLimit"] is not None:
+        key.networks = tuple(data["NetworkLimit"])
+        key.chains = _chains(data["NetworkLimit"], data["ChainIdLimit"] or [])
+    if data["walletScopeEnabled"] is not None:
+        key.wallet_scoped = data["walletScopeEnabled"]
+    if data["WalletScopeHotWalletIds"] is not None:
+        key.wallet_ids = tuple(data["WalletScopeHotWalletIds"])
+    for name, field in (("canRead", "can_read"), ("canPay", "can_pay"), ("canAdmin", "can_admin")):
+        if data[name] is not None:
+            setattr(key, field, data[name])
+    if data["token"] is not None:
+        del ctx.world.keys[key.token]
+        key.token = data["token"]
+        ctx.world.keys[key.token] = key
+    return api_key_json(key)
+
+
+def delete(ctx: Context) -> dict[str, Any]:
+    """The key, revoked; it stays known, so its token is answered as revoked."""
+    key = ctx.world.key_by_id(ctx.data["id"])
+    if key is None:
+        raise NodeCrash("An operation failed because it depends on one or more records that were required.")
+    key.active = False
+    return api_key_json(key)
+
+
+def no_webhooks(ctx: Context) -> dict[str, Any]:
+    return {"Webhooks": []}
+
+
+def refuse_webhook(ctx: Context) -> dict[str, Any]:
+    """No destination is public for a node without a network, so none is ever taken."""
+    raise Refusal(400, "Webhook destination is not allowed")
+
+
+def missing_webhook(ctx: Context) -> dict[str, Any]:
+    raise Refusal(404, "Webhook not found")
+
+
+def _flags(data: dict[str, Any], permission: str) -> tuple[bool, bool, bool]:
+    given = (data["canRead"], data["canPay"], data["canAdmin"])
+    if any(flag is not None for flag in given):
+        read, pay, admin = (bool(flag) for flag in given)
+        return read, pay, admin
+    return True, permission != "Read", permission == "Admin"
+
+
+def _chains(networks: list[str], others: list[str]) -> tuple[str, ...]:
+    return (*(f"cardano:{network.lower()}" for network in networks), *others)

@@ -1,0 +1,277 @@
+"""``POST /purchase``: the buyer orders the lock of an escrow (node-api section 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import agents, identifier
+from ..agents import Pricing
+from ..chain import as_sums
+from ..crypto import has_payment_key, key_hash_of, verify
+from ..objects import purchase_json, raw_purchase_json
+from ..rows import V1, V2, Action, Agent, Funds, PaymentSource, Purchase
+from ..wire import Refusal
+from . import schema as s
+from .context import NETWORK, SOURCE_TYPE, Context, NodeCrash, is_hex
+from .terms import (
+    AMOUNTS,
+    asked_funds,
+    check_addresses,
+    check_times,
+    fixed_funds,
+    number,
+    select_source,
+    signed_funds,
+    terms,
+)
+
+SCHEMA = s.Schema(
+    {
+        "blockchainIdentifier": s.text(most=8000),
+        "network": NETWORK,
+        "paymentSourceType": SOURCE_TYPE,
+        "smartContractAddress": s.text(most=250, optional=True),
+        "supportedPaymentSourceIndex": s.whole(0, 24),
+        "inputHash": s.text(most=250),
+        "sellerVkey": s.text(most=250),
+        "agentIdentifier": s.text(57, 250),
+        "Amounts": AMOUNTS,
+        "unlockTime": s.text(),
+        "externalDisputeUnlockTime": s.text(),
+        "submitResultTime": s.text(),
+        "payByTime": s.text(),
+        "metadata": s.text(optional=True),
+        "buyerReturnAddress": s.text(most=250, optional=True),
+        "sellerReturnAddress": s.text(most=250, optional=True),
+        "identifierFromPurchaser": s.text(14, 26),
+    },
+    refine=lambda data: check_addresses(data, "buyerReturnAddress", "sellerReturnAddress"),
+)
+
+Times = tuple[int, int, int, int]
+
+
+def create(ctx: Context) -> dict[str, Any]:
+    """The new purchase, queued; 409 with the stored row for a text that was bought before."""
+    data, world = ctx.data, ctx.world
+    network = ctx.need_network()
+    stored = world.purchase(network, data["blockchainIdentifier"])
+    if stored is not None:
+        extra = {"id": stored.id, "object": raw_purchase_json(stored)}
+        raise Refusal(409, "Purchase exists", extra=extra)
+
+    parts = _decoded(data["blockchainIdentifier"])
+    source_type = V1 if parts.contract is None else V2
+    if data["paymentSourceType"] not in (None, source_type):
+        raise Refusal(400, "Payment source type does not match the blockchain identifier")
+    _check_shape(data, parts)
+    if not is_hex(data["inputHash"]):
+        raise Refusal(400, "Input hash is not a valid hex string")
+    source = _source(ctx, network, parts)
+    if not _can_pay(ctx, source):
+        raise Refusal(404, "No valid purchasing wallets found")
+    times = (
+        number(data["payByTime"]),
+        number(data["submitResultTime"]),
+        number(data["unlockTime"]),
+        number(data["externalDisputeUnlockTime"]),
+    )
+    check_times(*times, world.now_ms())
+
+    agent, seller_address = _agent(ctx)
+    metadata = agents.read(agent.metadata) if agent.metadata is not None else None
+    if metadata is None:
+        raise Refusal(404, "Agent identifier metadata invalid or unsupported")
+    pricing = _pricing(data, metadata, source)
+    funds = _funds(pricing, data["Amounts"])
+    _check_content(ctx, parts)
+    _check_signature(data, parts, seller_address, times, pricing)
+    if source_type == V2:
+        _check_keys(data, seller_address)
+    _charge(ctx, funds)
+    row = _row(ctx, source, metadata.name, pricing.kind, funds, times)
+    world.add_purchase(row)
+    world.jobs.ordered(row)
+    return purchase_json(row)
+
+
+def _decoded(text: str) -> identifier.Parts:
+    try:
+        parts = identifier.decode(text)
+    except ValueError as error:
+        raise NodeCrash(str(error)) from None
+    if parts is None:
+        raise Refusal(400, "Invalid blockchain identifier, format invalid")
+    return parts
+
+
+def _check_shape(data: dict[str, Any], parts: identifier.Parts) -> None:
+    if parts.contract is None:
+        if data["supportedPaymentSourceIndex"] is not None:
+            message = "V1 Cardano purchases must not set supportedPaymentSourceIndex; pricing comes from AgentPricing"
+            raise Refusal(400, message)
+    elif data["smartContractAddress"] not in (None, parts.contract):
+        raise Refusal(400, "Invalid blockchain identifier, smartContractAddress mismatch")
+
+
+def _source(ctx: Context, network: str, parts: identifier.Parts) -> PaymentSource:
+    if parts.contract is None:
+        found = ctx.source_by_policy(network, ctx.data["agentIdentifier"][:56])
+        if found is None or found.source_type != V1:
+            raise Refusal(404, "No payment source found for agent identifiers policy id")
+        return found
+    for source in ctx.world.sources:
+        if source.network == network and source.contract_address == parts.contract:
+            return source
+    raise Refusal(404, "No configured V2 payment source found for smartContractAddress")
+
+
+def _can_pay(ctx: Context, source: PaymentSource) -> bool:
+    scoped = ctx.key.wallet_scoped and not ctx.key.can_admin
+    return any(
+        wallet.source is source
+        and wallet.kind == "Purchasing"
+        and (not scoped or wallet.id in ctx.key.wallet_ids)
+        for wallet in ctx.world.wallets
+    )
+
+
+def _agent(ctx: Context) -> tuple[Agent, str]:
+    """The agent on chain and the address that holds it; the seller's key must be the holder's."""
+    agent = ctx.world.agents.get(ctx.data["agentIdentifier"])
+    if agent is None or agent.burnt:
+        raise NodeCrash("The requested component has not been found.")
+    if agent.holder_address is None:
+        raise Refusal(404, "Agent identifier not found")
+    if agent.seller_vkey != ctx.data["sellerVkey"]:
+        raise Refusal(400, "Invalid seller vkey")
+    return agent, agent.holder_address
+
+
+def _pricing(data: dict[str, Any], metadata: agents.Metadata, source: PaymentSource) -> Pricing:
+    if source.source_type == V1:
+        pricing = metadata.pricing
+    else:
+        index: int | None = data["supportedPaymentSourceIndex"]
+        if index is None:
+            # Identifiers from before priced sources carry no index: the contract alone tells the source.
+            fitting = (e for e in metadata.sources if e.address == source.contract_address)
+            chosen = next(fitting, None)
+        else:
+            chosen = select_source(metadata, index, source.network)
+            if chosen.address != source.contract_address:
+                message = "Selected Cardano payment source does not match the blockchain identifier"
+                raise Refusal(400, message)
+        pricing = chosen.pricing if chosen else metadata.pricing
+    if pricing is None:
+        raise Refusal(400, "Agent metadata does not advertise any pricing")
+    if pricing.kind == "Free":
+        raise Refusal(400, "Agent identifier pricing type not supported")
+    return pricing
+
+
+def _funds(pricing: Pricing, amounts: list[dict[str, str]] | None) -> Funds:
+    if pricing.kind == "Fixed":
+        price = fixed_funds(pricing)
+        if amounts is not None and (not amounts or as_sums(asked_funds(amounts)) != as_sums(price)):
+            raise Refusal(400, "Provided Amounts do not match the fixed pricing of the agent")
+        return price
+    if not amounts:
+        raise Refusal(400, "For dynamic pricing, Amounts must be provided")
+    funds = asked_funds(amounts)
+    if any(amount <= 0 for amount, _ in funds):
+        raise Refusal(400, "Amounts must be positive")
+    return funds
+
+
+def _check_content(ctx: Context, parts: identifier.Parts) -> None:
+    data, wrong = ctx.data, "Invalid blockchain identifier, "
+    if parts.purchaser_id != data["identifierFromPurchaser"]:
+        raise Refusal(400, wrong + "purchaser id mismatch")
+    if not is_hex(parts.purchaser_id):
+        raise Refusal(400, wrong + "purchaser id not a valid hex string")
+    if not is_hex(parts.seller_id):
+        raise Refusal(400, wrong + "seller id not a valid hex string")
+    if parts.agent_identifier != data["agentIdentifier"]:
+        raise Refusal(400, wrong + "agent identifier mismatch")
+    found = key_hash_of(parts.key)
+    if found is None:
+        raise Refusal(400, wrong + "key not found")
+    if ctx.world.aliases.get(found, found) != data["sellerVkey"]:
+        raise Refusal(400, wrong + "key does not match")
+
+
+def _check_signature(
+    data: dict[str, Any], parts: identifier.Parts, seller_address: str, times: Times, pricing: Pricing
+) -> None:
+    """Only pay-by and submit-result are signed as the text that was sent, the other two as numbers (22.3)."""
+    v2 = None
+    if parts.contract is not None:
+        v2 = (data["sellerReturnAddress"], parts.contract, data["supportedPaymentSourceIndex"])
+    content = terms(
+        input_hash=data["inputHash"],
+        agent_identifier=data["agentIdentifier"],
+        purchaser_id=data["identifierFromPurchaser"],
+        seller_id=parts.seller_id,
+        requested=signed_funds(data["Amounts"]) if pricing.kind == "Dynamic" else None,
+        times=(data["payByTime"], data["submitResultTime"], str(times[2]), str(times[3])),
+        seller_address=seller_address,
+        v2=v2,
+    )
+    if not verify(parts.signature, parts.key, identifier.terms_digest(content), seller_address):
+        raise Refusal(400, "Invalid blockchain identifier, signature invalid")
+
+
+def _check_keys(data: dict[str, Any], seller_address: str) -> None:
+    for name in ("buyerReturnAddress", "sellerReturnAddress"):
+        if data[name] is not None and not has_payment_key(data[name]):
+            message = f"{name} must be a Cardano base or enterprise address with a payment key credential"
+            raise Refusal(400, message)
+    if not has_payment_key(seller_address):
+        message = "seller address must be a Cardano base or enterprise address with a payment key credential"
+        raise Refusal(400, message)
+
+
+def _charge(ctx: Context, funds: Funds) -> None:
+    """Take the price from a usage-limited key. The real node takes all that is left, and so does this (fact 9)."""
+    if not ctx.key.usage_limited or ctx.key.can_admin:
+        return
+    left = as_sums(ctx.key.credits)
+    if any(left[unit] < amount for unit, amount in as_sums(funds).items()):
+        raise Refusal(400, "Insufficient funds")
+    ctx.key.credits = []
+
+
+def _row(
+    ctx: Context, source: PaymentSource, agent_name: str, pricing_type: str, funds: Funds, times: Times
+) -> Purchase:
+    world, data, now = ctx.world, ctx.data, ctx.world.now_ms()
+    vkey: str = data["sellerVkey"]
+    return Purchase(
+        id=world.new_id(),
+        created_ms=now,
+        updated_ms=now,
+        action_changed_ms=now,
+        state_changed_ms=now,
+        changed_ms=now,
+        source=source,
+        identifier=data["blockchainIdentifier"],
+        agent_identifier=data["agentIdentifier"],
+        agent_name=agent_name,
+        pricing_type=pricing_type,
+        pay_by_ms=times[0],
+        submit_result_ms=times[1],
+        unlock_ms=times[2],
+        dispute_ms=times[3],
+        input_hash=data["inputHash"],
+        result_hash=None,
+        funds=funds,
+        requested_by=ctx.key.id,
+        action=Action(world.new_id(), now, now, "FundsLockingRequested"),
+        wallet=None,
+        other_wallet=(world.base_id(source, vkey), vkey),
+        metadata=data["metadata"],
+        buyer_return=data["buyerReturnAddress"],
+        seller_return=data["sellerReturnAddress"],
+        scoped=ctx.key.wallet_scoped and not ctx.key.can_admin,
+    )

@@ -1,0 +1,250 @@
+"""Input schemas that complain in the node's own words: ``path: text; path: text`` (node-api section 1)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..timetext import read_strict
+from ..wire import Refusal
+
+MISSING: Final = object()
+Reader = Callable[[Any, str, list[str]], Any]
+"""Reads one value; ``issues`` gets the complaints. A missing value is ``MISSING``."""
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Fields in the order in which the node complains; ``refine`` looks at the whole once all fields fit."""
+
+    fields: Mapping[str, Reader]
+    refine: Callable[[dict[str, Any]], list[str]] | None = None
+
+    def read(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the known fields, others are dropped; Refusal 400 with every complaint."""
+        issues: list[str] = []
+        found = {name: reader(raw.get(name, MISSING), name, issues) for name, reader in self.fields.items()}
+        if not issues and self.refine is not None:
+            issues = self.refine(found)
+        if issues:
+            raise Refusal(400, "; ".join(issues))
+        return found
+
+
+def kind_of(value: Any) -> str:
+    """What the node calls the type of a JSON value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "NaN" if value != value else "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case dict():
+            return "object"
+    return "undefined"
+
+
+def length_of(text: str) -> int:
+    """Length in UTF-16 units, as JavaScript counts."""
+    return len(text) + sum(char > "\uffff" for char in text)
+
+
+def text(
+    least: int | None = None,
+    most: int | None = None,
+    *,
+    optional: bool = False,
+    default: str | None = None,
+    pattern: str | None = None,
+    complaint: str = "",
+) -> Reader:
+    """A string. Optional or with a default it may be missing, never null."""
+    shape = re.compile(pattern) if pattern else None
+
+    def read(value: Any, path: str, issues: list[str]) -> Any:
+        if value is MISSING and (optional or default is not None):
+            return default
+        if not isinstance(value, str):
+            issues.append(_expected(path, "string", value))
+            return None
+        size = length_of(value)
+        if least is not None and size < least:
+            issues.append(f"{path}: Too small: expected string to have >={least} characters")
+        if most is not None and size > most:
+            issues.append(f"{path}: Too big: expected string to have <={most} characters")
+        if shape is not None and not shape.fullmatch(value):
+            issues.append(f"{path}: {complaint}")
+        return value
+
+    return read
+
+
+def nullable(reader: Reader) -> Reader:
+    """The same, and null or nothing gives None."""
+    return lambda value, path, issues: None if value in (None, MISSING) else reader(value, path, issues)
+
+
+def flag_text(default: bool = False) -> Reader:
+    """A boolean sent as a string: only ``true`` in any case is true."""
+    inner = text(default="true" if default else "false")
+
+    def read(value: Any, path: str, issues: list[str]) -> Any:
+        found = inner(value, path, issues)
+        return isinstance(found, str) and found.lower() == "true"
+
+    return read
+
+
+def choice(options: Sequence[str], *, optional: bool = False, default: str | None = None) -> Reader:
+    """One of some strings."""
+    listed = "|".join(f'"{option}"' for option in options)
+
+    def read(value: Any, path: str, issues: list[str]) -> Any:
+        if value is MISSING and (optional or default is not None):
+            return default
+        if isinstance(value, str) and value in options:
+            return value
+        issues.append(f"{path}: Invalid option: expected one of {listed}")
+        return None
+
+    return read
+
+
+def boolean(*, optional: bool = True, default: bool | None = None) -> Reader:
+    """A JSON boolean."""
+
+    def read(value: Any, path: str, issues: list[str]) -> Any:
+        if value is MISSING and (optional or default is not None):
+            return default
+        if not isinstance(value, bool):
+            issues.append(_expected(path, "boolean", value))
+        return value
+
+    return read
+
+
+def whole(least: int, most: int) -> Reader:
+    """An optional JSON integer."""
+
+    def read(value: Any, path: str, issues: list[str]) -> Any:
+        if value is MISSING:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            issues.append(_expected(path, "number", value))
+            return None
+        if value != int(value):
+            issues.append(f"{path}: Invalid input: expected int, received number")
+            return None
+        _in_range(value, least, most, path, issues)
+        return int(value)
+
+    return read
+
+
+def query_number(least: int, most: int, default: int) -> Reader:
+    """A number in a query string, read as JavaScript's ``Number`` reads; fractions are cut off (22)."""
+
+    def read(value: Any, path: str, issues: list[str]) -> Any:
+        if value is MISSING:
+            return default
+        number = js_number(value)
+        if math.isnan(number) or math.isinf(number):
+            issues.append(f"{path}: Invalid input: expected number, received {kind_of(number)}")
+            return None
+        _in_range(number, least, most, path, issues)
+        return int(number)
+
+    return read
+
+
+def iso_time(*, default_ms: int | None = None, optional: bool = False) -> Reader:
+    """A date or date-time text without offset; gives unix ms."""
+
+    def read(value: Any, path: str, issues: list[str]) -> Any:
+        if value is MISSING and (optional or default_ms is not None):
+            return default_ms
+        found = read_strict(value) if isinstance(value, str) else None
+        if found is None:
+            issues.append(f"{path}: Invalid input")
+        return found
+
+    return read
+
+
+def record(fields: Mapping[str, Reader], *, optional: bool = False) -> Reader:
+    """An object inside the body."""
+
+    def read(value: Any, path: str, issues: list[str]) -> Any:
+        if value is MISSING and optional:
+            return None
+        if not isinstance(value, dict):
+            issues.append(_expected(path, "object", value))
+            return None
+        return {
+            name: reader(value.get(name, MISSING), f"{path}.{name}", issues)
+            for name, reader in fields.items()
+        }
+
+    return read
+
+
+def items(
+    reader: Reader,
+    *,
+    least: int | None = None,
+    most: int | None = None,
+    optional: bool = False,
+    default: Sequence[Any] | None = None,
+) -> Reader:
+    """An array."""
+
+    def read(value: Any, path: str, issues: list[str]) -> Any:
+        if value is MISSING and (optional or default is not None):
+            return None if default is None else list(default)
+        if not isinstance(value, list):
+            issues.append(_expected(path, "array", value))
+            return None
+        found = [reader(entry, f"{path}[{place}]", issues) for place, entry in enumerate(value)]
+        if least is not None and len(value) < least:
+            issues.append(f"{path}: Too small: expected array to have >={least} items")
+        if most is not None and len(value) > most:
+            issues.append(f"{path}: Too big: expected array to have <={most} items")
+        return found
+
+    return read
+
+
+def js_number(raw: str) -> float:
+    """JavaScript's ``Number(text)``: white space is trimmed, nothing is 0, junk is NaN."""
+    plain = raw.strip()
+    if not plain:
+        return 0
+    if plain[:2].lower() in ("0x", "0o", "0b"):
+        try:
+            return int(plain, 0)
+        except ValueError:
+            return math.nan
+    if plain.lstrip("+-") == "Infinity":
+        return math.inf
+    return float(plain) if _NUMBER.fullmatch(plain) else math.nan
+
+
+def _in_range(number: float, least: int, most: int, path: str, issues: list[str]) -> None:
+    if number < least:
+        issues.append(f"{path}: Too small: expected number to be >={least}")
+    if number > most:
+        issues.append(f"{path}: Too big: expected number to be <={most}")
+
+
+def _expected(path: str, wanted: str, value: Any) -> str:
+    return f"{path}: Invalid input: expected {wanted}, received {kind_of(value)}"

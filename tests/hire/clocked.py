@@ -1,0 +1,101 @@
+"""Buyers that live on the sandbox's own clock, without sockets and without waiting; and journals that crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import anyio.lowlevel
+
+from masumi_tools.budget import Budget
+from masumi_tools.buyer import AsyncBuyer, Buyer
+from masumi_tools.clock import Clock
+from masumi_tools.hire import Pace
+from masumi_tools.http import AsyncHttp, Http
+from masumi_tools.operations import Operation, Sleep
+from masumi_tools.sandbox import Sandbox
+from masumi_tools.settings import Settings
+from masumi_tools.store import Journal, Row, Usage
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class CrashingJournal(Journal):
+    """Dies at its n-th write, before or after it was made."""
+
+    def __init__(self, url: str, at: int = 0, after: bool = False) -> None:
+        super().__init__(url)
+        self.writes, self.at, self.after = 0, at, after
+
+    def _crash_around(self, write: Callable[[], Any]) -> Any:
+        self.writes += 1
+        if self.writes == self.at and not self.after:
+            raise Crash
+        result = write()
+        if self.writes == self.at:
+            raise Crash
+        return result
+
+    def add(self, row: Row, call_id: str | None = None) -> tuple[Row, bool]:
+        return self._crash_around(lambda: super(CrashingJournal, self).add(row, call_id))
+
+    def save(self, row: Row) -> Row:
+        return self._crash_around(lambda: super(CrashingJournal, self).save(row))
+
+    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int) -> Row:
+        return self._crash_around(lambda: super(CrashingJournal, self).save_decided(row, decide, since_ms))
+
+    def drop_lease(self, hire_id: str, owner: str) -> None:
+        """A process that dies gives nothing back; the next one of this test finds its lease run out."""
+        super().drop_lease(hire_id, owner)
+
+
+def _prepare(buyer: Any, sandbox: Sandbox) -> None:
+    buyer.sandbox = sandbox
+    buyer._clock = Clock(sandbox.now_ms)
+    buyer._flows.clock = buyer._clock
+    buyer._flows.ways = replace(buyer._flows.ways, pace=Pace())  # the clock runs as fast as it likes
+    buyer._flows._monotonic = lambda: sandbox.now_ms() / 1000
+
+
+class ClockedBuyer(Buyer):
+    sandbox: Sandbox
+
+    def __init__(self, sandbox: Sandbox, budget: Budget | None, journal: Journal, **options: Any) -> None:
+        super().__init__(Settings.from_sandbox(sandbox), budget=budget, journal=journal, **options)
+        _prepare(self, sandbox)
+        self._http = Http(self.settings, transport=sandbox.transport())
+
+    def _perform(self, operation: Operation) -> Any:
+        if isinstance(operation, Sleep):
+            self.sandbox.advance(max(int(operation.seconds * 1000), 1))
+            return None
+        return super()._perform(operation)
+
+
+class ClockedAsyncBuyer(AsyncBuyer):
+    sandbox: Sandbox
+
+    def __init__(self, sandbox: Sandbox, budget: Budget | None, journal: Journal, **options: Any) -> None:
+        super().__init__(Settings.from_sandbox(sandbox), budget=budget, journal=journal, **options)
+        _prepare(self, sandbox)
+        self._http = AsyncHttp(self.settings, async_transport=sandbox.transport())
+
+    async def _perform(self, operation: Operation) -> Any:
+        if isinstance(operation, Sleep):
+            self.sandbox.advance(max(int(operation.seconds * 1000), 1))
+            await anyio.lowlevel.checkpoint()
+            return None
+        return await super()._perform(operation)
+
+
+def purchases(sandbox: Sandbox) -> list[dict[str, Any]]:
+    return list(sandbox.ledger()["purchases"])
+
+
+def sent(sandbox: Sandbox) -> list[str]:
+    """The requests so far, as "POST /start_job"."""
+    return [f"{seen.method} {seen.path.split('?')[0]}" for seen in sandbox.requests]

@@ -22,6 +22,7 @@ from .terms import (
     number,
     select_source,
     signed_funds,
+    summed,
     terms,
 )
 
@@ -172,7 +173,7 @@ def _pricing(data: dict[str, Any], metadata: agents.Metadata, source: PaymentSou
 
 def _funds(pricing: Pricing, amounts: list[dict[str, str]] | None) -> Funds:
     if pricing.kind == "Fixed":
-        price = fixed_funds(pricing)
+        price = summed(fixed_funds(pricing))
         if amounts is not None and (not amounts or as_sums(asked_funds(amounts)) != as_sums(price)):
             raise Refusal(400, "Provided Amounts do not match the fixed pricing of the agent")
         return price

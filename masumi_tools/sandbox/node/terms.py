@@ -59,8 +59,13 @@ def folded(unit: str) -> str:
 
 
 def fixed_funds(pricing: Pricing) -> Funds:
-    """The amounts of a Fixed price, one entry per unit, in the order of the metadata."""
-    return [(n, unit) for unit, n in as_sums((number(t), folded(u)) for t, u in pricing.amounts).items()]
+    """The amounts of a Fixed price as the metadata lists them."""
+    return [(number(amount), folded(unit)) for amount, unit in pricing.amounts]
+
+
+def summed(funds: Funds) -> Funds:
+    """One entry per unit, in the order of their first."""
+    return [(amount, unit) for unit, amount in as_sums(funds).items()]
 
 
 def asked_funds(entries: list[dict[str, str]]) -> Funds:

@@ -1,0 +1,72 @@
+"""Compares an answer of the sandbox with the recorded one: shape, types, and every value that is not volatile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+Path = tuple[str, ...]
+MASKED = re.compile(r"\*{5}.{4}")
+
+
+def volatile_paths(listed: Iterable[str]) -> list[Path]:
+    """The ends of paths whose values differ from run to run, read from a corpus' ``volatile`` list."""
+    found: list[Path] = []
+    for entry in listed:
+        text = re.sub(r"\s*\(.*\)$| in a 409 object$", "", entry)
+        if " " in text:
+            continue  # prose: the text of a JSON parse error is handled where answers are compared
+        match = re.fullmatch(r"(.*)\.\{(.*)\}", text)
+        texts = [f"{match.group(1)}.{name}" for name in match.group(2).split(",")] if match else [text]
+        found += [tuple(part.replace("[]", "") for part in name.split(".")) for name in texts]
+    return found
+
+
+class Comparison:
+    """Collects differences between a recorded and a replayed answer."""
+
+    def __init__(self, volatile: Iterable[str]) -> None:
+        self._volatile = volatile_paths(volatile)
+
+    def differences(self, recorded: Any, replayed: Any) -> list[str]:
+        found: list[str] = []
+        self._compare(recorded, replayed, (), found)
+        return found
+
+    def _compare(self, old: Any, new: Any, path: Path, found: list[str]) -> None:
+        where = ".".join(path) or "body"
+        if isinstance(old, dict) and isinstance(new, dict):
+            for name in old.keys() - new.keys():
+                found.append(f"{where}: {name} is missing")
+            for name in new.keys() - old.keys():
+                found.append(f"{where}: {name} is not in the recording")
+            for name in old.keys() & new.keys():
+                self._compare(old[name], new[name], (*path, name), found)
+        elif isinstance(old, list) and isinstance(new, list):
+            if len(old) != len(new):
+                found.append(f"{where}: {len(new)} entries instead of {len(old)}")
+            for one, other in zip(old, new, strict=False):
+                self._compare(one, other, path, found)
+        elif _kind(old) != _kind(new):
+            found.append(f"{where}: {_short(new)} instead of {_short(old)}")
+        elif old != new and not self._may_differ(old, new, path):
+            found.append(f"{where}: {_short(new)} instead of {_short(old)}")
+
+    def _may_differ(self, old: Any, new: Any, path: Path) -> bool:
+        if any(path[-len(end) :] == end for end in self._volatile):
+            return True
+        if path[-1:] == ("token",) and isinstance(old, str):
+            return old.startswith("<token:") or bool(MASKED.fullmatch(old) and MASKED.fullmatch(new))
+        return False
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(type(value))
+    return "number" if isinstance(value, (int, float)) else str(type(value))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 160 else text[:157] + "..."

@@ -1,0 +1,247 @@
+"""Replays recorded exchanges of the real node and registry against the sandbox, and counts what is right.
+
+``python -m tests.sandbox.conformance FILE`` prints the counts by area and names each wrong exchange. The format is
+told in the file's own ``format`` key: stories of steps, setups as data, links between steps, tokens by label.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from masumi_tools.sandbox import node, registry
+from masumi_tools.sandbox.escrow import World
+from masumi_tools.sandbox.wire import Request, Response
+
+from . import links
+from .comparing import Comparison
+from .fixture_world import build, force_state, token_of
+
+Step = dict[str, Any]
+CHECKED_HEADERS = ("content-type", "allow", "retry-after")
+LOSERS = {404, 409, 500}
+"""What may become of all but one of several identical requests that were sent at the same moment."""
+
+
+@dataclass
+class Outcome:
+    """One exchange: ``verdict`` is right, wrong or left out; ``reasons`` say what differs."""
+
+    id: str
+    area: str
+    verdict: str
+    reasons: list[str] = field(default_factory=list)
+
+
+class Replay:
+    """The replay of one corpus; ``outcomes()`` runs it."""
+
+    def __init__(self, corpus: dict[str, Any]) -> None:
+        self.corpus = corpus
+        self.compare = Comparison(corpus["volatile"])
+        first = min((step["now_ms"] for step in self._steps()), default=0)
+        self.world: World = build(corpus["fixtures"], first)
+        self._tokens: dict[str, str] = {}
+        self._sent: dict[str, dict[str, Any]] = {}
+
+    def _steps(self) -> Iterator[Step]:
+        for story in self.corpus["stories"]:
+            yield from story["steps"]
+
+    def outcomes(self) -> Iterator[Outcome]:
+        for story in self.corpus["stories"]:
+            self.world.forget_rows()
+            self._sent.clear()
+            for group, steps in groupby(story["steps"], key=lambda step: step.get("concurrent_group")):
+                yield from self._together(list(steps)) if group else map(self._one, steps)
+
+    def _one(self, step: Step) -> Outcome:
+        response = self._send(step)
+        if response.status == 501:
+            return Outcome(step["id"], step["area"], "left out", [_message(response)])
+        reasons = self._differences(step, response)
+        return Outcome(step["id"], step["area"], "wrong" if reasons else "right", reasons)
+
+    def _together(self, steps: list[Step]) -> Iterator[Outcome]:
+        """Steps sent at once: the one that won goes first here, each other one must lose as some loser may."""
+        for step in sorted(steps, key=lambda step: step["response"]["status"] != 200):
+            response = self._send(step)
+            if {response.status, step["response"]["status"]} <= LOSERS:
+                yield Outcome(step["id"], step["area"], "right")
+            else:
+                reasons = self._differences(step, response)
+                yield Outcome(step["id"], step["area"], "wrong" if reasons else "right", reasons)
+
+    # Sending
+
+    def _send(self, step: Step) -> Response:
+        for op in step.get("setup", []):
+            self._set_up(op)
+        self._move_to(step["now_ms"])
+        return self._exchange(step)
+
+    def _exchange(self, step: Step) -> Response:
+        request = json.loads(json.dumps(step["request"]))
+        for place, link in step.get("links", {}).items():
+            links.put(request, place, links.resolve(link, self._lookup))
+        answer = registry.answer if step["service"] == "registry" else node.answer
+        response = answer(self.world, self._wire(request))
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        self._sent[step["id"].split("/")[-1]] = {"request": request, "response": body, "step": step}
+        self._learn_tokens(step["response"]["body"], body)
+        return response
+
+    def _wire(self, request: dict[str, Any]) -> Request:
+        headers: dict[str, str] = {}
+        for name, value in request["headers"].items():
+            told = self._token(value)
+            if told is not None:
+                headers[name.lower()] = told
+        body = request.get("body")
+        if "raw_body" in request:
+            payload = request["raw_body"].encode()
+        elif "raw_hex" in request:
+            payload = bytes.fromhex(request["raw_hex"])
+        else:
+            more = request.get("body_generated")
+            if more:
+                body = dict(body or {}) | {more["field"]: more["char"] * more["count"]}
+            payload = b"" if body is None else json.dumps(body).encode()
+        if payload:
+            headers.setdefault("content-type", "application/json")
+        query = {name: str(value) for name, value in (request.get("query") or {}).items()}
+        return Request(request["method"], request["path"], query, headers, payload)
+
+    def _token(self, value: str) -> str | None:
+        """A header's value with ``<token:label>`` replaced; None when the header is not sent at all."""
+        if value == "<token:none>":
+            return None
+        if "<token:" in value:
+            before, _, rest = value.partition("<token:")
+            label, _, after = rest.partition(">")
+            return before + self._tokens.get(label, token_of(label)) + after
+        return value
+
+    def _learn_tokens(self, recorded: Any, replayed: Any) -> None:
+        if isinstance(recorded, dict) and isinstance(replayed, dict):
+            for name, value in recorded.items():
+                if name == "token" and isinstance(value, str) and value.startswith("<token:"):
+                    self._tokens[value[len("<token:") : -1]] = str(replayed.get(name))
+                self._learn_tokens(value, replayed.get(name))
+
+    def _lookup(self, place: str) -> Any:
+        step, _, path = place.partition(":")
+        if step == "fixtures":
+            return links.walk(self.corpus["fixtures"], path)
+        return links.walk(self._sent[step.split("/")[-1]], path)
+
+    # Setting up
+
+    def _set_up(self, op: dict[str, Any]) -> None:
+        match op["op"]:
+            case "force_state":
+                self._move_to(op["at_ms"])
+                data = self._sent[op["step"].split("/")[-1]]["response"]["data"]
+                find = self.world.purchase if op["row"] == "purchase" else self.world.payment
+                row = find(data["PaymentSource"]["network"], data["blockchainIdentifier"])
+                if row is None:
+                    raise ValueError(f"no row for {op['step']}")
+                force_state(self.world, row, op)
+            case "api_key":
+                self._api_key(op)
+            case "repeat":
+                step = self._sent[op["step"].split("/")[-1]]["step"]
+                for _ in range(op["times"]):
+                    self._exchange(step)
+            case unknown:
+                raise ValueError(f"unknown setup {unknown!r}")
+
+    def _api_key(self, op: dict[str, Any]) -> None:
+        """The fixtures hold this key already, with the id of the recording; it gets its first state again."""
+        told = self.corpus["fixtures"]["keys"]["payment-node"].get(op["label"])
+        if told is not None:
+            fresh = build(self.corpus["fixtures"], 0).keys[token_of(op["label"])]
+            self.world.keys[fresh.token] = fresh
+            return
+        headers = {"token": token_of("admin"), "content-type": "application/json"}
+        body = json.dumps(op["body"]).encode()
+        made = node.answer(self.world, Request("POST", node.BASE + "/api-key", {}, headers, body))
+        self._tokens[op["label"]] = made.json()["data"]["token"]
+
+    def _move_to(self, now_ms: int) -> None:
+        self.world.clock.move_to(max(now_ms, self.world.clock.now_ms()))
+
+    # Comparing
+
+    def _differences(self, step: Step, response: Response) -> list[str]:
+        recorded = step["response"]
+        found = []
+        if response.status != recorded["status"]:
+            found.append(f"status {response.status} ({_message(response)}) instead of {recorded['status']}")
+        for name in CHECKED_HEADERS:
+            old, new = recorded["headers"].get(name), response.headers.get(name)
+            if old != new:
+                found.append(f"header {name}: {new!r} instead of {old!r}")
+        try:
+            body: Any = response.json()
+        except ValueError:
+            body = response.body.decode(errors="replace")
+        if response.status == recorded["status"] and _is_parse_error(step):
+            return found + self.compare.differences(recorded["body"] | {"error": None}, body | {"error": None})
+        return found + self.compare.differences(recorded["body"], body)
+
+
+def _is_parse_error(step: Step) -> bool:
+    """Whether the answer's text comes from the JavaScript engine's own parser, which varies (volatile)."""
+    raw = "raw_body" in step["request"] or "raw_hex" in step["request"]
+    return raw and step["response"]["status"] == 400 and "JSON" in json.dumps(step["response"]["body"])
+
+
+def _message(response: Response) -> str:
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return response.body[:80].decode(errors="replace")
+
+
+def replay(corpus: dict[str, Any]) -> list[Outcome]:
+    """The outcome of every exchange of a corpus."""
+    return list(Replay(corpus).outcomes())
+
+
+def report(outcomes: list[Outcome]) -> str:
+    """The counts by area, then each wrong exchange with its reasons, then what is left out."""
+    counts: dict[str, Counter[str]] = {}
+    for outcome in outcomes:
+        counts.setdefault(outcome.area, Counter())[outcome.verdict] += 1
+    lines = [f"{'area':<12}{'right':>7}{'wrong':>7}{'left out':>10}"]
+    for area, found in [*sorted(counts.items()), ("all", sum(counts.values(), Counter()))]:
+        lines.append(f"{area:<12}{found['right']:>7}{found['wrong']:>7}{found['left out']:>10}")
+    for verdict in ("wrong", "left out"):
+        for outcome in outcomes:
+            if outcome.verdict == verdict:
+                lines.append(f"{verdict}: {outcome.id}: {'; '.join(outcome.reasons)}")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status 0 when nothing is wrong, 1 when something is, 2 for wrong usage."""
+    if len(arguments) != 1:
+        print("usage: python -m tests.sandbox.conformance FILE", file=sys.stderr)
+        return 2
+    outcomes = replay(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
+    print(report(outcomes))
+    return int(any(outcome.verdict == "wrong" for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -31,7 +31,7 @@ def read_strict(text: str) -> int | None:
     No offset, not even ``+00:00``. None for anything else (node-api section 3).
     """
     match = _STRICT.fullmatch(text)
-    return None if match is None else _ms(*match.groups()[:7], None)
+    return None if match is None else _ms(*match.groups())
 
 
 def read_js(text: str) -> int | None:

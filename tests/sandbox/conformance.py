@@ -21,7 +21,7 @@ from masumi_tools.sandbox.wire import Request, Response
 
 from . import links
 from .comparing import Comparison
-from .fixture_world import build, force_state, token_of
+from .fixture_world import add_key, build, force_state, token_of
 
 Step = dict[str, Any]
 CHECKED_HEADERS = ("content-type", "allow", "retry-after")
@@ -46,7 +46,10 @@ class Replay:
         self.corpus = corpus
         self.compare = Comparison(corpus["volatile"])
         first = min((step["now_ms"] for step in self._steps()), default=0)
-        self.world: World = build(corpus["fixtures"], first)
+        made = {
+            op["label"] for step in self._steps() for op in step.get("setup", []) if op["op"] == "api_key"
+        }
+        self.world: World = build(corpus["fixtures"], first, made)
         self._tokens: dict[str, str] = {}
         self._sent: dict[str, dict[str, Any]] = {}
 
@@ -58,8 +61,10 @@ class Replay:
         for story in self.corpus["stories"]:
             self.world.forget_rows()
             self._sent.clear()
-            for group, steps in groupby(story["steps"], key=lambda step: step.get("concurrent_group")):
-                yield from self._together(list(steps)) if group else map(self._one, steps)
+            self.compare.new_story()
+            for group, listed in groupby(story["steps"], key=lambda step: step.get("concurrent_group")):
+                steps = list(listed)
+                yield from self._together(steps) if group else map(self._one, steps)
 
     def _one(self, step: Step) -> Outcome:
         response = self._send(step)
@@ -166,11 +171,10 @@ class Replay:
                 raise ValueError(f"unknown setup {unknown!r}")
 
     def _api_key(self, op: dict[str, Any]) -> None:
-        """The fixtures hold this key already, with the id of the recording; it gets its first state again."""
+        """The fixtures tell the key with its id in the recording; without them the sandbox makes one."""
         told = self.corpus["fixtures"]["keys"]["payment-node"].get(op["label"])
         if told is not None:
-            fresh = build(self.corpus["fixtures"], 0).keys[token_of(op["label"])]
-            self.world.keys[fresh.token] = fresh
+            add_key(self.world, op["label"], told)
             return
         headers = {"token": token_of("admin"), "content-type": "application/json"}
         body = json.dumps(op["body"]).encode()
@@ -196,7 +200,9 @@ class Replay:
         except ValueError:
             body = response.body.decode(errors="replace")
         if response.status == recorded["status"] and _is_parse_error(step):
-            return found + self.compare.differences(recorded["body"] | {"error": None}, body | {"error": None})
+            return found + self.compare.differences(
+                recorded["body"] | {"error": None}, body | {"error": None}
+            )
         return found + self.compare.differences(recorded["body"], body)
 
 

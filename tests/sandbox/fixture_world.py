@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Container
 from typing import Any
 
 from masumi_tools.sandbox import registry
@@ -22,8 +23,11 @@ def token_of(label: str) -> str:
     return f"masumi-payment-{label}"
 
 
-def build(fixtures: dict[str, Any], now_ms: int) -> World:
-    """The world at ``now_ms``, standing still: no jobs run, rows stay as the API or a setup left them."""
+def build(fixtures: dict[str, Any], now_ms: int, later: Container[str] = ()) -> World:
+    """The world at ``now_ms``, standing still: no jobs run, rows stay as the API or a setup left them.
+
+    ``later`` are labels of keys that a setup makes: they are not there from the start.
+    """
     world = World(clock=Clock("manual", now_ms=now_ms), seed=1, populate=False, jobs=False)
     for entry in fixtures["payment_sources"]:
         world.sources.append(_source(entry, now_ms))
@@ -40,10 +44,16 @@ def build(fixtures: dict[str, Any], now_ms: int) -> World:
             seller_vkey=entry["holderVkey"],
         )
     for label, entry in fixtures["keys"]["payment-node"].items():
-        key = _key(label, entry)
-        world.keys[key.token] = key
+        if label not in later:
+            add_key(world, label, entry)
     world.registry = _registry(fixtures)
     return world
+
+
+def add_key(world: World, label: str, entry: dict[str, Any]) -> None:
+    """The key of a fixture, with the id it had in the recording."""
+    key = _key(label, entry)
+    world.keys[key.token] = key
 
 
 def force_state(world: World, row: Row, op: dict[str, Any]) -> None:

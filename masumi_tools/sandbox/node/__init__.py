@@ -62,7 +62,7 @@ def _body(request: Request) -> dict[str, Any]:
     if not request.body or kind != "application/json":
         return {}
     try:
-        value = json.loads(request.body, parse_constant=_no_constant)
+        value = json.loads(request.body.decode("utf-8-sig", "replace"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, _parse_error(request.body, error)) from None
     if isinstance(value, dict):

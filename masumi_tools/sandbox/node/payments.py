@@ -18,6 +18,7 @@ from .terms import (
     AMOUNTS,
     asked_funds,
     check_addresses,
+    check_storable,
     check_times,
     fixed_funds,
     is_configured,
@@ -82,6 +83,7 @@ def create(ctx: Context) -> dict[str, Any]:
         _need_key_address(data["sellerReturnAddress"])
     wallet = _selling_wallet(ctx, source, agent)
     signed = signed_funds(data["RequestedFunds"]) if pricing.kind == "Dynamic" else None
+    check_storable(funds, times)
     text = _sign(ctx, source, wallet, times, signed)
     row = _row(ctx, source, wallet, text, metadata.name, pricing.kind, funds, times)
     world.add_payment(row)

@@ -17,6 +17,7 @@ from .terms import (
     AMOUNTS,
     asked_funds,
     check_addresses,
+    check_storable,
     check_times,
     fixed_funds,
     number,
@@ -89,6 +90,7 @@ def create(ctx: Context) -> dict[str, Any]:
     _check_signature(data, parts, seller_address, times, pricing)
     if source_type == V2:
         _check_keys(data, seller_address)
+    check_storable(funds, times)
     _charge(ctx, funds)
     row = _row(ctx, source, metadata.name, pricing.kind, funds, times)
     world.add_purchase(row)

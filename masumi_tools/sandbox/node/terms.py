@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..agents import Metadata, Pricing, Source
@@ -18,14 +19,17 @@ AMOUNTS = s.items(s.record({"amount": s.text(most=25), "unit": s.text(most=150)}
 
 
 def number(text: str) -> int:
-    """``BigInt(text)``; a 500 where that throws or where the database would refuse the number."""
+    """``BigInt(text)``; a 500 where that throws."""
     try:
-        found = big_int(text)
+        return big_int(text)
     except ValueError:
         raise NodeCrash(f"Cannot convert {text} to a BigInt") from None
-    if not -LIMIT <= found < LIMIT:
+
+
+def check_storable(funds: Funds, times: Iterable[int]) -> None:
+    """A 500 where the database refuses a number, which is only when the row is written."""
+    if any(not -LIMIT <= value < LIMIT for value in (*(amount for amount, _ in funds), *times)):
         raise NodeCrash("Unable to fit integer value into an INT8 (64-bit signed integer).")
-    return found
 
 
 def check_times(pay: int, submit: int, unlock: int, dispute: int, now: int) -> None:

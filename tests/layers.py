@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
@@ -51,13 +51,13 @@ class Source:
                 module = ".".join(part for part in base if part)
                 yield from (f"{module}.{alias.name}" for alias in node.names)
 
-    @property
+    @cached_property
     def rooms_seen(self) -> set[str]:
         """The rooms of the package that it imports from, without its own."""
         seen = {name.split(".")[1] for name in self.imports if name.startswith("masumi_tools.")}
         return seen - {self.room}
 
-    @property
+    @cached_property
     def libraries(self) -> set[str]:
         """The top names of what it imports from outside the package."""
         return {name.split(".")[0] for name in self.imports} - {"masumi_tools"}
@@ -73,8 +73,10 @@ class Source:
         ]
 
 
-def sources(package: Path = PACKAGE) -> list[Source]:
-    return [Source(path, package) for path in sorted(package.rglob("*.py"))]
+@cache
+def sources() -> tuple[Source, ...]:
+    """Every file of the package; each is read once a run."""
+    return tuple(Source(path) for path in sorted(PACKAGE.rglob("*.py")))
 
 
 def cycles(edges: dict[str, set[str]]) -> list[list[str]]:

@@ -84,13 +84,13 @@ def list_purchases(
     return Call("GET /purchase", "node", f"{api}/purchase?{query}")
 
 
-def find_purchase(api: str, blockchain_identifier: str, network: str, *, cursor: str | None = None) -> Call:
-    """The seed's way to the state of one purchase: a page of the list, in which it is looked up.
+def find_purchase(api: str, blockchain_identifier: str, network: str) -> Call:
+    """The seed's way to the state of one purchase: GET /purchase, in whose list it is looked up.
 
-    The list cannot be filtered by identifier; the node's `searchQuery` knows other fields only.
+    The node of that kind finds it by its identifier; a node that ignores the filter gives its newest rows.
     """
-    del blockchain_identifier
-    return list_purchases(api, network, cursor=cursor)
+    query = _query(network=network, limit=MOST_ROWS, blockchainIdentifier=blockchain_identifier)
+    return Call("GET /purchase", "node", f"{api}/purchase?{query}")
 
 
 def patch_refund(api: str, blockchain_identifier: str, network: str) -> Call:

@@ -164,6 +164,9 @@ def result_text(value: Any) -> tuple[str | None, tuple[str, ...]]:
         return value, notes
     if isinstance(value, Mapping):
         names = Names(value)
+        if names.folded == {"finalresult"} and isinstance(names.get("final_result"), Mapping):
+            value = names.get("final_result")
+            names = Names(value)
         raw = names.get("raw")
         if isinstance(raw, str) and {"tasksoutput", "tokenusage", "jsondict", "pydantic"} & set(names.folded):
             return raw, ("taken out of a crew's dump",)
@@ -172,8 +175,6 @@ def result_text(value: Any) -> tuple[str | None, tuple[str, ...]]:
             body = inner.get("body")
             if isinstance(body, str):
                 return body, ("taken out of a Markdown object",)
-        if isinstance(inner, Mapping) and names.folded == {"finalresult"}:
-            return result_text(inner)
         if names.get("success") is False or (
             names.get("error") and names.get("success", "result", "output") is None
         ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +14,12 @@ from uuid import uuid4
 
 import rfc8785
 
-from masumi_tools.errors import InputError, JournalError, MasumiError, SettingsError
+from masumi_tools.calls.registry import payment_information
+from masumi_tools.errors import InputError, JournalError, MasumiError, SettingsError, WireError
 from masumi_tools.hashing import check_hashable, input_hash, output_candidates
 from masumi_tools.http import AsyncHttp
 from masumi_tools.inputs import check, read_input_schema
-from masumi_tools.models import JobTimes, NodePayment
+from masumi_tools.models import JobTimes, NodePayment, read_payment_information
 from masumi_tools.money import Amount, total
 from masumi_tools.seller.clock import Clock
 from masumi_tools.seller.engine import Engine, EngineName, choose
@@ -137,22 +139,23 @@ class Shop:
         self.table.close()
 
     async def _learn_of_ourselves(self) -> None:
-        """The kind of escrow and the seller's key, as far as the node tells; all of it can come later too."""
+        """The kind of escrow and the seller's key, as far as others tell; all of it can come later too."""
+        agent = self.agent_identifier
+        if not agent:
+            log.warning("no agent identifier yet: set MASUMI_AGENT_IDENTIFIER or run masumi-tools register")
+            return
         try:
-            if not self.agent_identifier:
-                log.warning(
-                    "no agent identifier yet: set MASUMI_AGENT_IDENTIFIER or run masumi-tools register"
-                )
-                return
-            if (
-                self.source_index is None
-                and await self.node.source_of(self.agent_identifier) == "Web3CardanoV2"
-            ):
+            if self.source_index is None and await self.node.source_of(agent) == "Web3CardanoV2":
                 self.source_index = 0
             if self.seller_vkey is None:
-                self.seller_vkey = await self.node.seller_vkey(self.agent_identifier)
+                self.seller_vkey = await self.node.seller_vkey(agent)
         except (NodeTrouble, SettingsError) as error:
             log.warning("the node did not tell about this agent: %s", error)
+        if self.seller_vkey is None and self.settings.registry_url is not None:
+            reply = await self._http.send(payment_information(self.settings.registry_api, agent))
+            if reply.ok:
+                with contextlib.suppress(WireError):
+                    self.seller_vkey = read_payment_information(reply.body).seller_vkey
 
     def _waiting(self, limit: int) -> list[tuple[str, int]]:
         return [(job.job_id, job.attempt) for job in self.table.in_state(JobState.READY, limit=limit)]
@@ -240,6 +243,10 @@ class Shop:
             raise _down("this service is not registered yet")
         try:
             funds = self.offer.funds(data)
+        except Exception as error:
+            log.exception("the price of a new job could not be made")
+            raise _down("no price can be made for this input at the moment; nothing was begun") from error
+        try:
             return await self.node.make_payment(
                 agent_identifier=self.agent_identifier,
                 identifier_from_purchaser=identifier,
@@ -255,7 +262,7 @@ class Shop:
             ) from error
 
     def _with_terms(self, job: Job, payment: NodePayment) -> Job:
-        asked = self.offer.funds(job.input_sent) or self.offer.price
+        asked = self.offer.price or payment.requested_funds
         if payment.requested_funds and total(payment.requested_funds) != total(asked):
             log.error(
                 "the registry's price is %s, this service asks %s: register the new price",

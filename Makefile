@@ -13,7 +13,7 @@ ENVIRONMENT := scripts/environment
 # What a target is asked for: make test PYTEST="tests/core -x", make demo DEMO=--json
 PYTEST ?=
 DEMO ?=
-CORPUS ?=
+CORPUS ?= ../shared/protocol/node-corpus.json
 WILD ?=
 SHAPES ?=
 LOCK ?=
@@ -25,7 +25,7 @@ export CREWAI_TRACING_ENABLED := false
 
 .PHONY: help
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 # ---- for everybody ----
 

@@ -2,6 +2,7 @@
 
 Reads every `<kind>*.json` of the folder (by default the recorded answers beside the repository), judges
 each row by its `means`, counts by file and by dialect, and names each row that does not come out right.
+Bug reports are told by what happens, not by reading: for each it names the test that has its id, if any.
 Exit status 1 when fewer than 95 of 100 judged rows are right.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from pathlib import Path
 from tests.field.judges import JUDGES, Judge, Row
 
 ENOUGH = 0.95
+TESTS = Path(__file__).resolve().parents[1]
 # Kinds whose judge stands in another room: file name's beginning -> module and function.
 ELSEWHERE = {
     "input-schemas": ("tests.inputs.report", "judge"),
@@ -78,14 +81,28 @@ def main(folder: Path) -> int:
     _table(found, lambda v: v.file)
     print(f"\n{'dialect':<34}{'right':>7}{'wrong':>7}")
     _table(found, lambda v: v.family)
+    for name in skipped:
+        print(f"\nnot judged by reading: {name}")
+        if name.startswith("bug-reports"):
+            _covered(folder / name)
     wrong = [verdict for verdict in found if verdict.wrong is not None]
     for verdict in wrong:
         print(f"\n{verdict.file} · {verdict.family} · {verdict.id}\n  {verdict.wrong}")
-    for name in skipped:
-        print(f"\nnot judged by reading: {name}")
     share = 1 - len(wrong) / len(found)
     print(f"\n{len(found) - len(wrong)} of {len(found)} rows right ({share:.1%})")
     return 0 if share >= ENOUGH else 1
+
+
+def _covered(file: Path) -> None:
+    """For each bug report the file that has a test of its name: `test_` and the id, or the id as its parameter."""
+    tests = {path: path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py")}
+    for row in json.loads(file.read_text(encoding="utf-8")):
+        id_ = str(row["id"])
+        named = re.compile(rf"def test_{re.escape(id_.replace('-', '_'))}\b|[\"']{re.escape(id_)}[\"']")
+        where = sorted(
+            path.relative_to(TESTS.parent).as_posix() for path, text in tests.items() if named.search(text)
+        )
+        print(f"  {id_:<32}{', '.join(where) or 'no test of this name'}")
 
 
 def _table(found: list[Verdict], key: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from masumi_tools.errors import InputError
@@ -89,12 +90,23 @@ def _one(field: InputField, data: Mapping[str, Any], ends: bool) -> object:
             raise Unfit("is required, blank text counts as missing")
     elif value == "" and not field.required:
         return _LEFT_OUT
-    return fit(field, _from_text(field, value) if field.as_text else value)
+    return fit(field, _brought_in(field, value) if field.ours else value)
 
 
-def _from_text(field: InputField, value: object) -> object:
-    """A value of our own service that was served as text: JSON, or one entry a line for a list."""
-    if not isinstance(value, str):
+def _brought_in(field: InputField, value: object) -> object:
+    """What the served form of our own field brings in, as the work expects it.
+
+    JSON text for objects and lists, one entry a line for a list, a number as text (the official kit takes
+    it), and a list of one for one choice or one value for a list, since a choice may come as either.
+    """
+    if field.kind == "choice":
+        if field.many and isinstance(value, str):
+            return [value]
+        if field.single and isinstance(value, list) and len(value) == 1:
+            chosen = fit(replace(field, type="option"), value)
+            return chosen[0] if isinstance(chosen, list) else chosen
+        return value
+    if not isinstance(value, str) or field.kind not in ("object", "list", "number"):
         return value
     try:
         found: JsonValue = read_json(value).value

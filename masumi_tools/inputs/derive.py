@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from masumi_tools.errors import InputError
-from masumi_tools.inputs.describe import describe_field
+from masumi_tools.inputs.describe import rule_words, sentences
 from masumi_tools.inputs.fields import InputField, InputSpec, plain_text
 from masumi_tools.inputs.jsonschema import read_properties
 from masumi_tools.inputs.values import as_word
@@ -153,10 +153,15 @@ def _served_field(field: InputField) -> dict[str, Any]:
 
 def _served_data(field: InputField, kind: str) -> dict[str, Any]:
     data: dict[str, Any] = {}
-    bare = replace(field, name="", placeholder="", values=(), labels=())
-    said = describe_field(bare) if _says_more(field, kind) else field.description
+    said = [field.description] if field.description else []
+    if _says_more(field, kind):
+        said += rule_words(field)
+    if field.kind == "list":
+        said.append("One entry a line, or a JSON list")
+    elif field.kind == "object":
+        said.append("As JSON text")
     if said:
-        data["description"] = plain_text(said)
+        data["description"] = plain_text(said[0] if len(said) == 1 else sentences(said))
     if field.placeholder:
         data["placeholder"] = field.placeholder
     if kind in ("option", "radio"):
@@ -185,9 +190,9 @@ def _rule_text(value: Decimal | str | None) -> str:
 
 
 def _own(field: InputField) -> InputField:
-    """A field of our service: never null; shapes that MIP-003 does not have also come in as text."""
+    """A field of our service: never null, and read from the form in which it is served."""
     name = "" if re.fullmatch(r"Parameter \d+", field.name) else field.name
-    return replace(field, name=name, nullable=False, as_text=field.kind in ("object", "list"))
+    return replace(field, name=name, nullable=False, ours=True)
 
 
 def _model(name: str, wanted: dict[str, Any]) -> type[BaseModel]:

@@ -8,6 +8,7 @@ from typing import Final
 from masumi_tools.inputs.fields import InputField, InputSpec, loose_key, plain_text
 from masumi_tools.inputs.values import MOMENT_FORMS, choice_words
 
+_MOST_CHARACTERS: Final = 30_000
 _TYPE_WORDS: Final = {
     "enum": "one choice",
     "radio": "one choice",
@@ -30,7 +31,7 @@ _TYPE_WORDS: Final = {
 
 
 def describe(spec: InputSpec) -> str:
-    """The input in plain lines: what each field is called, whether it is required, and what fits.
+    """The input in plain lines, required fields first: what each is called and what fits it.
 
     The words come from the service and are marked by nothing here: who shows them to a model says so.
     """
@@ -40,13 +41,14 @@ def describe(spec: InputSpec) -> str:
         return "The service does not say which fields it takes: any JSON object is sent as it is."
     if not spec.asked:
         return "The service takes no input: send an empty object."
-    lines = [
-        f"- {field.id} ({type_words(field)}, {need(field)}): {describe_field(field)}" for field in spec.asked
-    ]
-    notes = [
-        f"Note: {field.description}" for field in spec.fields if field.kind == "note" and field.description
-    ]
-    return "\n".join(lines + notes[:10])
+    lines: list[str] = []
+    for field in sorted(spec.asked, key=lambda field: not field.required):
+        lines.append(f"- {field.id} ({type_words(field)}, {need(field)}): {describe_field(field)}")
+        if sum(map(len, lines)) > _MOST_CHARACTERS:
+            lines.append(f"and {len(spec.asked) - len(lines)} more fields")
+            break
+    notes = [field.description for field in spec.fields if field.kind == "note" and field.description]
+    return "\n".join(lines + [f"Note: {note}" for note in notes[:5]])
 
 
 def need(field: InputField) -> str:
@@ -81,7 +83,22 @@ def describe_field(field: InputField) -> str:
         parts.append(f"Choices: {_choices(field)}")
     elif field.values:
         parts.append(f"For example {choice_words(field, 5)}")
-    parts += _limits(field)
+    parts += rule_words(field)
+    if field.placeholder:
+        parts.append(f"Example: {field.placeholder}")
+    if field.default not in (None, ""):
+        parts.append(f"Default: {plain_text(field.default, 100) or str(field.default).lower()}")
+    return sentences(parts)
+
+
+def sentences(parts: list[str]) -> str:
+    """The parts one after the other, each with a full stop."""
+    return " ".join(part if part.endswith((".", "!", "?", "…")) else f"{part}." for part in parts)
+
+
+def rule_words(field: InputField) -> list[str]:
+    """What fits, in words: limits, form of a date, kinds of files, fields of an object."""
+    parts = _limits(field)
     if field.kind == "moment":
         parts.append(f"Written like {MOMENT_FORMS[field.type]}")
     if field.accept:
@@ -89,11 +106,7 @@ def describe_field(field: InputField) -> str:
     if field.parts:
         inner = ", ".join(f"{part.id} ({type_words(part)}, {need(part)})" for part in field.parts[:20])
         parts.append(f"An object with {inner}")
-    if field.placeholder:
-        parts.append(f"Example: {field.placeholder}")
-    if field.default not in (None, ""):
-        parts.append(f"Default: {plain_text(field.default, 100) or str(field.default).lower()}")
-    return " ".join(part if part.endswith((".", "!", "?", "…")) else f"{part}." for part in parts)
+    return parts
 
 
 def _choices(field: InputField) -> str:

@@ -85,8 +85,8 @@ class InputField:
     list, bound the value of a number (`above` and `below` without the bound itself), and are text for
     dates and times. `values` are what may be sent, `labels` the words for them; values on a text field
     are only hints. `fixed` is the value of a hidden field. `parts` are the fields of an object, `item`
-    one entry of a list. `as_text` marks a field of our own service that is served as text and also read
-    from JSON text. Texts of the service are foreign: cut to size, without control characters.
+    one entry of a list. `ours` marks a field of our own service: it is served in a
+    form of MIP-003's, and whatever that form brings in is read into what the work expects. Texts of the service are foreign: cut to size, without control characters.
     """
 
     id: str
@@ -113,7 +113,7 @@ class InputField:
     group: str = ""
     parts: tuple[InputField, ...] = ()
     item: InputField | None = None
-    as_text: bool = False
+    ours: bool = False
 
     @property
     def kind(self) -> Kind:

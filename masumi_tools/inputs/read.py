@@ -97,8 +97,10 @@ def _inside(body: Mapping[str, Any], key: str, depth: int) -> InputSpec:
     """The spec under a key that holds the fields or wraps the schema."""
     inner = body[key]
     named = "mip003" if key in _DATA_KEYS else f'fields under "{key}"'
+    # the official kit names both keys always, and wants a value for every note (field-notes A2, B2)
+    official = "input_groups" in body
     if isinstance(inner, list):
-        return _entries(inner, named, by_name=key in _LIST_KEYS)
+        return replace(_entries(inner, named, by_name=key in _LIST_KEYS), fill_notes=official)
     if inner is None and any(body.get(other) is not None for other in (*_DATA_KEYS, *_WRAPPERS)):
         return _read({name: value for name, value in body.items() if name != key}, depth)
     if key in _DATA_KEYS and isinstance(inner, str) and inner.strip().lower() in ALIASES:
@@ -111,7 +113,7 @@ def _inside(body: Mapping[str, Any], key: str, depth: int) -> InputSpec:
     # n8n's documented shape: a status beside the schema, and a body that is a list of key and value
     if spec.dialect == "keyed by field" and "status" in body:
         return replace(spec, wire="kv-list")
-    return replace(spec, fill_notes="input_groups" in body)
+    return replace(spec, fill_notes=official)
 
 
 def _text(text: str, depth: int) -> InputSpec:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from . import lz
@@ -31,6 +32,7 @@ class Parts:
         return self.seller_id[64:]
 
 
+@lru_cache(maxsize=_CACHE_SIZE)
 def encode(parts: Parts) -> str:
     """The canonical text: lower-case hex of the compressed parts."""
     texts = [parts.seller_id, parts.purchaser_id, parts.signature, parts.key]

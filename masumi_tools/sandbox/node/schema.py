@@ -56,7 +56,7 @@ def kind_of(value: Any) -> str:
 
 def length_of(text: str) -> int:
     """Length in UTF-16 units, as JavaScript counts."""
-    return len(text) + sum(char > "\uffff" for char in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def text(

@@ -273,11 +273,10 @@ def _cbor(data: bytes | str) -> Any:
     """The decoded CBOR of bytes or hex, None for what does not read: a stranger wrote it."""
     import cbor2
 
+    # Besides its own errors it lets pass RecursionError, and those of decimal, re and email for odd tags.
     try:
         return cbor2.loads(bytes.fromhex(data) if isinstance(data, str) else data)
-    except (
-        Exception
-    ):  # besides its own errors: RecursionError, and those of decimal, re and email for odd tags
+    except Exception:
         return None
 
 

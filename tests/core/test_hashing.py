@@ -220,8 +220,8 @@ def test_subclasses_count_as_their_plain_value() -> None:
 
 
 def test_key_order_of_javascript_reaches_inside() -> None:
-    plain = {"b": [{"10": 1, "9": 2, "a": 3, "01": 4}], "4294967295": 5, "4294967294": 6}
-    text = '{"4294967294":6,"4294967295":5,"b":[{"9":2,"10":1,"01":4,"a":3}]}'
+    plain = {"b": [{"10": 1, "9": 2, "a": 3, "01": 4}], "4294967295": 5, "4294967294": 6, "!": 7}
+    text = '{"4294967294":6,"!":7,"4294967295":5,"b":[{"9":2,"10":1,"01":4,"a":3}]}'
     assert input_candidates(ID, plain)[JS] == sha256(f"{ID};{text}".encode()).hexdigest()
 
 

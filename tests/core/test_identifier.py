@@ -104,6 +104,11 @@ def test_what_does_not_decode_is_an_identifier_error(case: str) -> None:
     assert not is_canonical(BAD[case])
 
 
+def test_longer_than_the_node_takes_is_not_even_read() -> None:
+    with pytest.raises(IdentifierError, match="longer than 8000"):
+        decode(V1 + " " * 8000)
+
+
 def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
     bomb = compress("a" * 1_000_000)
     assert len(bomb.hex()) < MAX_HEX

@@ -174,6 +174,15 @@ def test_one_changed_byte_of_the_signature_is_refused(position: int) -> None:
     assert verify(forged, TERMS, Seller().vkey) == "the signature was not made with the seller's key"
 
 
+@pytest.mark.parametrize("length", [0, 63, 65])
+def test_a_signature_of_another_length_is_refused(length: int) -> None:
+    found = Seller().sign()
+    outer = cbor2.loads(bytes.fromhex(found.signature))
+    forged = replace(found, signature=cbor2.dumps([*outer[:3], outer[3][:length].ljust(length)]).hex())
+    reason = verify(forged, TERMS, Seller().vkey)
+    assert reason is not None and "COSE_Sign1" in reason
+
+
 @pytest.mark.parametrize(
     "funds", [[{"amount": 5, "unit": ""}], [{"amount": "5"}], [{"unit": ""}], ["5 ADA"], [None], [[]]]
 )

@@ -2,73 +2,79 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from . import agents
 from .escrow import World
-from .rows import Agent
+from .rows import V1, Agent
+from .timetext import iso
 
 Entry = dict[str, Any]
+
+
+def indexed(agent: Agent) -> bool:
+    """Whether the registry takes this agent in: V1 with metadata that reads and names a price (section 17)."""
+    read = agents.read(agent.metadata or {})
+    return (
+        agent.source.source_type == V1 and read is not None and read.version == 1 and read.pricing is not None
+    )
 
 
 def entry_of(world: World, agent: Agent, source_id: str, place: int = 0) -> Entry:
     """A fresh entry from an agent's on-chain metadata (also for V2, which only its own service shows).
 
     ``source_id`` is the id of the registry's source; ``place`` tells entries of one moment apart.
+    ValueError when the metadata does not read.
     """
-    metadata = agent.metadata or {}
-    now, capability, author = iso(world.now_ms()), metadata.get("capability"), metadata.get("author") or {}
-    pricing = _pricing(metadata)
-    legal = metadata.get("legal") or {}
-    examples = metadata.get("example_output") or []
+    read = agents.read(agent.metadata or {})
+    if read is None:
+        raise ValueError("the agent has no metadata that reads")
+    about, now = agents.shown(read, world.network), iso(world.now_ms())
+    author, legal = about["Author"], about.get("Legal") or {}
+    pricing = _pricing(read)
     return {
         # Newer entries have higher ids, so that the list (id descending) begins with the newest.
         "id": f"cm{world.now_ms():x}{place:04x}{world.rng.getrandbits(32):08x}",
-        "name": agent.name,
+        "name": about["name"],
         "createdAt": now,
-        "description": metadata.get("description"),
+        "description": about.get("description"),
         "status": "Online",
         "statusUpdatedAt": now,
         "lastUptimeCheck": now,
         "uptimeCount": 1,
         "uptimeCheckCount": 1,
-        "apiBaseUrl": agent.url,
+        "apiBaseUrl": about["apiBaseUrl"],
         "authorName": author.get("name"),
         "authorOrganization": author.get("organization"),
-        "authorContactEmail": author.get("contact_email"),
-        "authorContactOther": author.get("contact_other"),
-        "image": metadata.get("image"),
-        "privacyPolicy": legal.get("privacy_policy"),
+        "authorContactEmail": author.get("contactEmail"),
+        "authorContactOther": author.get("contactOther"),
+        "image": about["image"],
+        "privacyPolicy": legal.get("privacyPolicy"),
         "termsAndCondition": legal.get("terms"),
         "otherLegal": legal.get("other"),
-        "tags": list(metadata.get("tags") or []),
+        "tags": about["Tags"],
         "agentIdentifier": agent.agent_identifier,
         "paymentType": "None" if pricing["pricingType"] == "Free" else agent.source.source_type,
         "RegistrySource": {"id": source_id, "policyId": agent.source.policy_id, "url": None},
-        "Capability": {"name": capability["name"], "version": capability["version"]} if capability else None,
+        "Capability": about.get("Capability"),
         "AgentPricing": pricing,
-        "ExampleOutput": [
-            {"name": e.get("name"), "mimeType": e.get("mime_type", e.get("mimeType")), "url": e.get("url")}
-            for e in examples
-        ],
-        "metadataVersion": metadata.get("metadata_version"),
+        "ExampleOutput": about["ExampleOutputs"],
+        "metadataVersion": read.version,
         "updatedAt": now,
     }
 
 
-def _pricing(metadata: dict[str, Any]) -> dict[str, Any]:
-    if metadata.get("metadata_version") == 2:
-        source = metadata["supported_payment_sources"][0]["pricing"]
-        kind = source["pricingType"]
-        listed = [{"amount": p["amount"], "unit": p["asset"] or "lovelace"} for p in source.get("fixed", ())]
-    else:
-        source = metadata.get("agentPricing") or {"pricingType": "Free"}
-        kind, listed = source["pricingType"], [dict(amount) for amount in source.get("fixedPricing", ())]
-    return (
-        {"pricingType": kind, "FixedPricing": {"Amounts": listed}}
-        if kind == "Fixed"
-        else {"pricingType": kind}
-    )
+def fixed_pricing(amounts: list[tuple[str, str]]) -> dict[str, Any]:
+    """The registry's form of a Fixed price; amounts are (base units, unit)."""
+    listed = [{"amount": amount, "unit": unit or "lovelace"} for amount, unit in amounts]
+    return {"pricingType": "Fixed", "FixedPricing": {"Amounts": listed}}
+
+
+def _pricing(read: agents.Metadata) -> dict[str, Any]:
+    pricing = read.pricing or next((source.pricing for source in read.sources if source.pricing), None)
+    if pricing is None or pricing.kind != "Fixed":
+        return {"pricingType": pricing.kind if pricing else "Free"}
+    return fixed_pricing(list(pricing.amounts))
 
 
 def payment_information(entry: Entry, agent: Agent) -> dict[str, Any]:
@@ -95,9 +101,3 @@ def search_text(entry: Entry) -> str:
         *entry["tags"],
     ]
     return " ".join(searchable(part) for part in parts if part)
-
-
-def iso(ms: int) -> str:
-    """Unix milliseconds as the text of a date-time with ``Z`` and three decimals."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
@@ -22,6 +21,7 @@ from .escrow import World
 from .listings import entry_of, payment_information
 from .registry import state_of
 from .rows import V2, Agent, Payment, Row
+from .timetext import iso
 from .wire import Refusal, Request, Response, reply, request
 
 MINUTE_MS = 60_000
@@ -247,8 +247,8 @@ class Service:
             "agentIdentifier": self.agent.agent_identifier,
             "inputHash": job.input_hash,
             "identifierFromPurchaser": job.identifier,
-            "payByTime": _iso(now + self.sample.pay_by_ms),
-            "submitResultTime": _iso(now + self.sample.submit_result_ms),
+            "payByTime": iso(now + self.sample.pay_by_ms),
+            "submitResultTime": iso(now + self.sample.submit_result_ms),
         }
         if self.agent.source.source_type == V2:
             body["supportedPaymentSourceIndex"] = 0
@@ -375,11 +375,6 @@ def _json(asked: Request) -> Data:
 
 def _sha(value: Any) -> str:
     return hashlib.sha256(rfc8785.dumps(value)).hexdigest()
-
-
-def _iso(ms: int) -> str:
-    moment = datetime.fromtimestamp(ms // 1000, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 
 
 def _uuid(world: World) -> str:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from .escrow import POLICY_V1, World
-from .listings import Entry, entry_of, iso, payment_information, search_text, searchable
+from .escrow import World
+from .listings import Entry, entry_of, indexed, payment_information, search_text, searchable
 from .registry_schema import Complaint, Fields
-from .rows import Agent
+from .timetext import iso
 from .wire import Refusal, Request, Response, success
 
 STATUSES = ("Online", "Offline", "Deregistered", "Invalid")
@@ -282,14 +282,10 @@ def follow_chain(world: World, state: RegistryState) -> None:
     known = {entry["agentIdentifier"]: entry for entry in state.entries}
     for agent in world.agents.values():
         entry = known.get(agent.agent_identifier)
-        if entry is None and not agent.burnt and _indexed(agent):
+        if entry is None and not agent.burnt and indexed(agent):
             state.entries.append(entry_of(world, agent, state.source_id, len(state.entries)))
         elif entry is not None and agent.burnt and entry["status"] != "Deregistered":
             _set_status(world, entry, "Deregistered")
-
-
-def _indexed(agent: Agent) -> bool:
-    return agent.source.policy_id == POLICY_V1 and (agent.metadata or {}).get("metadata_version") == 1
 
 
 def _probe(world: World, state: RegistryState, entry: Entry) -> None:

@@ -15,7 +15,7 @@ from .clock import Clock
 from .control import answer_control
 from .escrow import Dialect, World
 from .faults import DEEDS, Answer, Faults, Place, spoilt, without_service
-from .listings import entry_of
+from .listings import entry_of, fixed_pricing
 from .mip003 import Sample
 from .mip003 import Service as Seller
 from .prices import price_text, read_price
@@ -320,8 +320,7 @@ class Sandbox:
         """Let the registry show a fixed price for an agent whose price on chain is open."""
         state = registry.state_of(self.world)
         entry = entry_of(self.world, agent, state.source_id, len(state.entries))
-        listed = [{"amount": str(quantity), "unit": unit or "lovelace"} for unit, quantity in amounts.items()]
-        entry["AgentPricing"] = {"pricingType": "Fixed", "FixedPricing": {"Amounts": listed}}
+        entry["AgentPricing"] = fixed_pricing([(str(quantity), unit) for unit, quantity in amounts.items()])
         state.entries.append(entry)
 
     def _list(self, name: str, agent: Agent, price: str, pricing_type: str) -> Service:

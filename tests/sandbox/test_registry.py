@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.sandbox import registry
+from masumi_tools.sandbox import node, registry
 from masumi_tools.sandbox.clock import Clock
 from masumi_tools.sandbox.escrow import TUSDM, World
 from masumi_tools.sandbox.registry import RegistryKey
@@ -350,3 +350,41 @@ def test_answers_are_as_the_published_document_says(world: World) -> None:
     ):
         status, answered = call(world, method, path, body, **query)
         assert (status, misfits(document, method, path, answered)) == (200, []), path
+
+
+def test_an_agent_registered_through_the_node_appears_and_goes_when_it_is_burnt(world: World) -> None:
+    wallet = next(w for w in world.wallets if w.kind == "Selling" and w.source.source_type == "Web3CardanoV1")
+    body = {
+        "network": "Preprod",
+        "sellingWalletVkey": wallet.vkey,
+        "name": "Made by the node",
+        "description": "d" * 200,
+        "apiBaseUrl": "https://made.example/" + "x" * 100,
+        "Tags": ["made"],
+        "Capability": {"name": "Making", "version": "1"},
+        "Author": {"name": "Bob", "contactEmail": "bob@example.com"},
+        "ExampleOutputs": [{"name": "one", "url": "https://made.example/1", "mimeType": "text/plain"}],
+        "AgentPricing": {"pricingType": "Fixed", "Pricing": [{"unit": "", "amount": "7"}]},
+        "Legal": {"terms": "https://made.example/terms"},
+    }
+
+    def tell(path: str, told: dict[str, Any]) -> dict[str, Any]:
+        answered = node.answer(world, request("POST", "/api/v1" + path, json_body=told, token=world.token))
+        assert answered.status == 200, answered.body
+        made: dict[str, Any] = answered.json()["data"]
+        return made
+
+    tell("/registry", body)
+    assert "Made by the node" not in names(ask(world))
+    world.advance(5000)
+    entry = ask(world)[0]
+    assert (entry["name"], entry["apiBaseUrl"]) == (body["name"], body["apiBaseUrl"])
+    assert (entry["authorContactEmail"], entry["termsAndCondition"]) == (
+        "bob@example.com",
+        "https://made.example/terms",
+    )
+    assert entry["ExampleOutput"] == body["ExampleOutputs"]
+    assert entry["AgentPricing"]["FixedPricing"]["Amounts"][0]["amount"] == "7"
+    tell("/registry/deregister", {"network": "Preprod", "agentIdentifier": entry["agentIdentifier"]})
+    world.advance(5000)
+    assert "Made by the node" not in names(ask(world))

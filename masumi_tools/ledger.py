@@ -103,7 +103,8 @@ def reserve(journal: Journal, p: Purchase, budget: Budget | None, denied: str | 
         return row_of(chosen)
 
     since = budget.day_start_ms(now) if budget else 0
-    saved = journal.save_decided(row_of(p), decide, since)
+    limits = text_of(budget.total) if budget else ""
+    saved = journal.save_decided(row_of(p), decide, since, limits)
     return chosen.but(version=saved.version)
 
 

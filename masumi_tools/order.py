@@ -42,9 +42,9 @@ def order_of(
     on_mismatch: Literal["keep", "refund"] = "keep",
 ) -> Order:
     """The arguments of `hire`, checked before anything is sent; InputError says what is wrong."""
-    if not isinstance(target, str) or not target.strip():
+    if not str(target).strip():
         raise InputError("say whom to hire: an agent identifier, or the https URL of a service")
-    target = target.strip()
+    target = str(target).strip()
     if not target.startswith(("http://", "https://")) and not _is_agent_identifier(target):
         raise InputError(
             f"{target[:80]!r} is neither an agent identifier (57 to 250 hex digits) nor an https URL"

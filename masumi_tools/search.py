@@ -87,6 +87,7 @@ def find(
     if ways.registry is None:
         raise SettingsError("finding services needs a registry: give registry_url, or MASUMI_REGISTRY_URL")
     found: dict[str, Listing] = {}
+    hits: list[Listing] = []
     cursor: str | None = None
     words = query.strip()[:120]
     for _page in range(MOST_PAGES):

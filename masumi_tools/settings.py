@@ -78,13 +78,15 @@ class Settings:
         object.__setattr__(self, "_database_password", Secret(password) if password else None)
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+    def from_env(
+        cls, env: Mapping[str, str] | None = None, *, over: Mapping[str, str] | None = None
+    ) -> Settings:
         """Settings from the environment (or from `env`). Nothing is required; what is missing is said on use.
 
         Read are the names in `VARIABLES`, ours before the official kit's; empty values count as not
-        set. Raises SettingsError that names the variable it does not understand.
+        set, and those in `over` go first. Raises SettingsError that names the variable it does not understand.
         """
-        environment: Mapping[str, str] = os.environ if env is None else env
+        environment = {**(os.environ if env is None else env), **(over or {})}
         values: dict[str, Any] = {}
         names: dict[str, str] = {}
         for setting, variables in VARIABLES.items():

@@ -60,7 +60,12 @@ _calls = sa.Table(
     sa.Column("call_id", sa.String(64), primary_key=True),
     sa.Column("hire_id", sa.String(40), nullable=False),
 )
-_budgets = sa.Table("masumi_budgets", _metadata, sa.Column("name", sa.String(200), primary_key=True))
+_budgets = sa.Table(
+    "masumi_budgets",
+    _metadata,
+    sa.Column("name", sa.String(200), primary_key=True),
+    sa.Column("limits", sa.Text, nullable=False),
+)
 
 # Step n leads from version n to n + 1. A step is never edited after it was released.
 _MIGRATIONS: list[Callable[[sa.Connection], None]] = [_metadata.create_all]
@@ -198,13 +203,14 @@ class Journal:
         with explained("saving a hire"), self._engine.begin() as db:
             return self._save(db, row)
 
-    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int) -> Row:
+    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int, limits: str = "") -> Row:
         """Sum the budget's use, let `decide` make the row to save of it, and save: one transaction.
 
-        No other reservation of the same budget can come between the sum and the save.
+        No other reservation of the same budget can come between the sum and the save. `limits` is kept
+        beside the budget's name, for those who want to see it.
         """
         with explained("reserving money"), self._engine.begin() as db:
-            self._lock_budget(db, row.budget)
+            self._lock_budget(db, row.budget, limits)
             return self._save(db, decide(self._usage(db, row, since_ms)))
 
     def _save(self, db: sa.Connection, row: Row) -> Row:
@@ -239,13 +245,17 @@ class Journal:
             ],
         )
 
-    def _lock_budget(self, db: sa.Connection, name: str) -> None:
-        if db.dialect.name != "postgresql":
-            return  # BEGIN IMMEDIATE holds the whole file already
-        from sqlalchemy.dialects import postgresql
+    def _lock_budget(self, db: sa.Connection, name: str, limits: str) -> None:
+        """Hold the budget until the transaction ends; on SQLite BEGIN IMMEDIATE holds the whole file."""
+        if db.dialect.name == "postgresql":
+            from sqlalchemy.dialects import postgresql
 
-        db.execute(postgresql.insert(_budgets).values(name=name).on_conflict_do_nothing())
-        db.execute(sa.select(_budgets.c.name).where(_budgets.c.name == name).with_for_update())
+            db.execute(postgresql.insert(_budgets).values(name=name, limits="").on_conflict_do_nothing())
+        known = db.scalar(sa.select(_budgets.c.limits).where(_budgets.c.name == name).with_for_update())
+        if known is None:
+            db.execute(_budgets.insert().values(name=name, limits=limits))
+        elif limits and known != limits:
+            db.execute(_budgets.update().where(_budgets.c.name == name).values(limits=limits))
 
     def _usage(self, db: sa.Connection, row: Row, since_ms: int) -> Usage:
         counts = sa.func.sum(_amounts.c.quantity - _amounts.c.returned)
@@ -330,9 +340,13 @@ class Journal:
                 for found in db.execute(query)
             ]
 
-    def budgets(self) -> list[str]:
+    def budgets(self) -> dict[str, str]:
+        """The names of all budgets that were ever used, with the limits that they had last, as text."""
         with explained("reading"), self._reading.connect() as db:
-            return list(db.scalars(sa.select(_hires.c.budget).distinct().order_by(_hires.c.budget)))
+            names = db.scalars(sa.select(_hires.c.budget).distinct().order_by(_hires.c.budget))
+            found = dict.fromkeys(names, "")
+            limits = {name: text for name, text in db.execute(sa.select(_budgets.c.name, _budgets.c.limits))}
+            return {name: limits.get(name, text) for name, text in found.items()}
 
     def _read(self, condition: sa.ColumnElement[bool]) -> Row | None:
         with explained("reading"), self._reading.connect() as db:

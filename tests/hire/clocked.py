@@ -45,8 +45,12 @@ class CrashingJournal(Journal):
     def save(self, row: Row) -> Row:
         return self._crash_around(lambda: super(CrashingJournal, self).save(row))
 
-    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int) -> Row:
-        return self._crash_around(lambda: super(CrashingJournal, self).save_decided(row, decide, since_ms))
+    def save_decided(
+        self, row: Row, decide: Callable[[Usage], Row], since_ms: int, limits: str = ""
+    ) -> Row:
+        return self._crash_around(
+            lambda: super(CrashingJournal, self).save_decided(row, decide, since_ms, limits)
+        )
 
     def drop_lease(self, hire_id: str, owner: str) -> None:
         """A process that dies gives nothing back; the next one of this test finds its lease run out."""

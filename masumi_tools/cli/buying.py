@@ -1,0 +1,294 @@
+"""Commands of the buyer: find, quote, hire, hires, receipt, answer, refund, sweep, budget."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from masumi_tools import ledger
+from masumi_tools.budget import Budget
+from masumi_tools.buyer import Buyer
+from masumi_tools.cli import show
+from masumi_tools.cli.context import Context, read_input, status_of
+from masumi_tools.errors import InputError
+from masumi_tools.money import parse_amounts
+from masumi_tools.receipt import Receipt, receipt_of
+from masumi_tools.search import Quote
+from masumi_tools.store import Journal
+from masumi_tools.tools.arguments import read_arguments
+
+Target = Annotated[
+    str, typer.Argument(help="Agent identifier, https URL, or the exact name in the registry.")
+]
+Pairs = Annotated[list[str] | None, typer.Argument(help="The input: field=value ...")]
+Given = Annotated[str | None, typer.Option("--input", "-i", help="The input as JSON, @FILE, or - for stdin.")]
+MaxPrice = Annotated[str | None, typer.Option(help='The most that this hire may cost, such as "2 ADA".')]
+Patience = Annotated[float, typer.Option(help="Seconds to wait; the hire goes on afterwards.")]
+HireId = Annotated[str, typer.Argument(help="The id of a hire, as `hires` shows it.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (find, quote, hire, hires, receipt, answer, refund, sweep, budget):
+        app.command()(command)
+
+
+def find(
+    ctx: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(help="Words to look for.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only with this tag.")] = None,
+    capability: Annotated[str | None, typer.Option(help="Only with this capability.")] = None,
+    max_price: MaxPrice = None,
+    limit: Annotated[int, typer.Option(help="How many at the most.")] = 20,
+) -> int:
+    """Look for services in the registry."""
+    context: Context = ctx.obj
+    with Buyer(context.settings) as buyer:
+        found = buyer.find(
+            " ".join(words or []), tags=tag or [], capability=capability, max_price=max_price, limit=limit
+        )
+    if context.as_json:
+        context.print_json({"services": [show.listing_json(entry) for entry in found]})
+    else:
+        context.out.print(show.listings(found) if found else "No service matches.")
+    return 0
+
+
+def quote(ctx: typer.Context, target: Target) -> int:
+    """What a service costs, and which input it wants. Nothing is paid."""
+    context: Context = ctx.obj
+    with Buyer(context.settings) as buyer:
+        found = _quote(buyer, target)
+    # A quote shows a price; it is not refused for want of a budget, which `hire` asks for.
+    if context.as_json:
+        context.print_json(show.quote_json(found))
+    else:
+        context.out.print(show.quote(found))
+    return 0 if found.listing is not None else 1
+
+
+def hire(
+    ctx: typer.Context,
+    target: Target,
+    pairs: Pairs = None,
+    given: Given = None,
+    max_price: MaxPrice = None,
+    limit: Annotated[str | None, typer.Option("--budget", help='A budget in all, such as "20 ADA".')] = None,
+    budget_name: Annotated[str, typer.Option(help="Its name in the journal.")] = "default",
+    patience: Patience = 600,
+    scope: Annotated[str, typer.Option(help="Keeps equal hires of different purposes apart.")] = "",
+    again: Annotated[
+        bool, typer.Option("--again", help="Buy anew, even if the same was just bought.")
+    ] = False,
+    on_mismatch: Annotated[
+        str, typer.Option(help="keep or refund, when the result does not match.")
+    ] = "keep",
+) -> int:
+    """Hire a service: pay into escrow, wait, check the result, or get the money back."""
+    context: Context = ctx.obj
+    if on_mismatch not in ("keep", "refund"):
+        raise InputError("--on-mismatch is keep or refund")
+    data = read_input(pairs or [], given)
+    bounds = Budget(limit, name=budget_name) if limit else None
+    cap = parse_amounts(max_price) if max_price else None
+    with show.live(context) as told, Buyer(context.settings, budget=bounds, on_progress=told) as buyer:
+        found = None
+        agent = _named(buyer, target)
+        if pairs:
+            found = buyer.quote(agent)
+            if found.listing is not None:
+                data = read_arguments(found.spec, data)
+        made = buyer.hire(
+            agent,
+            data,
+            max_price=cap,
+            patience_s=patience,
+            scope=scope,
+            again=again,
+            on_mismatch="refund" if on_mismatch == "refund" else "keep",
+            quote=found if found is not None and found.listing is not None and cap is None else None,
+        )
+    return _print_receipt(context, made)
+
+
+def hires(
+    ctx: typer.Context,
+    only_open: Annotated[bool, typer.Option("--open", help="Only those that are not at their end.")] = False,
+    budget_name: Annotated[str | None, typer.Option("--budget", help="Only of this budget.")] = None,
+    as_csv: Annotated[
+        str | None, typer.Option("--csv", help="Write all receipts as CSV to this file, or -.")
+    ] = None,
+    as_lines: Annotated[str | None, typer.Option("--jsonl", help="Write all receipts as JSON lines.")] = None,
+) -> int:
+    """The hires in the journal: what is open and why, and exports for bookkeeping."""
+    context: Context = ctx.obj
+    journal = Journal(context.settings.database_url)
+    try:
+        rows = journal.rows(only_open=only_open, budget=budget_name)
+        found = [receipt_of(ledger.purchase_of(row)) for row in rows]
+    finally:
+        journal.close()
+    if as_csv or as_lines:
+        _export(found, as_csv or as_lines or "-", "csv" if as_csv else "jsonl")
+    elif context.as_json:
+        context.print_json({"hires": [entry.as_json() for entry in found]})
+    else:
+        context.out.print(show.receipts(found) if found else "There are no hires yet.")
+    return 0
+
+
+def receipt(
+    ctx: typer.Context,
+    hire_id: HireId,
+    verify: Annotated[bool, typer.Option("--verify", help="Check hashes and signature, offline.")] = False,
+) -> int:
+    """One hire's receipt. Nothing is asked; --verify checks it offline."""
+    context: Context = ctx.obj
+    journal = Journal(context.settings.database_url)
+    try:
+        row = journal.get(hire_id)
+    finally:
+        journal.close()
+    if row is None:
+        raise InputError(f"there is no hire {hire_id!r} in this journal; `masumi-tools hires` lists them")
+    found = receipt_of(ledger.purchase_of(row))
+    checks = found.verify() if verify else []
+    if context.as_json:
+        document = found.as_json()
+        if verify:
+            document["checks"] = [{"name": c.name, "verdict": c.verdict, "why": c.why} for c in checks]
+        context.print_json(document)
+    else:
+        context.out.print(show.receipt(found))
+        if verify:
+            context.out.print(show.checks(checks))
+    return 1 if any(check.verdict == "not verified" for check in checks) else 0
+
+
+def answer(
+    ctx: typer.Context, hire_id: HireId, pairs: Pairs = None, given: Given = None, patience: Patience = 600
+) -> int:
+    """Give a service the input that it asked for, and go on."""
+    context: Context = ctx.obj
+    data = read_input(pairs or [], given)
+    with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
+        if pairs:
+            data = read_arguments(show.question_spec(buyer.receipt(hire_id)), data)
+        return _print_receipt(context, buyer.answer(hire_id, data, patience_s=patience))
+
+
+def refund(ctx: typer.Context, hire_id: HireId, patience: Patience = 60) -> int:
+    """Ask for the money of a hire back."""
+    context: Context = ctx.obj
+    with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
+        made = buyer.refund(hire_id, patience_s=patience)
+    _print_receipt(context, made)
+    return 0 if made.outcome in ("refunded", "refund_requested", "disputed") else status_of(made)
+
+
+def sweep(
+    ctx: typer.Context,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until stopped.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds between two rounds of --watch.")] = 30.0,
+) -> int:
+    """Drive every open hire as far as it goes: results, refunds, bookings. Needs no budget."""
+    context: Context = ctx.obj
+    with Buyer(context.settings) as buyer:
+        while True:
+            swept = buyer.sweep()
+            if context.as_json:
+                context.print_json({"hires": [entry.as_json() for entry in swept]})
+            else:
+                context.out.print(show.receipts(swept) if swept else "No hire is open.")
+            if not watch:
+                return 3 if any(entry.open or entry.outcome == "open" for entry in swept) else 0
+            time.sleep(interval)
+
+
+def budget(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Only this budget.")] = None,
+    limit: Annotated[str | None, typer.Option(help='Its total, such as "20 ADA", if it changed.')] = None,
+) -> int:
+    """How each budget stands: reserved, locked, spent, refunded, and what is left."""
+    context: Context = ctx.obj
+    journal = Journal(context.settings.database_url)
+    try:
+        known = {key: text for key, text in journal.budgets().items() if name in (None, key)}
+        lines = {
+            key: ledger.budget_lines(
+                journal.used(key), parse_amounts((limit or text).split(" + ")) if limit or text else ()
+            )
+            for key, text in known.items()
+        }
+    finally:
+        journal.close()
+    if context.as_json:
+        context.print_json({"budgets": {key: show.budget_json(value) for key, value in lines.items()}})
+    elif not lines:
+        context.out.print("No budget was used yet.")
+    for key, value in lines.items() if not context.as_json else ():
+        context.out.print(show.budget(key or "no budget, only max_price", value))
+    return 0
+
+
+def _quote(buyer: Buyer, target: str) -> Quote:
+    return buyer.quote(_named(buyer, target))
+
+
+def _named(buyer: Buyer, target: str) -> str:
+    """The agent identifier behind an exact name; two of one name are never chosen from."""
+    if target.startswith(("http://", "https://")) or len(target) >= 57 or not buyer.settings.registry_url:
+        return target
+    hits = [entry for entry in buyer.find(target, limit=50) if entry.name.lower() == target.lower()]
+    if len(hits) == 1:
+        return hits[0].agent_identifier
+    if not hits:
+        raise InputError(
+            f"no service online is named {target!r}; give an agent identifier or a URL, or look with `find`"
+        )
+    listed = "; ".join(f"{entry.agent_identifier} ({entry.status})" for entry in hits)
+    raise InputError(f"{len(hits)} services are named {target!r}; choose by identifier: {listed}")
+
+
+def _print_receipt(context: Context, made: Receipt) -> int:
+    if context.as_json:
+        context.print_json(made.as_json())
+    else:
+        context.out.print(show.receipt(made))
+    return status_of(made)
+
+
+COLUMNS = (
+    "hire_id", "outcome", "service", "agent_identifier", "url", "network", "budget", "created_ms", "changed_ms",
+    "paid_text", "refunded_text", "fees_ada", "money", "verified", "reason", "blockchain_identifier", "transactions",
+)  # fmt: skip
+
+
+def _export(found: list[Receipt], place: str, form: str) -> None:
+    with contextlib.ExitStack() as stack:
+        out = (
+            sys.stdout
+            if place == "-"
+            else stack.enter_context(Path(place).open("w", encoding="utf-8", newline=""))
+        )
+        lines: list[dict[str, Any]] = [entry.as_json() for entry in found]
+        if form == "jsonl":
+            out.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            return
+        writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        for line in lines:
+            line["transactions"] = " ".join(line["transactions"])
+            writer.writerow({name: _cell(value) for name, value in line.items()})
+
+
+def _cell(value: Any) -> Any:
+    """A value for a spreadsheet: the service's own words are in it, and a leading sign would be a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value

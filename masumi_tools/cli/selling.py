@@ -1,0 +1,89 @@
+"""Commands of the seller: serve, worker, register, jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from masumi_tools.cli.context import Context
+from masumi_tools.cli.show import foreign
+from masumi_tools.errors import MissingExtra
+
+Place = Annotated[
+    str, typer.Argument(help="Where the service is made: FILE.py:service or package.module:service.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (serve, worker, register, jobs):
+        app.command()(command)
+
+
+def _commands() -> Any:
+    try:
+        from masumi_tools.seller import commands
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "masumi_tools":
+            raise
+        raise MissingExtra(
+            f"selling needs {error.name}: pip install 'masumi_tools[seller]'", phase="seller"
+        ) from error
+    return commands
+
+
+def serve(
+    place: Place,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8080,
+) -> None:
+    """Serve a service: take requests, get paid, work."""
+    _commands().serve(place, host=host, port=port)
+
+
+def worker(place: Place) -> None:
+    """Work without taking requests, beside processes that serve on the same database."""
+    _commands().worker(place)
+
+
+def register(
+    ctx: typer.Context,
+    place: Place,
+    update: Annotated[bool, typer.Option("--update", help="Renew the registration.")] = False,
+    deregister: Annotated[bool, typer.Option("--deregister", help="Take it back.")] = False,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the chain.")] = 900,
+) -> None:
+    """Register the service with your node, and wait until it is on the chain."""
+    context: Context = ctx.obj
+    done = _commands().register(
+        place, update=update, deregister=deregister, wait_s=wait, say=lambda words: context.err.print(words)
+    )
+    if context.as_json:
+        context.print_json({"agent_identifier": done.agent_identifier, "state": done.state})
+    else:
+        context.out.print(f"{done.state}: {done.agent_identifier}")
+
+
+def jobs(
+    ctx: typer.Context, limit: Annotated[int, typer.Option(help="How many jobs at the most.")] = 50
+) -> int:
+    """The jobs of this shop, its income per unit, and what is disputed."""
+    context: Context = ctx.obj
+    found = _commands().jobs(context.settings, limit=limit)
+    if context.as_json:
+        context.print_json(found)
+        return 0
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    columns = list(found["jobs"][0]) if found["jobs"] else ["no jobs yet"]
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for job in found["jobs"]:
+        table.add_row(*(foreign(str(value if value is not None else ""), 200) for value in job.values()))
+    context.out.print(table)
+    for name in ("income", "expected", "refunded"):
+        if found[name]:
+            context.out.print(f"{name}: {', '.join(map(str, found[name]))}")
+    if found["disputes"]:
+        context.out.print(f"disputed: {len(found['disputes'])}")
+    return 0

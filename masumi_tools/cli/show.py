@@ -1,0 +1,257 @@
+"""How things look in a terminal: tables, panels and the live line; and as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from masumi_tools import inputs
+from masumi_tools.budget import text_of
+from masumi_tools.cli.context import Context
+from masumi_tools.errors import StateError
+from masumi_tools.flows import Progress
+from masumi_tools.inputs.fields import plain_text
+from masumi_tools.ledger import BudgetLine
+from masumi_tools.models import Listing
+from masumi_tools.money import Amount, name_of
+from masumi_tools.receipt import Check, Receipt
+from masumi_tools.search import Quote
+
+COLOURS = {
+    "completed": "green",
+    "reused": "green",
+    "refunded": "cyan",
+    "refused": "yellow",
+    "lapsed": "yellow",
+    "failed": "red",
+    "disputed": "red",
+}
+STEPS = {
+    "asked": "looking the service up",
+    "listed": "the price is known",
+    "reserved": "the price is reserved in the budget",
+    "started": "the job is started, the offer is checked",
+    "paying": "ordering the payment into escrow",
+    "paid": "waiting until the money is locked",
+    "locked": "the money is locked, the service works",
+    "running": "the free service works",
+    "needs_input": "the service asks for input",
+    "delivered": "the result is here, checking it against the chain",
+    "refund_requested": "the money was asked back",
+    "disputed": "the refund is disputed",
+    "settled": "done, the service was paid",
+    "refunded": "the money came back",
+    "refused": "refused, nothing was paid",
+    "lapsed": "the payment lapsed, nothing was spent",
+    "failed": "the money did not come back",
+}
+
+
+@contextlib.contextmanager
+def live(context: Context) -> Iterator[Callable[[Progress], None]]:
+    """A line that says what happens while it happens; nothing with --json or without a terminal."""
+    if context.as_json or not context.err.is_terminal:
+        yield lambda progress: None
+        return
+    with context.err.status("asking ...") as status:
+
+        def told(progress: Progress) -> None:
+            words = STEPS[progress.state.value]
+            if progress.text:
+                words = f"{words}: {plain_text(progress.text, 100)}"
+            status.update(escape(words))
+
+        yield told
+
+
+def when(ms: int | None) -> str:
+    """A time for people, in their zone."""
+    if not ms:
+        return ""
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def foreign(text: str | None, limit: int = 4000) -> Text:
+    """A service's words: shown as they are, never as markup or as control characters."""
+    shown = "".join(c if c.isprintable() or c in "\n\t" else " " for c in (text or ""))
+    return Text(shown if len(shown) <= limit else shown[:limit] + " ... (cut here; --json has it whole)")
+
+
+def receipt(made: Receipt) -> RenderableType:
+    """A receipt as people want to read it: outcome, result, money, and how to go on."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    colour = COLOURS.get(made.outcome, "blue")
+    table.add_row("outcome", Text(made.outcome, style=f"bold {colour}"))
+    if made.reason:
+        table.add_row("why", foreign(made.reason, 600))
+    if made.service or made.agent_identifier:
+        table.add_row("service", foreign(f"{made.service}  {made.agent_identifier}", 400))
+    table.add_row("money", made.where_the_money_is)
+    if made.paid:
+        table.add_row(
+            "paid", f"{made.paid_text}, {made.refunded_text} came back" if made.refunded else made.paid_text
+        )
+    if made.result is not None:
+        table.add_row("checked", _checked(made))
+    if made.outcome == "needs_input":
+        table.add_row("asked", foreign(_fields_line(question_spec(made))))
+        table.add_row("next", f"masumi-tools answer {made.hire_id} FIELD=VALUE")
+    elif made.open:
+        table.add_row("next", "masumi-tools sweep   (or the same command again)")
+    table.add_row("hire", made.hire_id)
+    parts: list[RenderableType] = [table]
+    if made.result is not None:
+        parts.append(Panel(foreign(made.result), title="result (the service's words)", border_style=colour))
+    return Group(*parts)
+
+
+def _checked(made: Receipt) -> str:
+    if made.verified is None:
+        return "not yet: no hash is on the chain" if made.paid else "free services put no hash on the chain"
+    return "matches the hash on the chain" if made.verified else "does NOT match the hash on the chain"
+
+
+def receipts(found: Sequence[Receipt]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("hire", "when", "service", "outcome", "paid", "back", "why"):
+        table.add_column(name, overflow="fold")
+    for made in found:
+        table.add_row(
+            made.hire_id,
+            when(made.created_ms),
+            foreign(made.service or made.url or made.agent_identifier[:16], 60),
+            Text(made.outcome, style=COLOURS.get(made.outcome, "blue")),
+            made.paid_text,
+            made.refunded_text,
+            foreign(made.reason or (made.where_the_money_is if made.open else ""), 200),
+        )
+    return table
+
+
+def checks(lines: Sequence[Check]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("checked offline", "verdict", "why"):
+        table.add_column(name, overflow="fold")
+    styles = {"verified": "green", "not verified": "red", "not verifiable": "yellow"}
+    for line in lines:
+        table.add_row(line.name, Text(line.verdict, style=styles[line.verdict]), foreign(line.why, 300))
+    return table
+
+
+def listings(found: Sequence[Listing]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("name", "price", "what it does", "agent identifier"):
+        table.add_column(name, overflow="fold")
+    for entry in found:
+        table.add_row(
+            foreign(entry.name, 60),
+            price_text(entry),
+            foreign(entry.description, 120),
+            entry.agent_identifier,
+        )
+    return table
+
+
+def price_text(entry: Listing) -> str:
+    if entry.price.is_free:
+        return "free"
+    return text_of(entry.price.amounts) if entry.price.amounts else "set by each offer"
+
+
+def listing_json(entry: Listing) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "agent_identifier": entry.agent_identifier,
+        "url": entry.api_base_url,
+        "description": entry.description,
+        "price": price_text(entry),
+        "status": entry.status,
+        "tags": list(entry.tags),
+        "capability": entry.capability,
+    }
+
+
+def quote(found: Quote) -> RenderableType:
+    if found.listing is None:
+        return Text(found.refusal or "The service cannot be hired.", style="yellow")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("service", foreign(found.listing.name, 100))
+    if found.listing.description:
+        table.add_row("does", foreign(found.listing.description, 400))
+    table.add_row("price", Text(found.price_text, style="bold"))
+    table.add_row("url", foreign(found.listing.api_base_url, 300))
+    table.add_row("input", foreign(inputs.describe(found.spec)))
+    return table
+
+
+def quote_json(found: Quote) -> dict[str, Any]:
+    document: dict[str, Any] = listing_json(found.listing) if found.listing else {"target": found.target}
+    document["price"] = found.price_text
+    document["amounts"] = [{"amount": str(amount.quantity), "unit": amount.unit} for amount in found.price]
+    document["fields"] = [
+        {
+            "id": field.id,
+            "type": field.type,
+            "name": field.name,
+            "required": field.required,
+            "description": field.description,
+        }
+        for field in found.spec.asked
+    ]
+    if found.listing is None:
+        document["refusal"] = found.refusal
+    return document
+
+
+def question_spec(made: Receipt) -> inputs.InputSpec:
+    """What a hire that needs input asks for; StateError when it asks for nothing."""
+    if made.outcome != "needs_input":
+        raise StateError(f"the hire {made.hire_id} asks for nothing; it is {made.outcome}", money=made.money)
+    return inputs.read_input_schema(made.question)
+
+
+def _fields_line(spec: inputs.InputSpec) -> str:
+    return inputs.describe(spec)
+
+
+def budget(name: str, lines: Sequence[BudgetLine]) -> RenderableType:
+    """A budget as a bar per unit, with what is left in front."""
+    parts: list[RenderableType] = [Text(name, style="bold")]
+    for line in lines:
+        shown = Text("  ")
+        if line.limit:
+            filled = min(round(30 * line.used / line.limit), 30)
+            shown.append("█" * filled, style="red" if filled == 30 else "yellow")
+            shown.append("░" * (30 - filled), style="green")
+            shown.append("  ")
+        shown.append(str(line))
+        parts.append(shown)
+    return Group(*parts)
+
+
+def budget_json(lines: Sequence[BudgetLine]) -> list[dict[str, Any]]:
+    def shown(quantity: int | None, unit: str) -> str | None:
+        return None if quantity is None else str(Amount(quantity, unit))
+
+    return [
+        {
+            "unit": name_of(line.unit),
+            **{
+                name: shown(getattr(line, name), line.unit)
+                for name in ("limit", "left", "reserved", "locked", "spent", "refunded", "released")
+            },
+        }
+        for line in lines
+    ]

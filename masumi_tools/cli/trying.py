@@ -1,0 +1,63 @@
+"""Commands to try and to examine: demo, sandbox, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from masumi_tools.cli.context import Context
+from masumi_tools.errors import InputError
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (demo, sandbox, doctor):
+        app.command()(command)
+
+
+def demo(ctx: typer.Context) -> int:
+    """An LLM agent with a budget hires services of an embedded sandbox: no keys, no network, seconds."""
+    from masumi_tools.cli.demo import run
+
+    context: Context = ctx.obj
+    return run(context)
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 takes a free one.")] = 0,
+    ready_file: Annotated[Path | None, typer.Option(help="Write the addresses as JSON to this file.")] = None,
+    time_scale: Annotated[float, typer.Option(help="How many times faster its clock runs.")] = 1.0,
+    dialect: Annotated[str, typer.Option(help="today or seed: which buyer routes the node has.")] = "today",
+    realistic: Annotated[bool, typer.Option("--realistic", help="The node's own intervals.")] = False,
+) -> None:
+    """A simulated node, registry and sample services on loopback, until it is stopped."""
+    from masumi_tools.sandbox.__main__ import run
+
+    if dialect not in ("today", "seed"):
+        raise InputError("--dialect is today or seed")
+    if not time_scale > 0:
+        raise InputError("--time-scale is a number above 0")
+    run(port, ready_file, time_scale, "seed" if dialect == "seed" else "today", realistic)
+
+
+def doctor(ctx: typer.Context) -> int:
+    """What is wrong with node, token, scope, network, clock, registry and journal, in plain words."""
+    from masumi_tools.doctor import examine
+
+    context: Context = ctx.obj
+    findings = list(examine(context.settings))
+    healthy = all(finding.ok is not False for finding in findings)
+    if context.as_json:
+        listed = [{"name": f.name, "ok": f.ok, "words": f.words} for f in findings]
+        context.print_json({"ok": healthy, "findings": listed})
+        return 0 if healthy else 1
+    table = Table.grid(padding=(0, 2))
+    marks = {True: ("ok", "green"), False: ("wrong", "bold red"), None: ("note", "yellow")}
+    for finding in findings:
+        mark, style = marks[finding.ok]
+        table.add_row(Text(mark, style=style), finding.name, Text(finding.words))
+    context.out.print(table)
+    return 0 if healthy else 1

@@ -21,8 +21,10 @@ def indexed(agent: Agent) -> bool:
 
 
 def entry_of(world: World, agent: Agent, source_id: str, place: int = 0) -> Entry:
-    """A fresh entry from an agent's on-chain metadata (also for V2, which only its own service shows).
+    """A fresh entry from an agent's on-chain metadata.
 
+    V2 agents, which only their own service shows, keep their prices in ``SupportedPaymentSources``, as the
+    registry lists them since it indexes them.
     ``source_id`` is the id of the registry's source; ``place`` tells entries of one moment apart.
     ValueError when the metadata does not read.
     """
@@ -31,8 +33,10 @@ def entry_of(world: World, agent: Agent, source_id: str, place: int = 0) -> Entr
         raise ValueError("the agent has no metadata that reads")
     about, now = agents.shown(read, world.network), iso(world.now_ms())
     author, legal = about["Author"], about.get("Legal") or {}
-    pricing = _pricing(read)
-    return {
+    free = any(
+        pricing.kind == "Free" for pricing in (read.pricing, *(s.pricing for s in read.sources)) if pricing
+    )
+    entry = {
         # Newer entries have higher ids, so that the list (id descending) begins with the newest.
         "id": f"cm{world.now_ms():x}{place:04x}{world.rng.getrandbits(32):08x}",
         "name": about["name"],
@@ -54,14 +58,19 @@ def entry_of(world: World, agent: Agent, source_id: str, place: int = 0) -> Entr
         "otherLegal": legal.get("other"),
         "tags": about["Tags"],
         "agentIdentifier": agent.agent_identifier,
-        "paymentType": "None" if pricing["pricingType"] == "Free" else agent.source.source_type,
+        "paymentType": "None" if free else agent.source.source_type,
         "RegistrySource": {"id": source_id, "policyId": agent.source.policy_id, "url": None},
         "Capability": about.get("Capability"),
-        "AgentPricing": pricing,
+        "AgentPricing": _pricing(read.pricing),
         "ExampleOutput": about["ExampleOutputs"],
         "metadataVersion": read.version,
         "updatedAt": now,
     }
+    if read.version == 2:
+        entry["SupportedPaymentSources"] = [
+            {"sourceIndex": index, **source} for index, source in enumerate(about["supportedPaymentSources"])
+        ]
+    return entry
 
 
 def fixed_pricing(amounts: list[tuple[str, str]]) -> dict[str, Any]:
@@ -70,11 +79,10 @@ def fixed_pricing(amounts: list[tuple[str, str]]) -> dict[str, Any]:
     return {"pricingType": "Fixed", "FixedPricing": {"Amounts": listed}}
 
 
-def _pricing(read: agents.Metadata) -> dict[str, Any]:
-    pricing = read.pricing or next((source.pricing for source in read.sources if source.pricing), None)
-    if pricing is None or pricing.kind != "Fixed":
-        return {"pricingType": pricing.kind if pricing else "Free"}
-    return fixed_pricing(list(pricing.amounts))
+def _pricing(pricing: agents.Pricing | None) -> dict[str, Any] | None:
+    if pricing is None:
+        return None
+    return fixed_pricing(list(pricing.amounts)) if pricing.kind == "Fixed" else {"pricingType": pricing.kind}
 
 
 def payment_information(entry: Entry, agent: Agent) -> dict[str, Any]:

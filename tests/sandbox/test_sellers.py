@@ -251,3 +251,11 @@ def test_every_service_shows_itself(sandbox: Sandbox, buyer: PlainBuyer) -> None
         assert shown["agentIdentifier"] == service.agent_identifier
         assert shown["sellerWallet"]["vkey"] == service.seller_vkey
         assert shown["apiBaseUrl"] == service.url
+
+
+def test_a_v2_service_shows_its_price_by_payment_source(sandbox: Sandbox, buyer: PlainBuyer) -> None:
+    shown = buyer.client.get(sandbox.service("echo-v2").url + "/payment-information").json()["data"]
+    assert (shown["metadataVersion"], shown["AgentPricing"]) == (2, None)
+    (source,) = shown["SupportedPaymentSources"]
+    assert (source["sourceIndex"], source["paymentSourceType"]) == (0, "Web3CardanoV2")
+    assert source["pricing"] == {"pricingType": "Fixed", "fixed": [{"asset": "", "amount": "1000000"}]}

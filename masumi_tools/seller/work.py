@@ -117,7 +117,11 @@ class FunctionWork:
         return self._spec
 
     def bind(self, spec: InputSpec) -> None:
-        return None
+        model, names, whole = self._arguments
+        fields = model.model_fields.items()
+        needed = {(f.alias or name) if whole else names[name] for name, f in fields if f.is_required()}
+        if lacking := sorted(name for name in needed if spec.field(name) is None):
+            raise InputError(f"no input field brings the parameters {', '.join(lacking)}", phase="sell")
 
     def missing(self, values: Mapping[str, Any]) -> dict[str, list[str]]:
         from pydantic import ValidationError

@@ -120,7 +120,9 @@ def test_the_schema_hash_of_the_question_is_checked(market: Market):
 
 def test_our_buyer_answers_our_seller(market: Market):
     with market.shop(careful) as buying:
-        settings = Settings.from_sandbox(market.sandbox, database_url=f"sqlite:///{market.folder}/buyer.sqlite")
+        settings = Settings.from_sandbox(
+            market.sandbox, database_url=f"sqlite:///{market.folder}/buyer.sqlite"
+        )
         with Buyer(settings, budget=Budget("20 ADA")) as buyer:
             asked = buyer.hire(buying.service.settings.agent_identifier, {"text": "x"}, patience_s=30)
             receipt = buyer.answer(asked.hire_id, {"yes": True})

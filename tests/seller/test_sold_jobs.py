@@ -98,7 +98,9 @@ def test_async_work_and_a_price_that_depends_on_the_input(market: Market):
     ids=["none", "blank", "no JSON", "no text", "too large", "surrogate"],
 )
 def test_what_cannot_be_sold_fails_with_a_reason_and_is_never_completed(market: Market, result, why):
-    with market.shop(lambda text: result, fields=[{"id": "text", "type": "string", "name": "Text"}]) as buying:
+    with market.shop(
+        lambda text: result, fields=[{"id": "text", "type": "string", "name": "Text"}]
+    ) as buying:
         job = buying.buy({"text": "x"})
         done = buying.wait(job, "completed", "failed")
 
@@ -160,7 +162,9 @@ def test_at_most_as_many_jobs_at_once_as_there_are_workers(market: Market):
 def test_our_buyer_hires_our_seller_and_verifies_the_result(market: Market):
     with market.shop(backwards) as buying:
         agent = buying.service.settings.agent_identifier
-        settings = Settings.from_sandbox(market.sandbox, database_url=f"sqlite:///{market.folder}/buyer.sqlite")
+        settings = Settings.from_sandbox(
+            market.sandbox, database_url=f"sqlite:///{market.folder}/buyer.sqlite"
+        )
         with Buyer(settings, budget=Budget("20 ADA")) as buyer:
             receipt = buyer.hire(agent, {"text": "two\nlines"}, patience_s=30)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from .escrow import World
@@ -92,7 +92,7 @@ def _data(world: World, request: Request) -> Any:
     path = request.path.rstrip("/") or "/"
     name = path.removeprefix(BASE + "/") if path.startswith(BASE + "/") else ""
     method = "GET" if request.method == "HEAD" else request.method
-    if request.method == "GET" and name == "health":
+    if method == "GET" and name == "health":
         return {"type": "masumi-registry", "version": "0.1.2"}
     operator = method in OPERATOR_ROUTES.get(name, ())
     handler = ROUTES.get((method, name))
@@ -116,11 +116,17 @@ def _json_body(request: Request) -> dict[str, Any]:
     if len(request.body) > BODY_CAP:
         raise Refusal(413, "request entity too large")
     try:
-        read = json.loads(request.body)
+        read = json.loads(request.body.decode("utf-8-sig", "replace"), parse_constant=_no_constant)
+        if not isinstance(read, dict | list):
+            raise ValueError("neither object nor list")
     except (ValueError, RecursionError) as wrong:
         # The real text is the JavaScript engine's own and differs between its versions.
         raise Refusal(400, f"Unexpected token in JSON at position {getattr(wrong, 'pos', 0)}") from None
     return read if isinstance(read, dict) else {}
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _key(state: RegistryState, token: str | None) -> RegistryKey:

@@ -326,11 +326,10 @@ def test_health_needs_no_key_and_wrong_verbs_are_unknown_paths(world: World) -> 
         assert (status, answered["error"]["message"]) == (404, f"Can not {method} /api/v1{path}")
 
 
-def test_broken_json_is_refused_before_the_key_is_read(world: World) -> None:
-    answered = registry.answer(
-        world,
-        request("POST", "/api/v1/registry-entry", body=b"{bad", headers={"content-type": "application/json"}),
-    )
+@pytest.mark.parametrize("body", [b"{bad", b'"text"', b"5", b'{"network": NaN}', b"[" * 100_000])
+def test_broken_json_is_refused_before_the_key_is_read(world: World, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    answered = registry.answer(world, request("POST", "/api/v1/registry-entry", body=body, headers=headers))
     assert answered.status == 400
     assert "JSON" in answered.json()["error"]["message"]
 
@@ -388,3 +387,16 @@ def test_an_agent_registered_through_the_node_appears_and_goes_when_it_is_burnt(
     tell("/registry/deregister", {"network": "Preprod", "agentIdentifier": entry["agentIdentifier"]})
     world.advance(5000)
     assert "Made by the node" not in names(ask(world))
+
+
+def test_a_list_or_another_content_type_is_an_empty_input_and_a_big_one_is_too_large(world: World) -> None:
+    def told(body: bytes, kind: str) -> tuple[int, str]:
+        asked = request(
+            "POST", "/api/v1/registry-entry", body=body, headers={"content-type": kind}, token=world.token
+        )
+        answered = registry.answer(world, asked)
+        return answered.status, answered.json()["error"]["message"]
+
+    assert told(b"[1]", "application/json") == (400, "network: Required")
+    assert told(b'{"network": "Preprod"}', "text/plain") == (400, "network: Required")
+    assert told(b" " * 200_000 + b"{}", "application/json") == (413, "request entity too large")

@@ -138,7 +138,7 @@ def _count_tasks(crew: Any, context: WorkContext) -> None:
         return after_task
 
     for task in crew.tasks:
-        task.callback = counted(task.callback or crew.task_callback)
+        task.callback = counted(task.callback)  # the crew calls its own task_callback besides
 
 
 class _people:

@@ -16,7 +16,7 @@ RANKS: tuple[set[str], ...] = (
     {"purchase", "offer", "budget"},
     {"hire", "learn", "receipt", "ledger", "order", "operations", "approval", "clock"},
     {"feed", "search", "flows"},
-    {"buyer"},
+    {"buyer", "doctor"},
     {"tools"},
     {"langchain", "crewai"},
 )

@@ -34,8 +34,8 @@ class Context:
 
     flags: dict[str, str] = field(default_factory=dict)
     as_json: bool = False
-    out: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False))
-    err: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True, highlight=False))
+    out: Console = field(default_factory=lambda: _console(sys.stdout.isatty()))
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
 
     @property
     def settings(self) -> Settings:
@@ -100,5 +100,6 @@ def status_of(receipt: Receipt) -> int:
     return 3 if receipt.open else 1
 
 
-def width() -> int:
-    return min(Console().width, 120) if sys.stdout.isatty() else 120
+def _console(is_terminal: bool) -> Console:
+    """Into a pipe the lines are wide enough for an agent identifier: they are read by grep, not by people."""
+    return Console(highlight=False, width=None if is_terminal else 200)

@@ -18,12 +18,18 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def demo(ctx: typer.Context) -> int:
+def demo(
+    ctx: typer.Context,
+    model: Annotated[
+        str | None,
+        typer.Option(envvar="MASUMI_DEMO_MODEL", help='A real model, such as "openai:gpt-5-mini".'),
+    ] = None,
+) -> int:
     """An LLM agent with a budget hires services of an embedded sandbox: no keys, no network, seconds."""
-    from masumi_tools.cli.demo import run
+    from masumi_tools.demo import run
 
     context: Context = ctx.obj
-    return run(context)
+    return run(context, model)
 
 
 def sandbox(

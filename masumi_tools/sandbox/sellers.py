@@ -73,7 +73,7 @@ SAMPLES: tuple[Sample, ...] = (
     _sample("echo-v2", "Echo V2", "Echo on the V2 escrow contract.", "1 ADA", metadata_version=2),
     _sample(
         "slow",
-        "Slow Echo",
+        "Slow",
         "Returns the text in capitals after a while.",
         "1 ADA",
         fields=(TEXT, SECONDS),
@@ -82,7 +82,7 @@ SAMPLES: tuple[Sample, ...] = (
     ),
     _sample(
         "human",
-        "Echo with approval",
+        "Human",
         "Asks for approval before it returns the text in capitals.",
         "2 ADA",
         work=_shout_if_approved,
@@ -108,7 +108,7 @@ SAMPLES: tuple[Sample, ...] = (
     ),
     _sample(
         "free",
-        "Free weather",
+        "Free",
         "Tells the weather of a place for nothing.",
         "free",
         pricing_type="Free",

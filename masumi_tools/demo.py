@@ -1,12 +1,11 @@
 """The demo: an LLM agent with a budget, three services, and what becomes of the money. Offline, in seconds.
 
 The one place beside the adapters that uses a framework: the agent is LangChain's own `create_agent`. Its
-model is scripted, so that no key is needed; `MASUMI_DEMO_MODEL` names a real one instead.
+model is scripted, so that no key is needed; a real one can be named instead.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,7 +79,7 @@ class Told:
     requests: int
 
 
-def run(context: Context) -> int:
+def run(context: Context, model: str | None = None) -> int:
     """Play all scenarios; 0 when each came to the end that it is about."""
     told: list[Told] = []
     with tempfile.TemporaryDirectory(prefix="masumi-demo-") as folder, Sandbox() as sandbox:
@@ -88,7 +87,7 @@ def run(context: Context) -> int:
         settings = Settings.from_sandbox(sandbox, database_url=url)
         with _story(context) as say:
             for scenario in SCENARIOS:
-                told.append(_play(scenario, sandbox, settings, say))
+                told.append(_play(scenario, sandbox, settings, say, model))
         with Buyer(settings, budget=Budget("20 ADA", name="demo")) as buyer:
             lines = buyer.budget_lines()
         if context.as_json:
@@ -107,7 +106,7 @@ def run(context: Context) -> int:
     return 0 if all(one.receipt.outcome == ends[one.scenario.name] for one in told) else 1
 
 
-def _play(scenario: Scenario, sandbox: Sandbox, settings: Settings, say: Say) -> Told:
+def _play(scenario: Scenario, sandbox: Sandbox, settings: Settings, say: Say, model: str | None) -> Told:
     from masumi_tools.langchain import MasumiAgentTool
 
     service = sandbox.service(scenario.service)
@@ -123,28 +122,27 @@ def _play(scenario: Scenario, sandbox: Sandbox, settings: Settings, say: Say) ->
     budget = Budget(scenario.budget, per_hire=scenario.per_hire, name="demo")
     with Buyer(settings, budget=budget, on_progress=progress) as buyer:
         tool = MasumiAgentTool.for_agent(service.agent_identifier, buyer=buyer)
-        answer, receipt = _ask_agent(tool, scenario)
+        answer, receipt = _ask_agent(tool, scenario, model)
     say(scenario, answer, "agent")
     return Told(scenario, receipt, answer, len(sandbox.requests) - before)
 
 
-def _ask_agent(tool: Any, scenario: Scenario) -> tuple[str, Receipt]:
+def _ask_agent(tool: Any, scenario: Scenario, model: str | None) -> tuple[str, Receipt]:
     try:
         from langchain.agents import create_agent
         from langchain_core.messages import ToolMessage
     except ModuleNotFoundError as error:
         raise MissingExtra("the demo needs LangChain: pip install 'masumi_tools[demo]'") from error
 
-    agent = create_agent(_model(tool, scenario), [tool])
+    agent: Any = create_agent(_model(tool, scenario, model), [tool])
     state = agent.invoke({"messages": [("user", f"{scenario.task} The text is: {scenario.text}")]})
     messages = state["messages"]
     artifacts = [m.artifact for m in messages if isinstance(m, ToolMessage) and m.artifact is not None]
     return str(messages[-1].text), artifacts[-1]
 
 
-def _model(tool: Any, scenario: Scenario) -> Any:
+def _model(tool: Any, scenario: Scenario, name: str | None) -> Any:
     """A real model where one is named, else one that says what it has to."""
-    name = os.environ.get("MASUMI_DEMO_MODEL")
     if name:
         from langchain.chat_models import init_chat_model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 # Keys under which the body that was meant stands (field-notes A4, A8): envelopes of nodes, proxies, flows.
@@ -237,8 +237,3 @@ def quoted(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float):
         return short(json.dumps(value) if not isinstance(value, float) else repr(value))
     return "a list" if isinstance(value, list) else "an object"
-
-
-def first_text(values: Iterable[Any]) -> str | None:
-    """The first of the values that is text and not blank."""
-    return next((value for value in values if isinstance(value, str) and value.strip()), None)

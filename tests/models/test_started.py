@@ -239,6 +239,7 @@ def test_a_job_without_terms_is_never_payable(body: Any, problem: str | None) ->
         (500, {"detail": "Internal server error: cannot connect"}, None, "Internal server error: cannot connect"),
         (500, {"error": "PAYMENT_SERVICE_NOT_CONFIGURED", "message": "no key"}, False, "no key"),
         (500, {"error": "INTERNAL_ERROR", "message": "oops"}, None, "oops"),
+        (500, {"error": "MODEL_TIMEOUT_EXCEEDED", "message": "slow"}, None, "slow"),
         (500, {"detail": "Payment service not configured"}, False, "Payment service not configured"),
         (502, {"error": "PAYMENT_REGISTRATION_FAILED", "message": "it said 400"}, False, "it said 400"),
         (502, "<html><title>502 Bad Gateway</title></html>", None, "502 Bad Gateway"),

@@ -37,7 +37,7 @@ def test_a_time_is_read_to_the_millisecond(value: Any, ms: int) -> None:
 @pytest.mark.parametrize(
     "value",
     [None, "", 0, -1, 1, 4, True, "soon", "1e12", float("nan"), float("inf"), 1785388352123000, [], {}, 10**400,
-     1785388352123.5, "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-07"],
+     1785388352123.5, "1785388352.1234567", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-07"],
 )  # fmt: skip
 def test_what_is_no_time_is_a_problem_and_never_a_guess(value: Any) -> None:
     read = read_time(value)

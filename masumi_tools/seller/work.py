@@ -209,13 +209,31 @@ class RunnableWork:
 
 def _runnable_input(runnable: Any) -> tuple[str, InputSpec]:
     """Which form of input a Runnable takes: its fields, one text, or messages."""
-    model = runnable.get_input_schema()
+    try:
+        model = runnable.get_input_schema()
+    except Exception as error:  # pydantic refuses some state types of graphs
+        why = f"the Runnable does not tell its input ({str(error).splitlines()[0]}); give fields="
+        return "fields", InputSpec().refused(why)
     fields = getattr(model, "model_fields", {})
-    if "messages" in fields:
+    root = fields["root"].annotation if list(fields) == ["root"] else None
+    names = set(getattr(root, "__required_keys__", ())) | set(getattr(root, "__optional_keys__", ()))
+    if "messages" in (names or fields):
         return "messages", read_input_schema(_TEXT_FIELD)
-    if list(fields) == ["root"]:
-        return ("text", read_input_schema(_TEXT_FIELD))
-    return ("fields", fields_from_model(model)) if fields else ("text", read_input_schema(_TEXT_FIELD))
+    if names:
+        return "fields", fields_from_model(_typed_dict_model(root))
+    if root is not None or not fields:
+        return "text", read_input_schema(_TEXT_FIELD)
+    return "fields", fields_from_model(model)
+
+
+def _typed_dict_model(root: Any) -> type[Any]:
+    from pydantic import TypeAdapter, create_model
+
+    needed = TypeAdapter(root).json_schema().get("required", ())
+    hints = typing.get_type_hints(root)
+    wanted: dict[str, Any] = {name: (hint, ... if name in needed else None) for name, hint in hints.items()}
+    made: type[Any] = create_model(root.__name__, **wanted)
+    return made
 
 
 def result_text(result: Any) -> str:

@@ -105,6 +105,8 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
         return JobStatus(JobState.ERROR, notes=_sentence(body) or (f"HTTP {http_status} without JSON",))
     names = _said(found)
     word = names.text("status", "state", "job_status")
+    if word is None and names.get("success") is True and names.get(*_RESULT_NAMES) is not None:
+        word = "success"
     state = state_of(word)
     if word is None or _is_envelope(names, word):
         error = read_error(names.raw) if any(names.all("error", "errors", "detail", "message")) else None

@@ -81,12 +81,14 @@ def _same_value(got: Any, wanted: Any) -> bool:
 
 
 def _reasons(read: Started, why: str) -> str | None:
-    """What cannot be paid is refused with the fields that the row's reason names."""
+    """What cannot be paid is refused for a reason that the row gives too: one of the fields that it names."""
     said = " ".join((*read.problems, *read.notes, read.error or ""))
     if read.started is not True:
         return None if said else "nothing is said"
-    missing = [name for name in _FIELDS if re.search(rf"\b{name}\b", why) and name not in said]
-    return f"the reason names {', '.join(missing)}, we say: {said or 'nothing'}" if missing else None
+    named = [name for name in _FIELDS if re.search(rf"\b{name}\b", why)]
+    if why.startswith("free") or not named or any(name in said for name in named):
+        return None
+    return f"the reason names {', '.join(named)}, we say: {said or 'nothing'}"
 
 
 def status(row: Row) -> str | None:

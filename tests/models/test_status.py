@@ -80,6 +80,7 @@ def test_a_result_that_says_nothing_is_no_answer(result: Any) -> None:
 def test_the_mirrored_output_is_read_where_there_is_no_result() -> None:
     assert read_status({"status": "completed", "output": "text"}).result == "text"
     assert read_status({"status": "completed", "result": "a", "output": "b"}).result == "a"
+    assert read_status({"success": True, "result": "text"}).result == "text"
     assert read_status({"status": "finished", "data": {"text": "t"}}).result == '{"text": "t"}'
 
 

@@ -57,15 +57,16 @@ class Comparison:
                 found.append(f"{where}: {len(new)} entries instead of {len(old)}")
             for one, other in zip(old, new, strict=False):
                 self._compare(one, other, path, found)
-        elif _kind(old) != _kind(new) or (old != new and not self._may_differ(old, new, path)):
+        elif _kind(old) != _kind(new) or not self._same(old, new, path):
             found.append(f"{where}: {_short(new)} instead of {_short(old)}")
 
-    def _may_differ(self, old: Any, new: Any, path: Path) -> bool:
+    def _same(self, old: Any, new: Any, path: Path) -> bool:
         if any(path[-len(end) :] == end for end in self._volatile):
-            return path[-1] not in SAME_THING or self._stands_for(old, new)
-        if path[-1:] == ("token",) and isinstance(old, str):
+            named = path[-1] in SAME_THING and isinstance(old, str)
+            return not named or self._stands_for(old, new)
+        if path[-1:] == ("token",) and isinstance(old, str) and old != new:
             return old.startswith("<token:") or bool(MASKED.fullmatch(old) and MASKED.fullmatch(new))
-        return False
+        return bool(old == new)
 
     def _stands_for(self, old: str, new: str) -> bool:
         return self._there.setdefault(old, new) == new and self._back.setdefault(new, old) == old

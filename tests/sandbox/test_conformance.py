@@ -1,0 +1,189 @@
+"""The sandbox answers like the node: recorded exchanges are replayed, and the replay notices what differs."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from masumi_tools.sandbox import identifier
+from tests.shared import shared_json
+
+from . import links
+from .comparing import Comparison, volatile_paths
+from .conformance import Outcome, main, replay, report
+
+SMALL = Path(__file__).with_name("corpus_small.json")
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def small() -> Json:
+    found: Json = json.loads(SMALL.read_text(encoding="utf-8"))
+    return found
+
+
+def step_of(corpus: Json, name: str) -> Json:
+    return next(s for story in corpus["stories"] for s in story["steps"] if s["id"] == name)
+
+
+def wrong(corpus: Json) -> list[str]:
+    return [outcome.id for outcome in replay(corpus) if outcome.verdict == "wrong"]
+
+
+def test_own_small_recording_is_replayed(small: Json) -> None:
+    outcomes = replay(small)
+    assert not [(o.id, o.reasons) for o in outcomes if o.verdict == "wrong"]
+    assert [o.id for o in outcomes if o.verdict == "left out"] == ["errors/swap"]
+    assert 30 <= len(outcomes) <= 60
+
+
+def test_all_recorded_exchanges_of_the_real_node_are_right() -> None:
+    outcomes = replay(shared_json("protocol/node-corpus.json"))
+    assert not [(o.id, o.reasons) for o in outcomes if o.verdict != "right"]
+
+
+def _status(step: Json) -> None:
+    step["response"]["status"] += 1
+
+
+def _text(step: Json) -> None:
+    step["response"]["body"]["data"]["NextAction"]["requestedAction"] = "FundsLockingInitiated"
+
+
+def _missing(step: Json) -> None:
+    del step["response"]["body"]["data"]["metadata"]
+
+
+def _more(step: Json) -> None:
+    step["response"]["body"]["data"]["extra"] = None
+
+
+def _kind(step: Json) -> None:
+    step["response"]["body"]["data"]["payByTime"] = 1
+
+
+def _null(step: Json) -> None:
+    step["response"]["body"]["data"]["resultHash"] = ""
+
+
+def _entries(step: Json) -> None:
+    step["response"]["body"]["data"]["PaidFunds"].pop()
+
+
+def _header(step: Json) -> None:
+    step["response"]["headers"]["allow"] = "GET"
+
+
+@pytest.mark.parametrize("change", [_status, _text, _missing, _more, _kind, _null, _entries, _header])
+def test_replay_notices_another_answer(small: Json, change: Callable[[Json], None]) -> None:
+    corpus = copy.deepcopy(small)
+    change(step_of(corpus, "purchase/buy"))
+    assert wrong(corpus) == ["purchase/buy"]
+
+
+def test_replay_notices_that_the_same_row_has_another_id(small: Json) -> None:
+    corpus = copy.deepcopy(small)
+    step_of(corpus, "purchase/again")["response"]["body"]["object"]["id"] = "somebody-else"
+    assert wrong(corpus) == ["purchase/again"]
+
+
+def test_losers_of_a_race_may_get_409_or_500_but_only_one_may_win(small: Json) -> None:
+    corpus = copy.deepcopy(small)
+    lost = {"status": 500, "headers": {}, "body": {}}
+    step_of(corpus, "concurrent/par-1")["response"] = lost
+    assert wrong(corpus) == []
+    step_of(corpus, "concurrent/par-1")["response"] = step_of(corpus, "concurrent/par-0")["response"]
+    assert wrong(corpus) == ["concurrent/par-1"]
+
+
+def test_report_counts_by_area_and_names_what_is_wrong() -> None:
+    outcomes = [
+        Outcome("a/one", "list", "right"),
+        Outcome("a/two", "list", "wrong", ["status 1 instead of 2"]),
+        Outcome("b/three", "key", "left out", ["not here"]),
+    ]
+    text = report(outcomes)
+    assert "list              1      1         0" in text
+    assert "wrong: a/two: status 1 instead of 2" in text
+    assert "left out: b/three: not here" in text
+
+
+def test_command_exits_with_1_when_something_is_wrong(
+    small: Json, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(SMALL)]) == 0
+    corpus = copy.deepcopy(small)
+    _status(step_of(corpus, "errors/nope"))
+    path = tmp_path / "corpus.json"
+    path.write_text(json.dumps(corpus), encoding="utf-8")
+    assert main([str(path)]) == 1
+    assert "wrong: errors/nope: status 404" in capsys.readouterr().out
+    assert main([]) == 2
+
+
+def test_volatile_list_is_read_with_its_braces_and_remarks() -> None:
+    listed = [
+        "id",
+        "CurrentTransaction.{id,txHash}",
+        "ActionHistory[].{id}",
+        "NextAction.{id} in a 409 object",
+    ]
+    assert volatile_paths([*listed, "text of a JSON parse error (V8)"]) == [
+        ("id",),
+        ("CurrentTransaction", "id"),
+        ("CurrentTransaction", "txHash"),
+        ("ActionHistory", "id"),
+        ("NextAction", "id"),
+    ]
+
+
+def test_comparison_tells_true_from_one_and_whole_from_nothing() -> None:
+    compare = Comparison([])
+    assert compare.differences({"a": 1}, {"a": True}) != []
+    assert compare.differences({"a": 0}, {"a": 0.0}) == []
+    assert compare.differences({"token": "*****abcd"}, {"token": "*****wxyz"}) == []
+    assert compare.differences({"token": "*****abcd"}, {"token": "plain"}) != []
+
+
+@pytest.mark.parametrize(
+    ("link", "value", "result"),
+    [
+        ({"how": "upper"}, "abc", "ABC"),
+        ({"how": "upper-at", "index": 1}, "abc", "aBc"),
+        ({"how": "tail-upper", "length": 2}, "abc", "aBC"),
+        ({"how": "wrap", "prefix": " ", "suffix": "zz"}, "abc", " abczz"),
+        ({"how": "prefix", "length": 2}, "abc", "ab"),
+        ({"how": "overwrite-tail", "tail": "00"}, "abcd", "ab00"),
+        ({"how": "replace", "old": "b", "new": "x"}, "abc", "axc"),
+        ({"how": "add", "ms": -5}, "1795573000000", "1795572999995"),
+        ({"how": "iso-add", "ms": 1}, "2026-11-25T02:16:40.000Z", "2026-11-25T02:16:40.001Z"),
+        ({"how": "as-number"}, "1795573000000", 1_795_573_000_000),
+        ({"how": "as-iso"}, "1795573000000", "2026-11-25T02:16:40.000Z"),
+        ({"how": "as-hex"}, "255", "0xff"),
+        ({"how": "as-seconds"}, "1795573000999", "1795573000"),
+    ],
+)
+def test_every_kind_of_link_is_known(link: Json, value: Any, result: Any) -> None:
+    assert links.resolve({"from": "step:path"} | link, lambda place: value) == result
+
+
+def test_composed_identifier_takes_parts_of_two() -> None:
+    texts = {
+        end: identifier.encode(
+            identifier.Parts(*(f"{name}{end}" for name in ("seller", "nonce", "sig", "key")))
+        )
+        for end in "ab"
+    }
+    link = {"how": "compose", "a": "a:x", "b": "b:x", "parts": ["a[0]", "b[1]", "a[2]", "b[3]"]}
+    found = identifier.decode(links.resolve(link, lambda place: texts[place[0]]))
+    assert found == identifier.Parts("sellera", "nonceb", "siga", "keyb")
+
+
+def test_unknown_link_is_an_error() -> None:
+    with pytest.raises(ValueError, match="unknown link"):
+        links.resolve({"from": "a:b", "how": "sideways"}, lambda place: "x")

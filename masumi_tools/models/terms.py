@@ -102,6 +102,9 @@ def read_terms(found: list[Names], *, waits: bool, sent: str | None) -> ReadTerm
     index = _source_index(place.get("supportedPaymentSourceIndex"), notes)
     if source_type == "Web3CardanoV2" and index is None:
         problems.append("supportedPaymentSourceIndex: missing, and the signature of Web3CardanoV2 covers it")
+    if source_type == "Web3CardanoV1" and index is not None:
+        notes.append("supportedPaymentSourceIndex: not a part of Web3CardanoV1; left out")
+        index = None
     amounts = _amounts(place, notes)
     if problems or times is None:
         return ReadTerms(None, tuple(problems), tuple(notes))

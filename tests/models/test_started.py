@@ -126,6 +126,12 @@ def test_the_second_kind_of_escrow_needs_its_index() -> None:
     assert read_started(offer(paymentSourceType="Web3CardanoV2", supportedPaymentSourceIndex=0)).payable
 
 
+def test_an_index_beside_the_first_kind_of_escrow_is_left_out_and_said() -> None:
+    read = read_started(offer(paymentSourceType="Web3CardanoV1", supportedPaymentSourceIndex=3))
+    assert read.payable and read.terms is not None and read.terms.source_index is None
+    assert read.notes[0].startswith("supportedPaymentSourceIndex:")
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -137,9 +137,8 @@ def _others(
         if not isinstance(key, str) or number >= MAX_KEYS:
             errors[plain_text(key, 60)] = ["too many fields" if number >= MAX_KEYS else "keys must be text"]
             continue
-        near = _near(key, missing)
-        if near is not None:
-            errors[key] = [f"unknown field, did you mean {near}?"]
+        if meant := near(key, missing):
+            errors[key] = [f"unknown field, did you mean {meant}?"]
         elif spec.closed:
             errors[key] = ["unknown field"]
         elif isinstance(value, Mapping) and (key in groups or set(value) & declared):
@@ -152,9 +151,11 @@ def _others(
                 errors[key] = [str(error)]
 
 
-def _near(key: str, missing: list[str]) -> str | None:
-    """The declared field that an unknown key was probably meant to be."""
+def near(key: str, missing: list[str]) -> str | None:
+    """The field, of those not given, that an unknown key was probably meant to be; None for no likeness."""
+    folded = loose_key(key)
     for field_id in missing:
-        if loose_key(key) == loose_key(field_id) != "":
+        other = loose_key(field_id)
+        if folded == other or (min(len(folded), len(other)) >= 4 and (folded in other or other in folded)):
             return field_id
-    return next(iter(difflib.get_close_matches(key[:100], missing, 1, 0.85)), None)
+    return next(iter(difflib.get_close_matches(key[:100], missing, 1, 0.8)), None)

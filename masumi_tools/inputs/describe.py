@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from masumi_tools.inputs.fields import InputField, InputSpec, loose_key, plain_text
+from masumi_tools.inputs.fields import InputField, InputSpec, label_of, loose_key, plain_text
 from masumi_tools.inputs.values import MOMENT_FORMS, choice_words
 
 _MOST_CHARACTERS: Final = 30_000
@@ -111,7 +111,7 @@ def rule_words(field: InputField) -> list[str]:
 
 def _choices(field: InputField) -> str:
     """The choices; with their labels where those say something else."""
-    differ = any(label != str(value) for value, label in zip(field.values, field.labels, strict=False))
+    differ = any(label != label_of(value) for value, label in zip(field.values, field.labels, strict=False))
     if not differ or not all(isinstance(value, str) for value in field.choices):
         return choice_words(field, 50)
     pairs = [(value, label) for value, label in zip(field.values, field.labels, strict=False) if value != ""]

@@ -211,6 +211,16 @@ def plain_text(value: object, limit: int = 1000) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
+def as_word(value: Scalar) -> str:
+    """A choice as text, as JSON writes it: true, 3, "x"."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def label_of(value: Scalar) -> str:
+    """The word for a choice that has no label of its own."""
+    return plain_text(as_word(value), 200)
+
+
 def loose_key(name: str) -> str:
     """A key without case and separators, for comparing "styleId" with "style_id"."""
     return "".join(char for char in name.casefold() if char.isalnum())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from masumi_tools.inputs.fields import InputField, Scalar, plain_text
+from masumi_tools.inputs.fields import InputField, Scalar, label_of, plain_text
 from masumi_tools.inputs.rules import MAX_VALUES, number, read_field, usable_id
 
 _MAX_NESTING: Final = 8
@@ -63,7 +63,7 @@ def read_property(
         values = [shown["const"]]
     if isinstance(values, list):
         kept = tuple(value for value in values[: MAX_VALUES + 1] if isinstance(value, str | int | float))
-        return replace(field, type="enum", values=kept, labels=_words(kept)), []
+        return replace(field, type="enum", values=kept, labels=tuple(map(label_of, kept))), []
     word = shown.get("type")
     if word == "string":
         return _text(field, shown), []
@@ -195,10 +195,6 @@ def _listed(value: object) -> list[Any]:
 
 def _first(value: object) -> object:
     return value[0] if isinstance(value, list) and value else None
-
-
-def _words(values: tuple[Scalar, ...]) -> tuple[str, ...]:
-    return tuple(plain_text(value, 200) or str(value).lower() for value in values)
 
 
 def _plain(value: object) -> Scalar | None:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from masumi_tools.hashing import JsonValue
-from masumi_tools.inputs.fields import InputSpec
-from masumi_tools.inputs.values import as_word
+from masumi_tools.inputs.fields import InputSpec, as_word
 
 Form: TypeAlias = Literal["object", "text", "kv-list", "notes", "indexes", "strings", "flat"]
 

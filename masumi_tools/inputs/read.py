@@ -41,12 +41,16 @@ def read_input_schema(body: object) -> InputSpec:
 
     `body` is the JSON value, or the text where it was no JSON. Never raises: what cannot be used is a
     spec whose `refusal` says why (an error instead of a schema, a required field without id, two fields
-    with one id, more than 200 fields, 1 MB of text or 32 levels), and `check` raises that.
+    with one id, more than 200 fields, 1 MB of text or 32 levels), and `check` raises that. For None, which
+    stands for a route that gave nothing, any input is taken: the service itself refuses what it must.
     """
     too_large = _too_large(body)
     if too_large:
         return InputSpec(refusal=too_large)
     spec = _read(body, 0)
+    if body is None:
+        unknown = "the input schema could not be read, so any input is sent as it is"
+        return replace(spec, open_ended=True, problems=(unknown,))
     if spec.refusal:
         return spec
     if len(spec.fields) > MAX_FIELDS:

@@ -16,6 +16,7 @@ from masumi_tools.inputs.fields import (
     KINDS,
     InputField,
     Scalar,
+    label_of,
     plain_text,
 )
 
@@ -75,6 +76,8 @@ def read_field(entry: Mapping[str, Any], field_id: str, group: str = "") -> tupl
     if kind not in KINDS:
         known = "with choices, taken as hints" if values else "taken as any single value"
         odd.append(f"{field_id}: type {plain_text(word, 40) or 'missing'!r} is not known, {known}")
+    if any(label != label_of(value) for value, label in zip(values, labels, strict=True)):
+        odd.append(f"{field_id}: choices have labels; their values are sent")
     rules = _rules(entry, data)
     limits: dict[str, Any] = {}
     required = not _optional(entry, data, rules)
@@ -147,7 +150,7 @@ def _choice(item: object) -> tuple[Scalar, str] | None:
     else:
         value, label = item, ""
     if isinstance(value, str | int | float):
-        return value, label or plain_text(value, 200) or str(value).lower()
+        return value, label or label_of(value)
     return None
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from masumi_tools.errors import InputError
 from masumi_tools.hashing import JsonValue, normalise
-from masumi_tools.inputs.fields import InputField, Scalar, counted, plain_text
+from masumi_tools.inputs.fields import InputField, Scalar, as_word, counted, plain_text
 
 _EMAIL: Final = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
@@ -166,11 +166,6 @@ def _one_choice(field: InputField, value: JsonValue) -> Scalar:
             return known
     given = f'"{plain_text(value, 40)}" is' if isinstance(value, str) else f"{kind_word(value)} is"
     raise Unfit(f"{given} not one of the choices: {choice_words(field)}")
-
-
-def as_word(value: Scalar) -> str:
-    """A choice as text, as JSON writes it: true, 3, "x"."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def choice_words(field: InputField, most: int = 20) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from masumi_tools.errors import InputError
 from masumi_tools.inputs import InputSpec, arg_names, check
+from masumi_tools.inputs.check import near
 from masumi_tools.inputs.describe import need, type_words
 from masumi_tools.inputs.fields import FREE_TEXT, loose_key, plain_text
 from masumi_tools.inputs.lenient import NotJson, has_json_start, read_json
@@ -114,9 +115,10 @@ class _Reading:
         wanted = ", ".join(
             f"{field.id} ({type_words(field)}, {need(field)})" for field in self.spec.asked[:30]
         )
+        fields = "the fields that the service wants" if self.spec.open_ended else wanted or "no fields"
         return InputError(
             f"The input was refused, nothing was sent: {words}. "
-            f"Wanted is an object with {wanted or 'no fields'}. The same input again will be refused again.",
+            f"Wanted is an object with {fields}. The same input again will be refused again.",
             field_errors=errors,
         )
 
@@ -260,6 +262,10 @@ class _Reading:
                 errors[key] = [f"could be {' or '.join(ids[:4])}"]
             elif value is not None and key not in self.notes:
                 errors[key] = ["unknown field"]
+        missing = [field.id for field in self.spec.asked if field.id not in values]
+        for key in [key for key, texts in errors.items() if texts == ["unknown field"]]:
+            if meant := near(key, missing):
+                errors[key] = [f"unknown field, did you mean {meant}?"]
         return values, errors
 
 

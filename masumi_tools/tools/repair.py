@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from masumi_tools.inputs.fields import FREE_TEXT, InputField, Scalar, loose_key
+from masumi_tools.inputs.fields import FREE_TEXT, InputField, Scalar, as_word, loose_key
 from masumi_tools.inputs.lenient import NotJson, read_json
-from masumi_tools.inputs.values import Unfit, as_word
+from masumi_tools.inputs.values import Unfit
 
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,400}")

@@ -18,11 +18,13 @@ from typing import Any, Literal
 
 from masumi_tools import hashing, inputs, ledger, search
 from masumi_tools.budget import AmountsLike, Asked, Budget
+from masumi_tools.calls import node
 from masumi_tools.calls.call import Reply
 from masumi_tools.clock import Clock, is_dead
 from masumi_tools.errors import JournalBusy, JournalError, SettingsError, StateError, UnknownHire
 from masumi_tools.hire import QUICK, Ask, Become, Pace, Pause, Reserve, Rest, Send, Ways, at_rest, next_step
 from masumi_tools.learn import learn
+from masumi_tools.learn.node import readiness
 from masumi_tools.learn.offer import lay_out
 from masumi_tools.models import Listing
 from masumi_tools.money import parse_amounts
@@ -39,6 +41,8 @@ log = logging.getLogger("masumi_tools")
 # A lease outlives the longest request; a process that died on this machine loses its leases at once.
 LEASE_MS = 120_000
 RENEW_MS = 30_000
+NODE_READY_S = 600
+MOST_CHANGES = 50
 LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
 
 
@@ -77,6 +81,7 @@ class Flows:
         self._on_progress = on_progress
         self._dialect: Literal["today", "seed"] = "today"
         self.driven: dict[str, Purchase] = {}
+        self._node_ready_until = 0.0
 
     # Hiring ----------------------------------------------------------------------------------
 
@@ -205,7 +210,8 @@ class Flows:
     def _drive(self, p: Purchase, until: float, owner: str) -> Flow[Purchase]:
         """The loop: one step after the other, each reply saved before the next step is chosen."""
         renewed = self._monotonic()
-        while not at_rest(p, now := self.clock.now(), self.ways):
+        while True:
+            now = self.clock.now()
             self.driven[p.hire_id] = p
             if self._monotonic() - renewed > RENEW_MS / 1000:
                 renewed = self._monotonic()
@@ -216,7 +222,7 @@ class Flows:
                 return p
             if isinstance(step, Pause):
                 left = until - self._monotonic()
-                if left <= 0 or (step.expected_ms - now) / 1000 > left:
+                if at_rest(p, now, self.ways) or left <= 0 or (step.expected_ms - now) / 1000 > left:
                     return p
                 yield Sleep(min(max(step.until_ms - now, 1) / 1000, left))
                 continue
@@ -231,7 +237,6 @@ class Flows:
                     raise
                 # The journal knows that a payment was begun; any later call goes on from there.
                 return p.but(notes=(*p.notes, f"{error}; the hire goes on when it can be written again"))
-        return p
 
     def _take(self, p: Purchase, step: Send | Reserve | Become) -> Flow[Purchase]:
         if isinstance(step, Reserve):
@@ -256,14 +261,24 @@ class Flows:
         return after
 
     def _reserve(self, p: Purchase) -> Flow[Purchase]:
-        denied = None
-        if self.budget is not None and not p.free and self.budget.needs_approval(p.price):
+        denied = None if p.free else (yield from self._node_refuses())
+        if denied is None and self.budget is not None and not p.free and self.budget.needs_approval(p.price):
             denied = yield Approve(self.budget, self.asked(p))
         now = self.clock.now()
         before = p
         p = yield Do(lambda: ledger.reserve(self.journal, before, self.budget, denied, now))
         self._tell(p)
         return p
+
+    def _node_refuses(self) -> Flow[str | None]:
+        """Why the node would not pay, asked before a service is troubled; a yes is good for ten minutes."""
+        if self._monotonic() < self._node_ready_until:
+            return None
+        reply: Reply = yield Fetch(node.key_status(self.ways.node))
+        reason = readiness(reply, self.ways.network)
+        if reason is None:
+            self._node_ready_until = self._monotonic() + NODE_READY_S
+        return reason
 
     def asked(self, p: Purchase) -> Asked:
         """What an approve callback is shown of this hire."""
@@ -291,26 +306,41 @@ class Flows:
     def answer(self, hire_id: str, data: Any, patience_s: float, owner: str) -> Flow[Receipt]:
         """Give the service the input that it asked for, and go on."""
         until = self._monotonic() + patience_s
-        p = yield from self._load(hire_id)
-        if p.state is not State.NEEDS_INPUT or p.job is None:
-            raise StateError(f"the hire {hire_id} asks for nothing; it is {p.state.value}", money=p.money)
         clean = hashing.normalise(data)
-        yield from self.save(
-            p, p.but(answer=check_answer(p.job.input_schema, clean), next_job_ms=0, reason="")
-        )
+
+        def answered(p: Purchase) -> Purchase:
+            if p.state is not State.NEEDS_INPUT or p.job is None:
+                raise StateError(f"the hire {hire_id} asks for nothing; it is {p.state.value}", money=p.money)
+            checked = inputs.check(inputs.read_input_schema(p.job.input_schema), clean)
+            return p.but(answer=checked, next_job_ms=0, reason="")
+
+        yield from self._change(hire_id, answered)
         return (yield from self.follow(hire_id, until, owner))
 
     def refund(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
         """Ask for the money back. Never refused by a budget; what the node says is in the receipt."""
         until = self._monotonic() + patience_s
-        p = yield from self._load(hire_id)
-        if p.state not in (State.LOCKED, State.NEEDS_INPUT, State.DELIVERED):
-            return receipt_of(p)
-        wanted = p.but(
-            refund_wanted="a refund was asked for by the buyer", refund_barred=False, refund_due_ms=0
-        )
-        yield from self.save(p, wanted)
+
+        def wanted(p: Purchase) -> Purchase:
+            if p.free or p.state not in (State.LOCKED, State.NEEDS_INPUT, State.DELIVERED):
+                return p
+            why = p.refund_wanted or "a refund was asked for by the buyer"
+            return p.but(refund_wanted=why, refund_barred=False, refund_due_ms=0)
+
+        yield from self._change(hire_id, wanted)
         return (yield from self.follow(hire_id, until, owner))
+
+    def _change(self, hire_id: str, change: Callable[[Purchase], Purchase]) -> Flow[None]:
+        """Change a record that others may be driving; who drives it loses one save and reads it again."""
+        for _attempt in range(MOST_CHANGES):
+            p = yield from self._load(hire_id)
+            try:
+                yield from self.save(p, change(p))
+            except JournalBusy:
+                yield Sleep(LOOK_S[0])
+            else:
+                return
+        raise JournalBusy(f"the hire {hire_id} is being changed by others all the time; ask again")
 
     def receipt(self, hire_id: str) -> Flow[Receipt]:
         """The receipt as the journal has it."""
@@ -325,11 +355,6 @@ class Flows:
         for p in hires:
             receipts.append((yield from self.follow(p.hire_id, self._monotonic(), owner)))
         return receipts
-
-
-def check_answer(schema: Any, data: Any) -> Any:
-    """The answer as the service's schema wants it; InputError with the fields that do not fit."""
-    return inputs.check(inputs.read_input_schema(schema), data)
 
 
 def ways_of(settings: Settings) -> Ways:

@@ -131,7 +131,7 @@ def at_rest(p: Purchase, now: int, ways: Ways) -> bool:
         return p.answer is None
     if p.state is State.DELIVERED:
         waited = now - p.result_ms >= ways.pace.verify_wait_ms
-        return not p.refund_wanted and (p.verified is not None or waited)
+        return not _refund_open(p, now) and (p.verified is not None or waited)
     return p.state is State.DISPUTED
 
 
@@ -209,13 +209,16 @@ def _refund(p: Purchase, ways: Ways) -> Send:
     return Send(Ask.REFUND, ask(ways.node, p.terms.blockchain_identifier, ways.network))
 
 
-def _refund_due(p: Purchase, now: int) -> bool:
+def _refund_open(p: Purchase, now: int) -> bool:
     """Whether the money is wanted back and the node would take the request (node-api 6)."""
-    if not p.refund_wanted or p.refund_barred or now < p.refund_due_ms or p.node is None:
-        return False
     last = refundable_until(p)
-    takes = p.node.on_chain_state in (OnChainState.FUNDS_LOCKED, OnChainState.RESULT_SUBMITTED)
-    return last is not None and now < last and takes
+    if not p.refund_wanted or p.refund_barred or last is None or now >= last or p.node is None:
+        return False
+    return p.node.on_chain_state in (OnChainState.FUNDS_LOCKED, OnChainState.RESULT_SUBMITTED)
+
+
+def _refund_due(p: Purchase, now: int) -> bool:
+    return _refund_open(p, now) and now >= p.refund_due_ms
 
 
 def _at_work(p: Purchase, now: int, ways: Ways) -> Step:

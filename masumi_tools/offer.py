@@ -7,7 +7,7 @@ with margin, and ours: the price is the one quoted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from masumi_tools import hashing, identifier
 from masumi_tools.errors import IdentifierError
@@ -25,9 +25,9 @@ PAY_TO_SUBMIT_MS = 5 * MINUTE_MS
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An offer that may be paid: the canonical identifier, the price, and how the input was hashed."""
+    """An offer that may be paid: the terms in the spelling that the node takes, price and hash form."""
 
-    blockchain_identifier: str
+    terms: Terms
     price: tuple[Amount, ...]
     input_hash_form: str
 
@@ -103,7 +103,13 @@ def check_offer(
     signed = signed_terms(terms, listing.price.pricing)
     if reason := identifier.verify(decoded, signed, terms.seller_vkey):
         return f"blockchainIdentifier: {reason}"
-    return Accepted(decoded.canonical, price, form)
+    canonical = replace(
+        terms,
+        blockchain_identifier=decoded.canonical,
+        agent_identifier=decoded.agent_identifier,
+        seller_vkey=terms.seller_vkey.lower(),
+    )
+    return Accepted(canonical, price, form)
 
 
 def signed_terms(terms: Terms, pricing: str | None) -> identifier.SignedTerms:

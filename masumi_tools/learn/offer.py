@@ -150,7 +150,7 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     )
     if not isinstance(verdict, Accepted):
         return _refused(p, now, f"the service's offer must not be paid: {verdict}")
-    terms = replace(job.terms, blockchain_identifier=verdict.blockchain_identifier)
+    terms = verdict.terms
     body = node.purchase_body(
         terms, network=ways.network, nonce=p.nonce, amounts=verdict.price if fixed else terms.amounts or ()
     )

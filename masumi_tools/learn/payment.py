@@ -15,8 +15,6 @@ from masumi_tools.models import NodePurchase, OnChainState, read_purchase, read_
 from masumi_tools.money import total
 from masumi_tools.purchase import Event, Purchase, State
 
-_CONTESTED = (OnChainState.REFUND_REQUESTED, OnChainState.DISPUTED)
-
 
 def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """POST /purchase: 200 and 409 mean that the node holds it; only a definite no means that it does not."""
@@ -37,16 +35,20 @@ def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
             return p.move(Event.LAPSED, now, reason=f"the node holds no such purchase: {said(reply)}")
         return p.but(next_node_ms=now + _again_ms(reply, ways))
     assert p.terms is not None
+    # An attempt whose reply was never saved (a crash) may have had its effect, as a lost reply may.
+    unknown = p.pay_unknown or p.pay_attempts > 1
     if not reply.sent:
-        if not p.pay_unknown and now > p.terms.times.pay_by_time:
+        if not unknown and now > p.terms.times.pay_by_time:
             return p.move(
                 Event.REFUSED, now, reason=f"the node could not be reached before pay_by: {reply.detail}"
             )
-        return p.but(next_node_ms=now + ways.pace.repeat_ms)
+        attempts = p.pay_attempts if unknown else 0
+        return p.but(pay_attempts=attempts, next_node_ms=now + ways.pace.repeat_ms)
+    if reply.status == 429 and not unknown:
+        return p.but(pay_attempts=0, next_node_ms=now + _again_ms(reply, ways))
     if not _denied(reply):
-        unknown = p.pay_unknown or reply.status != 429
-        return p.but(pay_unknown=unknown, next_node_ms=now + _again_ms(reply, ways))
-    if not p.pay_unknown:
+        return p.but(pay_unknown=True, next_node_ms=now + _again_ms(reply, ways))
+    if not unknown:
         return p.move(Event.REFUSED, now, reason=f"the node refused the purchase: {said(reply)}")
     if _past(p, now):
         return p.move(Event.LAPSED, now, reason=f"the node never took the purchase: {said(reply)}")
@@ -118,8 +120,11 @@ def _lock(p: Purchase, node: NodePurchase, now: int) -> Purchase:
             return p.move(
                 Event.LAPSED, now, reason=f"the money was not locked before pay_by{note}; nothing was spent"
             )
-        return p
-    return p.move(Event.LOCKED, now, next_job_ms=now)
+        waits = node.needs_a_person and not past
+        return p.but(
+            reason=f"the node waits for its operator: {node.error_note or node.error_type}" if waits else ""
+        )
+    return p.move(Event.LOCKED, now, next_job_ms=now, reason="")
 
 
 def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purchase:

@@ -62,10 +62,16 @@ def hire(colour: str, sandbox: Sandbox, journal: Journal, name: str, **options: 
 
 
 def test_the_requests_of_one_hire_are_the_shortest_possible(sandbox: Sandbox, url: str) -> None:
-    receipt = hire("sync", sandbox, Journal(url), "echo")
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(url))
+    target = sandbox.service("echo").agent_identifier
+    buyer.hire(target, {"text": "the first hire also asks what the node's key may do"})
+    before = len(sent(sandbox))
+
+    receipt = buyer.hire(target, {"text": "hello"})
 
     assert receipt.outcome == "completed"
-    log = [name for name, _ in itertools.groupby(sent(sandbox))]
+    assert sent(sandbox)[:before].count("GET /api-key-status") == 1
+    log = [name for name, _ in itertools.groupby(sent(sandbox)[before:])]
     assert log == [
         "GET /payment-information",
         "GET /input_schema",

@@ -56,6 +56,7 @@ class _Buyer:
     ) -> None:
         self.settings = settings or Settings.from_env()
         self.budget = budget
+        self.on_progress = on_progress
         ways = flows.ways_of(self.settings)
         self._own_journal = journal is None
         self.journal = journal or Journal(self.settings.database_url)

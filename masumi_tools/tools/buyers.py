@@ -1,0 +1,88 @@
+"""The two buyers behind one tool or toolkit, each made when it is first needed, over one journal."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable
+
+from masumi_tools.budget import Budget
+from masumi_tools.buyer import AsyncBuyer, Buyer
+from masumi_tools.flows import Progress
+from masumi_tools.settings import Settings
+
+__all__ = ["Buyers"]
+
+
+class Buyers:
+    """`plain()` gives the Buyer for threads, `awaiting()` the AsyncBuyer of the running event loop.
+
+    A given buyer is shared and stays its owner's to close; what is missing beside it is made over its
+    journal, settings and budget. Without one both are made on first use, so that a tool can be built
+    before the journal exists. Safe to share among threads and event loops.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings | None = None,
+        budget: Budget | None = None,
+        buyer: Buyer | AsyncBuyer | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._budget = budget
+        self._given = buyer
+        self._on_progress = on_progress
+        self._lock = threading.Lock()
+        self._plain: Buyer | None = buyer if isinstance(buyer, Buyer) else None
+        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncBuyer] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in use; read from the environment once when none were given."""
+        if self._given is not None:
+            return self._given.settings
+        if self._settings is None:
+            self._settings = Settings.from_env()
+        return self._settings
+
+    @property
+    def budget(self) -> Budget | None:
+        return self._given.budget if self._given is not None else self._budget
+
+    def plain(self) -> Buyer:
+        """The Buyer for threads. SettingsError when no node is named, JournalError when there is no journal."""
+        with self._lock:
+            if self._plain is None:
+                self._plain = Buyer(
+                    self.settings,
+                    budget=self.budget,
+                    journal=self._given.journal if self._given else None,
+                    on_progress=self._given.on_progress if self._given else self._on_progress,
+                )
+            return self._plain
+
+    def awaiting(self) -> AsyncBuyer:
+        """The AsyncBuyer of the running event loop; errors as `plain`."""
+        if isinstance(self._given, AsyncBuyer):
+            return self._given
+        plain, loop = self.plain(), asyncio.get_running_loop()
+        with self._lock:
+            known = self._by_loop.get(loop)
+            if known is None:
+                known = self._by_loop[loop] = AsyncBuyer(
+                    plain.settings, budget=plain.budget, journal=plain.journal, on_progress=plain.on_progress
+                )
+            return known
+
+    def close(self) -> None:
+        """Close what was made here, not what was given. Open hires stay resumable, a later use opens anew."""
+        with self._lock:
+            if self._plain is not None and self._plain is not self._given:
+                self._plain.close()
+                self._plain = None
+                self._by_loop.clear()

@@ -242,7 +242,12 @@ def _status(p: Purchase) -> Send:
 def _answer(p: Purchase) -> Send:
     assert p.listing is not None and p.job_id is not None and p.job is not None
     call = service.provide_input(
-        p.listing.api_base_url, p.job_id, p.answer, p.job, inner=p.answer_attempts == 1
+        p.listing.api_base_url,
+        p.job_id,
+        p.answer,
+        p.job,
+        inner=p.answer_attempts == 1,
+        token=p.continuation_token,
     )
     return Send(Ask.ANSWER, call)
 

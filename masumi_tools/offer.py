@@ -100,7 +100,7 @@ def check_offer(
         return problem
     if decoded.source_type == "Web3CardanoV2" and terms.source_index is None:
         return "supportedPaymentSourceIndex: a V2 offer has to name it, it is signed"
-    signed = signed_terms(terms, listing.price.pricing)
+    signed = signed_terms(terms, listing.price.pricing, decoded.source_type)
     if reason := identifier.verify(decoded, signed, terms.seller_vkey):
         return f"blockchainIdentifier: {reason}"
     canonical = replace(
@@ -112,9 +112,9 @@ def check_offer(
     return Accepted(canonical, price, form)
 
 
-def signed_terms(terms: Terms, pricing: str | None) -> identifier.SignedTerms:
+def signed_terms(terms: Terms, pricing: str | None, source_type: str) -> identifier.SignedTerms:
     """What the seller signed, as the node puts it together (node-api 11); only a dynamic price is signed."""
-    times = terms.times_text
+    times, v2 = terms.times_text, source_type == "Web3CardanoV2"
     return identifier.SignedTerms(
         input_hash=terms.input_hash,
         pay_by_time=times["payByTime"],
@@ -122,8 +122,8 @@ def signed_terms(terms: Terms, pricing: str | None) -> identifier.SignedTerms:
         unlock_time=times["unlockTime"],
         external_dispute_unlock_time=times["externalDisputeUnlockTime"],
         requested_funds=as_wire(terms.amounts or ()) if pricing == PricingType.DYNAMIC else None,
-        seller_return_address=terms.seller_return_address,
-        source_index=terms.source_index,
+        seller_return_address=terms.seller_return_address if v2 else None,
+        source_index=terms.source_index if v2 else None,
     )
 
 

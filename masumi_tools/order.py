@@ -49,6 +49,8 @@ def order_of(
         raise InputError(
             f"{target[:80]!r} is neither an agent identifier (57 to 250 hex digits) nor an https URL"
         )
+    if any(mark in target for mark in "?#"):
+        raise InputError(f"a service's URL has no query or fragment: {target[:80]!r}")
     data = hashing.normalise({} if input_data is None else input_data)
     return Order(
         target=target,

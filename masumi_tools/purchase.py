@@ -180,6 +180,7 @@ class Purchase(BaseModel):
 
     # The offer and the payment.
     job_id: str | None = None
+    continuation_token: str | None = None
     terms: Terms | None = None
     input_hash_form: str | None = None
     purchase_body: str | None = None

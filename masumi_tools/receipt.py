@@ -269,7 +269,9 @@ def _terms_checks(r: Receipt) -> list[Check]:
             "it belongs elsewhere",
         )
     )
-    reason = identifier.verify(decoded, signed_terms(terms, r.pricing), terms.seller_vkey)
+    reason = identifier.verify(
+        decoded, signed_terms(terms, r.pricing, decoded.source_type), terms.seller_vkey
+    )
     checks.append(_check("signature", reason is None, f"by the key {terms.seller_vkey}", reason or ""))
     return [*checks, _times(terms), _amounts(r)]
 

@@ -115,6 +115,12 @@ def lay_out(p: Purchase, spec: inputs.InputSpec, now: int) -> Purchase:
         forms = inputs.layouts(spec, clean, None if p.free else p.nonce)
     except InputError as error:
         return _refused(p, now, f"the input does not fit: {_fields(error)}")
+    declared = {field.id for field in spec.fields}
+    if spec.fields and not spec.open_ended and (extra := [key for key in clean if key not in declared]):
+        known = ", ".join(field.id for field in spec.asked)
+        return _refused(
+            p, now, f"the input does not fit: {', '.join(extra[:5])}: no such field; there are {known}"
+        )
     made = [Layout(form=form.form, body=form.body, hashed=form.hashed) for form in forms]
     if p.free:  # an identifier means "paid" to some services, but others insist on it (field-notes A3)
         made.append(
@@ -132,7 +138,8 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         why = job.error or "id: missing from the answer of start_job"
         return _refused(p, now, f"the service did not start the job: {why}")
     if p.free:
-        return p.move(Event.FREE, now, job_id=job.job_id, next_job_ms=now)
+        token = job.continuation_token
+        return p.move(Event.FREE, now, job_id=job.job_id, continuation_token=token, next_job_ms=now)
     if job.problems:
         return _refused(p, now, f"the service's offer cannot be paid: {'; '.join(job.problems)}")
     if job.terms is None:
@@ -158,6 +165,7 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         Event.OFFERED,
         now,
         job_id=job.job_id,
+        continuation_token=job.continuation_token,
         terms=terms,
         price=verdict.price,
         input_hash_form=verdict.input_hash_form,

@@ -67,7 +67,8 @@ class ClockedBuyer(Buyer):
     sandbox: Sandbox
 
     def __init__(self, sandbox: Sandbox, budget: Budget | None, journal: Journal, **options: Any) -> None:
-        super().__init__(Settings.from_sandbox(sandbox), budget=budget, journal=journal, **options)
+        settings = options.pop("settings", None) or Settings.from_sandbox(sandbox)
+        super().__init__(settings, budget=budget, journal=journal, **options)
         _prepare(self, sandbox)
         self._http = Http(self.settings, transport=sandbox.transport())
 
@@ -82,7 +83,8 @@ class ClockedAsyncBuyer(AsyncBuyer):
     sandbox: Sandbox
 
     def __init__(self, sandbox: Sandbox, budget: Budget | None, journal: Journal, **options: Any) -> None:
-        super().__init__(Settings.from_sandbox(sandbox), budget=budget, journal=journal, **options)
+        settings = options.pop("settings", None) or Settings.from_sandbox(sandbox)
+        super().__init__(settings, budget=budget, journal=journal, **options)
         _prepare(self, sandbox)
         self._http = AsyncHttp(self.settings, async_transport=sandbox.transport())
 

@@ -265,7 +265,7 @@ class Service:
         if job is None:
             return
         waiting = row.action.requested == "WaitingForExternalAction" and row.action.error_type is None
-        if row.on_chain == "FundsLocked" and waiting and job.status == "awaiting_payment":
+        if row.on_chain == "FundsLocked" and waiting:
             self._later(self._poll_ms, lambda: self._locked(job))
         elif row.on_chain in ("RefundWithdrawn", "FundsOrDatumInvalid") and job.status != "completed":
             if self.sample.answers and job.status != "failed":

@@ -112,7 +112,9 @@ async def test_the_async_side_of_the_transport_meets_the_same_faults() -> None:
                 with pytest.raises(error):
                     await client.get(url)
             sandbox.arm({"on": "*", "do": "delay", "delay_ms": 50})
+            began = time.monotonic()
             assert (await client.get(url)).status_code == 200
+            assert time.monotonic() - began >= 0.05
             with pytest.raises(httpx.ConnectError):
                 await client.get("http://127.0.0.1:2/api/v1/health")
 

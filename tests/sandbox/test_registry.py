@@ -287,6 +287,12 @@ def test_a_health_check_on_demand_shows_the_fresh_status(world: World) -> None:
     assert names(ask(world)) == ["Weather"]
 
 
+def test_a_health_check_looks_at_twice_as_many_entries_as_it_returns(world: World) -> None:
+    assert names(ask(world, minHealthCheckDate="2030-01-01", limit=1)) == ["Weather"]
+    checks = {entry["name"]: entry["uptimeCheckCount"] for entry in registry.state_of(world).entries}
+    assert checks == {"Weather": 2, "Percent 50% Agent": 2, "Painter": 1, "Translator": 1}
+
+
 def test_a_burnt_agent_is_deregistered(world: World) -> None:
     next(agent for agent in world.agents.values() if agent.name == "Painter").burnt = True
     assert "Painter" not in names(ask(world))

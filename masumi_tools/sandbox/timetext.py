@@ -31,7 +31,9 @@ def read_strict(text: str) -> int | None:
     No offset, not even ``+00:00``. None for anything else (node-api section 3).
     """
     match = _STRICT.fullmatch(text)
-    return None if match is None else _ms(*match.groups())
+    if match is None or not _is_day(*match.groups()[:3]):
+        return None
+    return _ms(*match.groups())
 
 
 def read_js(text: str) -> int | None:
@@ -52,6 +54,14 @@ def read_js(text: str) -> int | None:
     return _unix(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 
+def _is_day(year: str, month: str, day: str) -> bool:
+    try:
+        datetime(int(year), int(month), int(day), tzinfo=UTC)
+    except ValueError:
+        return False
+    return True
+
+
 def _ms(
     year: str,
     month: str | None,
@@ -63,10 +73,14 @@ def _ms(
     zone: str | None,
 ) -> int | None:
     try:
-        date = int(year), int(month or 1), int(day or 1)
-        whole = datetime(*date, int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC)
+        clock = int(hour or 0), int(minute or 0), int(second or 0)
+        whole = datetime(int(year), int(month or 1), 1, *clock, tzinfo=UTC)
     except ValueError:
         return None
+    days = int(day or 1)
+    if not 1 <= days <= 31:
+        return None
+    whole += timedelta(days=days - 1)  # JavaScript reads 30 February as 2 March
     shift = 0
     if zone and zone != "Z":
         digits = zone[1:].replace(":", "")

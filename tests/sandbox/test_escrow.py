@@ -11,7 +11,7 @@ from masumi_tools.sandbox.clock import Clock
 from masumi_tools.sandbox.escrow import World
 from masumi_tools.sandbox.network import FEE_RECEIVERS
 from masumi_tools.sandbox.rows import V1, V2
-from masumi_tools.sandbox.timetext import HOUR, MINUTE, iso
+from masumi_tools.sandbox.timetext import HOUR, MINUTE
 
 from .market import RESULT_HASH, SOON, START_MS, Market
 
@@ -197,137 +197,6 @@ def test_admins_split_a_dispute_only_after_its_time(market: Market) -> None:
     assert shown["WithdrawnForSeller"] == [{"amount": "1200000", "unit": ""}]
     assert shown["WithdrawnForBuyer"] == [{"amount": "1800000", "unit": ""}]
     assert market.world.chain.total() == market.world.chain.minted
-
-
-def test_purchase_with_less_than_57_seconds_to_pay_is_never_sent(market: Market) -> None:
-    agent = market.agent(1)
-    offer = market.offer(agent, payByTime=iso(market.world.now_ms() + 56_000))
-    market.data("POST", "/purchase", market.order(agent, offer))
-    market.world.advance(5 * MINUTE)
-    row = market.purchase(offer["blockchainIdentifier"])
-    assert (row["onChainState"], row["CurrentTransaction"]) == (None, None)
-    assert row["NextAction"] == {
-        "requestedAction": "FundsLockingRequested",
-        "errorType": None,
-        "errorNote": None,
-    }
-    market.world.advance(MINUTE + SOON)
-    for row in (
-        market.purchase(offer["blockchainIdentifier"]),
-        market.payment(offer["blockchainIdentifier"]),
-    ):
-        assert row["onChainState"] == "FundsOrDatumInvalid"
-        assert row["NextAction"]["requestedAction"] == "WaitingForManualAction"
-        assert "within 300s grace" in row["NextAction"]["errorNote"]
-
-
-def test_offer_that_nobody_pays_lapses_five_minutes_after_pay_by(market: Market) -> None:
-    offer = market.offer(market.agent(1))
-    market.world.advance(25 * MINUTE)
-    assert market.payment(offer["blockchainIdentifier"])["onChainState"] is None
-    market.world.advance(SOON)
-    assert market.payment(offer["blockchainIdentifier"])["onChainState"] == "FundsOrDatumInvalid"
-
-
-def test_empty_wallet_is_an_error_for_a_person(market: Market) -> None:
-    for wallet in market.world.wallets:
-        if wallet.kind == "Purchasing":
-            market.world.chain.balance(wallet.address)[""] = 4_999_999
-    agent = market.agent(1)
-    offer = market.offer(agent)
-    market.data("POST", "/purchase", market.order(agent, offer))
-    market.world.advance(SOON)
-    row = market.purchase(offer["blockchainIdentifier"])
-    assert row["NextAction"] == {
-        "requestedAction": "WaitingForManualAction",
-        "errorType": "InsufficientFunds",
-        "errorNote": "Not enough funds in wallets",
-    }
-    for wallet in market.world.wallets:
-        market.world.chain.mint(wallet.address, [(10_000_000, "")])
-    body = {"updatedAt": row["updatedAt"], "retryPreviousAction": True}
-    market.act("/purchase/error-state-recovery", offer["blockchainIdentifier"], **body)
-    market.world.advance(SOON)
-    assert market.purchase(offer["blockchainIdentifier"])["onChainState"] == "FundsLocked"
-
-
-def test_result_within_five_minutes_of_its_deadline_stays_queued(market: Market) -> None:
-    identifier = market.locked(market.agent(1))
-    market.world.advance(55 * MINUTE)
-    market.submit(identifier)
-    market.world.advance(4 * MINUTE)
-    row = market.payment(identifier)
-    assert (row["onChainState"], row["NextAction"]["requestedAction"]) == (
-        "FundsLocked",
-        "SubmitResultRequested",
-    )
-
-
-def test_refund_request_within_three_minutes_of_unlock_stays_queued(market: Market) -> None:
-    identifier = market.locked(market.agent(1))
-    market.submit(identifier)
-    market.world.advance(SOON)
-    market.world.advance(int(market.purchase(identifier)["unlockTime"]) - 3 * MINUTE - market.world.now_ms())
-    market.act("/purchase/request-refund", identifier)
-    market.world.advance(2 * MINUTE)
-    row = market.purchase(identifier)
-    assert row["NextAction"]["requestedAction"] == "SetRefundRequestedRequested"
-    market.world.advance(HOUR)
-    row = market.purchase(identifier)
-    assert (row["onChainState"], row["NextAction"]["requestedAction"]) == (
-        "Withdrawn",
-        "WaitingForManualAction",
-    )
-
-
-def test_lost_transaction_times_out_and_costs_nothing(market: Market) -> None:
-    before = market.balance("Purchasing", V1)
-    agent = market.agent(1)
-    offer = market.offer(agent)
-    market.world.chain.lose = 1
-    market.data("POST", "/purchase", market.order(agent, offer))
-    market.world.advance(SOON)
-    row = market.purchase(offer["blockchainIdentifier"])
-    assert (row["NextAction"]["requestedAction"], row["CurrentTransaction"]["status"]) == (
-        "FundsLockingInitiated",
-        "Pending",
-    )
-    market.world.advance(7 * MINUTE)
-    row = market.purchase(offer["blockchainIdentifier"])
-    assert row["NextAction"] == {
-        "requestedAction": "WaitingForExternalAction",
-        "errorType": "Unknown",
-        "errorNote": "Timeout when waiting for transaction",
-    }
-    assert row["CurrentTransaction"]["status"] == "FailedViaTimeout"
-    assert market.balance("Purchasing", V1) == before
-
-
-def test_another_spelling_of_an_identifier_locks_money_that_its_row_never_sees(market: Market) -> None:
-    agent = market.agent(1)
-    offer = market.offer(agent)
-    spelled = offer["blockchainIdentifier"].upper()
-    market.data("POST", "/purchase", market.order(agent, offer, blockchainIdentifier=spelled))
-    market.world.advance(SOON)
-    assert market.payment(offer["blockchainIdentifier"])["onChainState"] == "FundsLocked"
-    assert market.purchase(spelled)["NextAction"]["requestedAction"] == "FundsLockingInitiated"
-    market.world.advance(26 * MINUTE)
-    assert market.purchase(spelled)["onChainState"] == "FundsOrDatumInvalid"
-    assert market.world.chain.escrowed[""] == 3_000_000
-
-
-def test_lock_of_a_price_that_changed_is_invalid_for_the_seller_and_comes_back(market: Market) -> None:
-    agent = market.agent(1)
-    offer = market.offer(agent)
-    assert agent.metadata is not None
-    agent.metadata["agentPricing"]["fixedPricing"][0]["amount"] = "2500000"
-    market.data("POST", "/purchase", market.order(agent, offer))
-    market.world.advance(SOON)
-    identifier = offer["blockchainIdentifier"]
-    assert market.purchase(identifier)["onChainState"] == "FundsLocked"
-    assert market.payment(identifier)["onChainState"] == "FundsOrDatumInvalid"
-    market.world.advance(71 * MINUTE)
-    assert market.purchase(identifier)["onChainState"] == "RefundWithdrawn"
 
 
 def test_realistic_node_takes_its_own_intervals(market: Market) -> None:

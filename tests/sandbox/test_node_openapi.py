@@ -12,7 +12,7 @@ from tests.shared import shared_json
 
 from .market import SOON, Market
 from .openapi import misfits
-from .test_node import registration
+from .test_node_reading import registration
 
 
 @pytest.fixture(scope="module")

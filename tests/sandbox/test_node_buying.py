@@ -1,0 +1,200 @@
+"""What the simulated node signs, checks and charges when somebody buys, and with which key."""
+
+from __future__ import annotations
+
+import pytest
+
+from masumi_tools.sandbox import identifier
+from masumi_tools.sandbox.timetext import MINUTE, iso
+from masumi_tools.sandbox.wire import Response
+
+from .market import INPUT_HASH, NONCE, SOON, Market
+
+
+@pytest.fixture
+def market() -> Market:
+    return Market()
+
+
+def message(response: Response) -> str:
+    return str(response.json()["error"]["message"])
+
+
+@pytest.mark.parametrize("amount", ["1", "0x1", " 1 ", "01", "0b1", "+1"])
+def test_dynamic_amount_is_signed_as_text_and_answered_as_number(market: Market, amount: str) -> None:
+    agent = market.agent(1, kind="Dynamic")
+    funds = [{"amount": amount, "unit": "LOVELACE"}]
+    offer = market.offer(agent, RequestedFunds=funds)
+    assert offer["RequestedFunds"] == [{"amount": "1", "unit": ""}]
+    answered = market.call("POST", "/purchase", market.order(agent, offer, Amounts=offer["RequestedFunds"]))
+    if amount == "1":
+        assert answered.status == 200
+    else:
+        assert message(answered) == "Invalid blockchain identifier, signature invalid"
+        assert market.call("POST", "/purchase", market.order(agent, offer, Amounts=funds)).status == 200
+
+
+@pytest.mark.parametrize("amount", ["1.5", "-", "1e3", "1_0", "0x", "9" * 19 + "0"])
+def test_amount_that_is_no_64_bit_number_ends_as_a_500(market: Market, amount: str) -> None:
+    agent = market.agent(1, kind="Dynamic")
+    now = market.world.now_ms()
+    body = {
+        "network": "Preprod",
+        "agentIdentifier": agent.agent_identifier,
+        "inputHash": INPUT_HASH,
+        "identifierFromPurchaser": NONCE,
+        "payByTime": iso(now + 20 * MINUTE),
+        "submitResultTime": iso(now + 60 * MINUTE),
+        "RequestedFunds": [{"amount": amount, "unit": ""}],
+    }
+    assert market.refused("POST", "/payment", body) == (500, "Internal Server Error")
+    market.world.production = False
+    assert market.refused("POST", "/payment", body)[1] != "Internal Server Error"
+
+
+@pytest.mark.parametrize(
+    "field", ["unlockTime", "externalDisputeUnlockTime", "payByTime", "submitResultTime"]
+)
+def test_only_two_times_are_signed_as_text(market: Market, field: str) -> None:
+    agent = market.agent(1)
+    offer = market.offer(agent)
+    body = market.order(agent, offer, **{field: " 0" + offer[field]})
+    expected = 200 if field in ("unlockTime", "externalDisputeUnlockTime") else 400
+    assert market.call("POST", "/purchase", body).status == expected
+
+
+@pytest.mark.parametrize("suffix", [" ", "\n", "zz", "ffff", "7"])
+def test_each_spelling_of_an_identifier_is_another_purchase(market: Market, suffix: str) -> None:
+    agent = market.agent(1)
+    offer = market.offer(agent)
+    text = offer["blockchainIdentifier"]
+    assert market.call("POST", "/purchase", market.order(agent, offer)).status == 200
+    spelled = market.order(agent, offer, blockchainIdentifier=text + suffix)
+    assert market.call("POST", "/purchase", spelled).status == 200
+    assert market.data("GET", "/purchase/count", network="Preprod") == {"total": 2}
+
+
+@pytest.mark.parametrize(("prefix", "suffix", "status"), [("", "00", 500), (" ", "", 400)])
+def test_spellings_that_do_not_decode(market: Market, prefix: str, suffix: str, status: int) -> None:
+    agent = market.agent(1)
+    offer = market.offer(agent)
+    spelled = prefix + offer["blockchainIdentifier"] + suffix
+    assert (
+        market.refused("POST", "/purchase", market.order(agent, offer, blockchainIdentifier=spelled))[0]
+        == status
+    )
+
+
+def test_forged_identifier_is_refused(market: Market) -> None:
+    """A seller's signature by another wallet's key, even one that the node knows."""
+    honest, other = market.agent(1), market.agent(2)
+    mine, theirs = market.offer(honest), market.offer(other)
+    good, bad = (
+        identifier.decode(mine["blockchainIdentifier"]),
+        identifier.decode(theirs["blockchainIdentifier"]),
+    )
+    assert good is not None and bad is not None
+    cases = {
+        "key does not match": identifier.Parts(good.seller_id, good.purchaser_id, good.signature, bad.key),
+        "signature invalid": identifier.Parts(good.seller_id, good.purchaser_id, bad.signature, good.key),
+        "key not found": identifier.Parts(good.seller_id, good.purchaser_id, good.signature, "00"),
+    }
+    for reason, parts in cases.items():
+        body = market.order(honest, mine, blockchainIdentifier=identifier.encode(parts))
+        assert market.refused("POST", "/purchase", body) == (400, f"Invalid blockchain identifier, {reason}")
+
+
+def test_v2_purchase_needs_the_return_address_that_was_signed(market: Market) -> None:
+    agent = market.agent(2)
+    address = market.world.wallets[-1].address
+    offer = market.offer(agent, sellerReturnAddress=address)
+    refused = market.refused("POST", "/purchase", market.order(agent, offer))
+    assert refused[1].endswith("signature invalid")
+    script = "addr_test1wz7j4kmg2cs7yf92uat3ed4a3u97kr7axxr4avaz0lhwdsqukgwfm"
+    body = market.order(agent, offer, sellerReturnAddress=address)
+    assert (
+        "payment key credential"
+        in market.refused("POST", "/purchase", body | {"buyerReturnAddress": script})[1]
+    )
+    assert market.call("POST", "/purchase", body).status == 200
+
+
+def test_return_addresses_get_the_money(market: Market) -> None:
+    agent = market.agent(1)
+    ours = market.world.wallets[-1].address
+    offer = market.offer(agent)
+    market.data("POST", "/purchase", market.order(agent, offer, buyerReturnAddress=ours))
+    before = market.world.chain.balance(ours)[""]
+    market.world.advance(71 * MINUTE)
+    assert market.world.chain.balance(ours)[""] == before + 3_000_000
+
+
+# Keys
+
+
+def test_scoped_key_pays_from_its_own_wallets_only(market: Market) -> None:
+    world = market.world
+    source = world.source_of("Web3CardanoV1")
+    own = world.add_wallet(source, "Purchasing", [(50_000_000, "")])
+    key = world.add_key(pay=True, wallet_scoped=True, wallet_ids=(own.id,))
+    agent, other = market.agent(1), market.agent(2)
+    offer = market.offer(agent)
+    assert market.call("POST", "/purchase", market.order(agent, offer), token=key.token).status == 200
+    resolve = {"network": "Preprod", "blockchainIdentifier": offer["blockchainIdentifier"]}
+    path = "/purchase/resolve-blockchain-identifier"
+    assert market.call("POST", path, resolve, token=key.token).status == 404
+    world.advance(SOON)
+    row = market.data("POST", path, resolve, token=key.token)
+    assert row["SmartContractWallet"]["id"] == own.id
+    refused = market.refused("POST", "/purchase", market.order(other, market.offer(other)), token=key.token)
+    assert refused == (404, "No valid purchasing wallets found")
+    now = world.now_ms()
+    body = {
+        "network": "Preprod",
+        "agentIdentifier": agent.agent_identifier,
+        "inputHash": INPUT_HASH,
+        "identifierFromPurchaser": NONCE,
+        "payByTime": iso(now + 20 * MINUTE),
+        "submitResultTime": iso(now + 60 * MINUTE),
+    }
+    assert market.refused("POST", "/payment", body, token=key.token) == (404, "Not found")
+
+
+def test_credit_spelled_lovelace_never_pays(market: Market) -> None:
+    admin = market.world.admin_token
+    body = {"UsageCredits": [{"unit": "lovelace", "amount": "9000000"}], "permission": "ReadAndPay"}
+    made = market.data("POST", "/api-key", body, token=admin)
+    assert made["usageLimited"] is True
+    agent = market.agent(1)
+    order = market.order(agent, market.offer(agent))
+    assert market.refused("POST", "/purchase", order, token=made["token"]) == (400, "Insufficient funds")
+    assert market.call("POST", "/purchase", order).status == 200
+
+
+def test_admin_lists_and_changes_keys(market: Market) -> None:
+    admin = market.world.admin_token
+    keys = market.data("GET", "/api-key", token=admin, take="2")["ApiKeys"]
+    assert [key["permission"] for key in keys] == ["Admin", "ReadAndPay"]
+    again = market.data("GET", "/api-key", token=admin, cursorId=keys[1]["id"])["ApiKeys"]
+    assert again[0] == keys[1]
+    change = {
+        "id": keys[1]["id"],
+        "usageLimited": True,
+        "UsageCreditsToAddOrRemove": [{"unit": "", "amount": "5"}],
+    }
+    changed = market.data("PATCH", "/api-key", change, token=admin)
+    assert changed["RemainingUsageCredits"] == [{"unit": "", "amount": "5"}]
+    assert market.refused("PATCH", "/api-key", {"id": "nope"}, token=admin)[0] == 404
+
+
+def test_rate_limit_opens_again_after_a_minute_and_spares_admins(market: Market) -> None:
+    body = {"webhookId": "nope"}
+    for _ in range(10):
+        assert market.refused("POST", "/webhooks/test", body)[0] == 404
+    market.world.advance(20_500)
+    limited = market.call("POST", "/webhooks/test", body)
+    assert (limited.status, limited.headers["retry-after"]) == (429, "40")
+    market.world.advance(40_000)
+    assert market.refused("POST", "/webhooks/test", body)[0] == 404
+    for _ in range(12):
+        assert market.refused("POST", "/webhooks/test", body, token=market.world.admin_token)[0] == 404

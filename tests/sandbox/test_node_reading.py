@@ -1,0 +1,170 @@
+"""Lists, feeds, registrations and the seed's dialect of the simulated node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from masumi_tools.sandbox.objects import Json
+from masumi_tools.sandbox.timetext import MINUTE, iso
+
+from .market import SOON, Market
+
+
+@pytest.fixture
+def market() -> Market:
+    return Market()
+
+
+def test_diff_feed_goes_on_from_its_last_row(market: Market) -> None:
+    agent = market.agent(1)
+    for _ in range(5):
+        market.offer(agent)
+        market.world.advance(10)
+    since, cursor, seen = "1970-01-01", "", []
+    for _ in range(10):
+        page = market.data(
+            "GET", "/payment/diff", network="Preprod", limit="2", lastUpdate=since, cursorId=cursor
+        )["Payments"]
+        fresh = [row["id"] for row in page if row["id"] != cursor]
+        if not fresh:
+            break
+        seen += fresh
+        cursor = page[-1]["id"]
+        since = page[-1]["nextActionOrOnChainStateOrResultLastChangedAt"]
+    assert seen == [row.id for row in market.world.payments]
+
+
+def test_diff_feed_shows_what_the_jobs_changed_since(market: Market) -> None:
+    agent = market.agent(1)
+    identifier = market.locked(agent)
+    market.offer(agent)
+    since = iso(market.world.now_ms() + 1)
+    market.world.advance(71 * MINUTE)
+    rows = market.data("GET", "/purchase/diff/onchain-state-or-result", network="Preprod", lastUpdate=since)
+    assert [row["blockchainIdentifier"] for row in rows["Purchases"]] == [identifier]
+    assert rows["Purchases"][0]["onChainState"] == "RefundWithdrawn"
+
+
+def test_cursor_whose_row_no_longer_fits_gives_an_empty_page(market: Market) -> None:
+    agent = market.agent(1)
+    first = market.locked(agent)
+    market.locked(agent)
+    cursor = market.purchase(first)["id"]
+    query = {"network": "Preprod", "filterOnChainState": "FundsLocked", "cursorId": cursor}
+    assert len(market.data("GET", "/purchase", **query)["Purchases"]) == 1
+    market.act("/purchase/request-refund", first)
+    market.world.advance(SOON)
+    assert market.data("GET", "/purchase", **query) == {"Purchases": []}
+
+
+@pytest.mark.parametrize("word", ["echo", "ECHO", "funds locked", "3", "3.0"])
+def test_search_finds_name_state_and_amount(market: Market, word: str) -> None:
+    market.locked(market.agent(1))
+    assert len(market.data("GET", "/purchase", network="Preprod", searchQuery=word)["Purchases"]) == 1
+    assert market.data("GET", "/purchase", network="Preprod", searchQuery=word + "~") == {"Purchases": []}
+
+
+def test_balance_of_an_address(market: Market) -> None:
+    address = market.world.wallets[0].address
+    found = market.data("GET", "/balance", network="Preprod", address=address)["Balance"]
+    assert {"unit": "lovelace", "quantity": 100_000_000_000} in found
+
+
+# Registry
+
+
+def registration(market: Market, version: int) -> Json:
+    source = market.world.source_of(f"Web3CardanoV{version}")
+    wallet = next(w for w in market.world.wallets if w.source is source and w.kind == "Selling")
+    pricing: Any = {"pricingType": "Fixed", "Pricing": [{"unit": "", "amount": "5000000"}]}
+    body = {
+        "network": "Preprod",
+        "sellingWalletVkey": wallet.vkey,
+        "name": "New",
+        "description": "new",
+        "apiBaseUrl": "https://new.example.com",
+        "Tags": ["text"],
+        "Capability": {"name": "c", "version": "1"},
+        "Author": {"name": "me", "contactEmail": "me@example.com"},
+        "ExampleOutputs": [],
+    }
+    if version == 1:
+        return body | {"AgentPricing": pricing}
+    offer = {"pricingType": "Fixed", "fixed": [{"asset": "", "amount": "5000000"}]}
+    cardano = {"chain": "Cardano", "network": "Preprod", "paymentSourceType": source.source_type}
+    return body | {
+        "supportedPaymentSources": [cardano | {"address": source.contract_address, "pricing": offer}]
+    }
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_registered_agent_is_minted_and_can_be_hired_and_deregistered(market: Market, version: int) -> None:
+    row = market.data("POST", "/registry", registration(market, version))
+    assert (row["state"], row["agentIdentifier"]) == ("RegistrationRequested", None)
+    market.world.advance(SOON)
+    kind = f"Web3CardanoV{version}"
+    listed = market.data("GET", "/registry", network="Preprod", filterPaymentSourceType=kind)["Assets"]
+    assert (listed[0]["state"], listed[0]["id"]) == ("RegistrationConfirmed", row["id"])
+    identifier = listed[0]["agentIdentifier"]
+    told = market.data("GET", "/registry/agent-identifier", network="Preprod", agentIdentifier=identifier)
+    assert told["Metadata"]["Author"] == {"name": "me", "contactEmail": "me@example.com"}
+    assert market.locked(market.world.agents[identifier])
+    assert market.data("GET", "/registry/count", network="Preprod", filterPaymentSourceType=kind) == {
+        "total": 1
+    }
+
+    market.data("POST", "/registry/deregister", {"network": "Preprod", "agentIdentifier": identifier})
+    market.world.advance(SOON)
+    gone = market.call("GET", "/registry/agent-identifier", network="Preprod", agentIdentifier=identifier)
+    assert gone.status == 404
+
+
+def test_update_of_a_v2_registration_changes_its_identifier(market: Market) -> None:
+    body = registration(market, 2)
+    market.data("POST", "/registry", body)
+    market.world.advance(SOON)
+    query = {"network": "Preprod", "filterPaymentSourceType": "Web3CardanoV2"}
+    old = market.data("GET", "/registry", **query)["Assets"][0]["agentIdentifier"]
+    change = {key: value for key, value in body.items() if key != "sellingWalletVkey"} | {"name": "Newer"}
+    market.data("POST", "/registry/update", change | {"agentIdentifier": old})
+    market.world.advance(SOON)
+    shown = market.data("GET", "/registry/diff", **query)["Assets"][0]
+    assert (shown["state"], shown["name"]) == ("UpdateConfirmed", "Newer")
+    assert shown["agentIdentifier"] not in (old, None)
+
+
+# The seed's dialect
+
+
+def test_seed_dialect_reads_by_identifier_and_refunds_by_patch() -> None:
+    market = Market(dialect="seed")
+    agents = [market.agent(1), market.agent(2)]
+    offers = [market.offer(agent) for agent in agents]
+    for agent, offer in zip(agents, offers, strict=True):
+        market.data("POST", "/purchase", market.order(agent, offer))
+    market.world.advance(SOON)
+    for offer in offers:
+        text = offer["blockchainIdentifier"]
+        rows = market.data("GET", "/purchase", network="Preprod", blockchainIdentifier=text)["Purchases"]
+        assert [row["blockchainIdentifier"] for row in rows] == [text]
+        body = {"network": "Preprod", "blockchainIdentifier": text}
+        asked = market.data("PATCH", "/purchase", body)
+        assert asked["NextAction"]["requestedAction"] == "SetRefundRequestedRequested"
+        for path in ("/purchase/resolve-blockchain-identifier", "/purchase/request-refund"):
+            assert market.call("POST", path, body).status == 404
+    assert market.call("PUT", "/purchase").headers["allow"] == "GET, POST, PATCH, HEAD, OPTIONS"
+
+
+def test_today_refuses_the_seeds_patch(market: Market) -> None:
+    assert market.call("PATCH", "/purchase", {}).status == 405
+    assert market.call("GET", "/purchase", network="Preprod", blockchainIdentifier="x").status == 200
+
+
+def test_worlds_do_not_share_anything() -> None:
+    one, other = Market(seed=1), Market(seed=2)
+    agent = one.agent(1)
+    body = one.order(agent, one.offer(agent))
+    assert other.refused("POST", "/purchase", body)[0] == 500  # that chain does not know the agent
+    assert one.call("POST", "/purchase", body, token=other.world.token).status == 401

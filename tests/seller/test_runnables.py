@@ -199,6 +199,7 @@ def test_an_agent_graph_gets_messages():
 
 def test_a_graph_with_a_state_of_its_own():
     graphs = pytest.importorskip("langgraph.graph")
+
     def graph(state: type) -> object:
         made = graphs.StateGraph(state)
         made.add_node("write", lambda s: {"topic": s["topic"] * s.get("n", 1)})

@@ -1,0 +1,65 @@
+"""A seller as a process of its own, which can be told to stand still at a named point so that it can be killed there.
+
+Run as `python -m tests.seller.crashing PORT`; HOLD_AT names the point, HOLD_FOLDER is where it leaves word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from masumi_tools.seller import ask_human, sell
+from masumi_tools.seller.node import SellerNode
+
+HOLD_AT = os.environ.get("HOLD_AT", "")
+FOLDER = Path(os.environ["HOLD_FOLDER"])
+
+
+def reached(point: str, job: str = "") -> bool:
+    """Leave word that the point is reached; whether this process is to stand still there."""
+    (FOLDER / f"{point}-{os.getpid()}-{time.monotonic_ns()}").write_text(job)
+    return point == HOLD_AT
+
+
+def work(text: str) -> str:
+    if reached("working", text):
+        time.sleep(3600)
+    if text.startswith("ask"):
+        return f"{text}: {ask_human('what?')['answer']}"
+    if text.startswith("slow"):
+        time.sleep(float(text.split()[1]))
+    return text.upper()
+
+
+_submit = SellerNode.submit
+
+
+async def submit(self: SellerNode, identifier: str, result_hash: str) -> Any:
+    if reached("before-hash"):
+        await asyncio.sleep(3600)
+    answer = await _submit(self, identifier, result_hash)
+    if reached("after-hash"):
+        await asyncio.sleep(3600)
+    return answer
+
+
+SellerNode.submit = submit  # type: ignore[method-assign]
+
+service = sell(
+    work,
+    name="Shop",
+    price="1 ADA",
+    workers=int(os.environ.get("WORKERS", "4")),
+    interval_s=0.2,
+    engine=os.environ.get("ENGINE", "dbos"),  # type: ignore[arg-type]
+)
+
+if __name__ == "__main__":
+    if sys.argv[1] == "worker":
+        service.work()
+    else:
+        service.run(port=int(sys.argv[1]))

@@ -15,9 +15,12 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.sandbox.prices import price_text, read_price
+from masumi_tools.sandbox.wire import Request
 from tests.sandbox.hiring import PlainBuyer
 
 NAMES = ["echo", "echo-v2", "slow", "human", "failing", "silent", "liar", "greedy", "free"]
@@ -321,3 +324,40 @@ def test_a_taken_port_is_one_sentence_and_status_1(sandbox: Sandbox) -> None:
     )
     assert ended.returncode == 1
     assert ended.stderr.startswith("The sandbox cannot start: ") and "Traceback" not in ended.stderr
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+words = (
+    "job_id",
+    "input_data",
+    "identifier_from_purchaser",
+    "status_id",
+    "input_schema_hash",
+    "network",
+    "filter",
+)
+words += ("name", "url", "price", "on", "do", "times", "advance_ms", "text", "query", "limit", "cursorId")
+bodies = st.dictionaries(st.sampled_from(words), json_values, max_size=6) | json_values
+
+
+@given(
+    path=st.sampled_from(
+        (
+            *("/services/echo/start_job", "/services/human/provide_input", "/services/echo/status"),
+            *("/registry/api/v1/registry-entry", "/registry/api/v1/registry-entry-search"),
+            *("/registry/api/v1/registry-diff", "/_sandbox/services", "/_sandbox/faults", "/_sandbox/clock"),
+        )
+    ),
+    body=bodies,
+)
+def test_no_body_makes_the_sandbox_stumble(path: str, body: object) -> None:
+    sandbox = Sandbox(manual_clock=True, seed=1, listen=False)
+    headers = {"content-type": "application/json", "token": sandbox.token}
+    sent = json.dumps(body).encode()
+    answer = sandbox.exchange(Request("POST", path, {}, headers, sent))
+    assert answer.response is not None
+    assert answer.response.status < 500, answer.response.body

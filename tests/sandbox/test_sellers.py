@@ -262,33 +262,31 @@ def test_a_v2_service_shows_its_price_by_payment_source(sandbox: Sandbox, buyer:
 
 
 def test_at_the_nodes_own_intervals_a_hire_takes_minutes() -> None:
-    with Sandbox(manual_clock=True, seed=7, listen=False, realistic=True) as sandbox:
-        with httpx.Client(transport=sandbox.transport()) as client:
-            buyer = PlainBuyer(sandbox, client)
-            started = buyer.start(sandbox.service("echo"))
-            buyer.pay(started)
-            sandbox.advance(10_000)
-            assert buyer.purchase(started)["onChainState"] is None
-            sandbox.advance(5 * MINUTE)
-            assert buyer.status(sandbox.service("echo"), started)["status"] == "completed"
-            assert buyer.purchase(started)["onChainState"] == "ResultSubmitted"
+    sandbox = Sandbox(manual_clock=True, seed=7, listen=False, realistic=True)
+    with sandbox, httpx.Client(transport=sandbox.transport()) as client:
+        buyer = PlainBuyer(sandbox, client)
+        started = buyer.start(sandbox.service("echo"))
+        buyer.pay(started)
+        sandbox.advance(10_000)
+        assert buyer.purchase(started)["onChainState"] is None
+        sandbox.advance(5 * MINUTE)
+        assert buyer.status(sandbox.service("echo"), started)["status"] == "completed"
+        assert buyer.purchase(started)["onChainState"] == "ResultSubmitted"
 
 
 def test_the_seeds_dialect_tells_the_state_by_the_list_and_refunds_by_patch() -> None:
-    with Sandbox(manual_clock=True, seed=7, listen=False, dialect="seed") as sandbox:
-        with httpx.Client(transport=sandbox.transport()) as client:
-            buyer = PlainBuyer(sandbox, client)
-            started = buyer.start(sandbox.service("failing"))
-            buyer.pay(started)
-            sandbox.advance(2000)
-            headers = {"token": sandbox.token}
-            listed = client.get(
-                sandbox.node_url + "/purchase", params={"network": "Preprod"}, headers=headers
-            )
-            (purchase,) = listed.json()["data"]["Purchases"]
-            assert purchase["onChainState"] == "FundsLocked"
-            refund = {"network": "Preprod", "blockchainIdentifier": started["blockchainIdentifier"]}
-            asked = client.patch(sandbox.node_url + "/purchase", json=refund, headers=headers)
-            assert asked.status_code == 200, asked.text
-            sandbox.advance(2000)
-            assert sandbox.ledger()["purchases"][0]["onChainState"] == "RefundRequested"
+    sandbox = Sandbox(manual_clock=True, seed=7, listen=False, dialect="seed")
+    with sandbox, httpx.Client(transport=sandbox.transport()) as client:
+        buyer = PlainBuyer(sandbox, client)
+        started = buyer.start(sandbox.service("failing"))
+        buyer.pay(started)
+        sandbox.advance(2000)
+        headers = {"token": sandbox.token}
+        listed = client.get(sandbox.node_url + "/purchase", params={"network": "Preprod"}, headers=headers)
+        (purchase,) = listed.json()["data"]["Purchases"]
+        assert purchase["onChainState"] == "FundsLocked"
+        refund = {"network": "Preprod", "blockchainIdentifier": started["blockchainIdentifier"]}
+        asked = client.patch(sandbox.node_url + "/purchase", json=refund, headers=headers)
+        assert asked.status_code == 200, asked.text
+        sandbox.advance(2000)
+        assert sandbox.ledger()["purchases"][0]["onChainState"] == "RefundRequested"

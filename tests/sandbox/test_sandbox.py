@@ -93,6 +93,16 @@ def test_services_by_name(sandbox: Sandbox) -> None:
         sandbox.service("nobody")
 
 
+def test_the_registrys_health_check_finds_registered_services_up(sandbox: Sandbox) -> None:
+    sandbox.register_service("mine", "http://127.0.0.1:5/api", "1 ADA")
+    asked = {"network": "Preprod", "limit": 50, "minHealthCheckDate": "2099-01-01"}
+    answered = httpx.post(
+        sandbox.registry_url + "/registry-entry", json=asked, headers={"token": sandbox.token}
+    )
+    found = {entry["apiBaseUrl"]: entry["status"] for entry in answered.json()["data"]["entries"]}
+    assert found["http://127.0.0.1:5/api"] == found[sandbox.service("echo").url] == "Online"
+
+
 def test_info_names_the_routes_and_the_ready_file_fields(sandbox: Sandbox) -> None:
     info = control(sandbox, "GET", "").json()
     assert {"node_url", "registry_url", "token", "services"} <= set(info)

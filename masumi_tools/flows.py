@@ -13,13 +13,13 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from masumi_tools import hashing, inputs, ledger, search
 from masumi_tools.budget import AmountsLike, Asked, Budget
 from masumi_tools.calls import node
-from masumi_tools.calls.call import Reply
 from masumi_tools.clock import Clock, is_dead
 from masumi_tools.errors import JournalBusy, JournalError, SettingsError, StateError, UnknownHire
 from masumi_tools.hire import QUICK, Ask, Become, Pace, Pause, Reserve, Rest, Send, Ways, at_rest, next_step
@@ -28,7 +28,7 @@ from masumi_tools.learn.node import readiness
 from masumi_tools.learn.offer import lay_out
 from masumi_tools.models import Listing
 from masumi_tools.money import parse_amounts
-from masumi_tools.operations import Approve, Do, Fetch, Flow, Sleep
+from masumi_tools.operations import Approve, Do, Fetch, Flow, Sleep, read
 from masumi_tools.order import Order, order_of
 from masumi_tools.purchase import BEFORE_PAYING, Event, Moment, Purchase, State
 from masumi_tools.receipt import Receipt, receipt_of
@@ -38,10 +38,14 @@ from masumi_tools.store import Journal
 
 log = logging.getLogger("masumi_tools")
 
+# Who else is told of the hires that this thread or task drives, beside the buyer's own listener.
+LISTENER: ContextVar[Callable[[Progress], None] | None] = ContextVar("masumi_listener", default=None)
+
 # A lease outlives the longest request; a process that died on this machine loses its leases at once.
 LEASE_MS = 120_000
 RENEW_MS = 30_000
 NODE_READY_S = 600
+LOOKS = frozenset({Ask.LISTING, Ask.NODE_LISTING, Ask.SEARCH, Ask.SCHEMA})
 MOST_CHANGES = 50
 LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
 
@@ -243,8 +247,11 @@ class Flows:
             return (yield from self._reserve(p))
         if isinstance(step, Become):
             return (yield from self.save(p, step.purchase))
-        watched = p if step.ask is Ask.READ and p.state is not State.PAYING else None
-        reply: Reply = yield Fetch(step.call, watched)
+        if step.ask in LOOKS:
+            reply = yield from read(step.call, self.ways.pace.repeat_ms / 1000)
+        else:
+            watched = p if step.ask is Ask.READ and p.state is not State.PAYING else None
+            reply = yield Fetch(step.call, watched)
         after = learn(p, step.ask, reply, self.clock.now(), self.ways)
         self._dialect = after.dialect
         return (yield from self.save(p, after))
@@ -274,7 +281,7 @@ class Flows:
         """Why the node would not pay, asked before a service is troubled; a yes is good for ten minutes."""
         if self._monotonic() < self._node_ready_until:
             return None
-        reply: Reply = yield Fetch(node.key_status(self.ways.node))
+        reply = yield from read(node.key_status(self.ways.node), self.ways.pace.repeat_ms / 1000)
         reason = readiness(reply, self.ways.network)
         if reason is None:
             self._node_ready_until = self._monotonic() + NODE_READY_S
@@ -295,11 +302,14 @@ class Flows:
 
     def _tell(self, p: Purchase) -> None:
         log.info("hire %s: %s", p.hire_id, p.state.value)
-        if self._on_progress is None:
+        listeners = [tell for tell in (self._on_progress, LISTENER.get()) if tell is not None]
+        if not listeners:
             return
         deadline = p.terms.times.submit_result_time - self.clock.now() if p.terms else None
-        with contextlib.suppress(Exception):  # a listener's fault must not stop a hire that moves money
-            self._on_progress(Progress(p.hire_id, p.state, _words(p), self.clock.now(), deadline))
+        told = Progress(p.hire_id, p.state, _words(p), self.clock.now(), deadline)
+        for tell in listeners:
+            with contextlib.suppress(Exception):  # a listener's fault must not stop a hire that moves money
+                tell(told)
 
     # Asking, answering, asking back ------------------------------------------------------------
 

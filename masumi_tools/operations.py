@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from masumi_tools.budget import Asked, Budget
-from masumi_tools.calls.call import Call
+from masumi_tools.calls.call import Call, Reply
 from masumi_tools.purchase import Purchase
 
 
@@ -44,3 +44,23 @@ class Approve:
 Operation = Do | Fetch | Sleep | Approve
 T = TypeVar("T")
 Flow = Generator[Operation, Any, T]
+
+MOST_READS = 3
+LONGEST_WAIT_S = 20.0
+
+
+def read(call: Call, pause_s: float) -> Flow[Reply]:
+    """The answer to a request that only reads, asked again while the trouble looks passing; at most three times."""
+    reply: Reply = yield Fetch(call)
+    for _attempt in range(MOST_READS - 1):
+        if not _passing(reply):
+            break
+        yield Sleep(min(reply.retry_after_s or pause_s, LONGEST_WAIT_S))
+        reply = yield Fetch(call)
+    return reply
+
+
+def _passing(reply: Reply) -> bool:
+    if reply.status is None:
+        return reply.fault != "refused-address"
+    return reply.status >= 500 or reply.status in (408, 425, 429) or (reply.status < 300 and not reply.ok)

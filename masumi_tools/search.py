@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from masumi_tools import inputs
 from masumi_tools.budget import text_of
 from masumi_tools.calls import registry, service
-from masumi_tools.calls.call import Reply
 from masumi_tools.errors import MasumiError, SettingsError, WireError
 from masumi_tools.hire import Send, Ways, next_step
 from masumi_tools.inputs import InputSpec
@@ -17,7 +16,7 @@ from masumi_tools.learn.words import said
 from masumi_tools.models import Listing, PricingType, read_registry_entries
 from masumi_tools.money import Amount
 from masumi_tools.offer import above
-from masumi_tools.operations import Fetch, Flow
+from masumi_tools.operations import Flow, read
 from masumi_tools.purchase import Purchase, State
 
 QUOTE_MS = 5 * 60_000
@@ -56,15 +55,16 @@ class Quote:
 
 def quote(p: Purchase, now: int, ways: Ways) -> Flow[Quote]:
     """Learn price and input fields of `p.target`; `p` is a record that is never saved."""
+    pause_s = ways.pace.repeat_ms / 1000
     while p.state is State.ASKED:
         step = next_step(p, now, ways)
         if not isinstance(step, Send):
             break
-        reply: Reply = yield Fetch(step.call)
+        reply = yield from read(step.call, pause_s)
         p = learn(p, step.ask, reply, now, ways)
     if p.listing is None:
         return Quote(p.target, None, (), False, False, InputSpec(open_ended=True), now, p.reason)
-    shown: Reply = yield Fetch(service.input_schema(p.listing.api_base_url))
+    shown = yield from read(service.input_schema(p.listing.api_base_url), pause_s)
     if not shown.sent:
         reason: str | None = f"the service could not be reached: {said(shown)}"
     else:
@@ -99,7 +99,7 @@ def find(
             call = registry.entries(
                 ways.registry, ways.network, cursor=cursor, tags=tags, capability=capability
             )
-        reply: Reply = yield Fetch(call)
+        reply = yield from read(call, ways.pace.repeat_ms / 1000)
         try:
             if not reply.ok:
                 raise WireError(said(reply))

@@ -64,7 +64,8 @@ def answered(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
             quiet_polls=0,
         )
     attempts = p.answer_attempts + 1
-    if ack is not None and ack.accepted is False and reply.status != 429 and attempts > 1:
+    clear = ack is not None and ack.accepted is False and reply.status is not None and reply.status < 500
+    if clear and reply.status != 429 and attempts > 1:
         reason = f"the service refused the answer: {said(reply)}"
         return p.but(answer=None, answer_attempts=0, reason=reason, next_job_ms=now)
     if attempts > 5:

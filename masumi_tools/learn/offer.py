@@ -100,10 +100,8 @@ def schema(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """The input schema: check the input against it and lay it out as the service wants it."""
     if reply.fault in ("unsent", "refused-address"):
         return _refused(p, now, f"the service could not be reached: {said(reply)}")
-    if reply.status is None or reply.status == 429:
-        if p.start_attempts + 1 >= MOST_STARTS:
-            return _refused(p, now, f"the service does not answer: {said(reply)}")
-        return _start_again(p, reply, now, ways)
+    if reply.status is None:
+        return _refused(p, now, f"the service does not answer: {said(reply)}")
     # A service without a readable schema still says itself what it does not take.
     return lay_out(p, inputs.read_input_schema(reply.content if reply.ok else None), now)
 

@@ -160,15 +160,17 @@ def registrations(
     network: str,
     *,
     agent_identifier: str | None = None,
+    source_type: str | None = None,
     cursor: str | None = None,
     limit: int = MOST_ROWS,
 ) -> Call:
-    """The agents that were registered through this node."""
+    """The agents that were registered through this node; without `source_type` only those of one kind."""
     values = {
         "network": network,
         "limit": limit,
         "cursorId": cursor,
         "filterAgentIdentifier": agent_identifier,
+        "filterPaymentSourceType": source_type,
     }
     query = urlencode({name: value for name, value in values.items() if value is not None})
     return Call("GET /registry", "node", f"{api}/registry?{query}")

@@ -129,10 +129,13 @@ class SellerNode:
         listing = _read(read_agent_metadata, await self._ask(call))
         return "Web3CardanoV2" if listing.source_type == "Web3CardanoV2" else "Web3CardanoV1"
 
-    async def seller_vkey(self, agent_identifier: str) -> str | None:
+    async def seller_vkey(self, agent_identifier: str, source_type: str) -> str | None:
         """The key hash of the wallet that holds the agent, as far as this node's registrations tell."""
         call = selling.registrations(
-            self._settings.node_api, self._settings.network, agent_identifier=agent_identifier
+            self._settings.node_api,
+            self._settings.network,
+            agent_identifier=agent_identifier,
+            source_type=source_type,
         )
         body = (await self._ask(call)).body
         try:

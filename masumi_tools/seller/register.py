@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ from masumi_tools.seller.table import JobTable
 from masumi_tools.settings import Settings
 
 SourceType = Literal["Web3CardanoV1", "Web3CardanoV2"]
+SOURCE_TYPES: tuple[SourceType, ...] = ("Web3CardanoV1", "Web3CardanoV2")
 _ASKS_EVERY_S = 3.0
 
 
@@ -117,7 +118,6 @@ class Registrar:
         """Change the registration to the present offer (Web3CardanoV2 only). The identifier changes with it."""
         self._checked()
         body = self._body("Web3CardanoV2")
-        body["metadataVersion"] = 2
         call = selling.update(self._settings.node_api, self._agent(), body)
         row = read_registration(self._sent(call).body)
         self._say(f"asked for: {row.state}")
@@ -201,13 +201,17 @@ class Registrar:
             time.sleep(self._asks_every_s)
 
     def _row(self, row_id: str) -> Registration | None:
-        cursor = None
+        return next((row for kind in SOURCE_TYPES for row in self._rows(kind) if row.id == row_id), None)
+
+    def _rows(self, kind: SourceType) -> Iterator[Registration]:
+        """The node's registrations of one kind, newest first; the cursor's row comes twice."""
+        api, network, cursor = self._settings.node_api, self._settings.network, None
         while True:
-            call = selling.registrations(self._settings.node_api, self._settings.network, cursor=cursor)
+            call = selling.registrations(api, network, source_type=kind, cursor=cursor)
             rows = read_registrations(self._sent(call).body)
-            found = next((row for row in rows if row.id == row_id), None)
-            if found is not None or len(rows) < 2 or rows[-1].id == cursor:
-                return found
+            yield from rows
+            if len(rows) < 2 or rows[-1].id == cursor:
+                return
             cursor = rows[-1].id
 
     def _store(self, registered: Registered) -> Registered:

@@ -145,10 +145,11 @@ class Shop:
             log.warning("no agent identifier yet: set MASUMI_AGENT_IDENTIFIER or run masumi-tools register")
             return
         try:
-            if self.source_index is None and await self.node.source_of(agent) == "Web3CardanoV2":
+            kind = await self.node.source_of(agent)
+            if self.source_index is None and kind == "Web3CardanoV2":
                 self.source_index = 0
             if self.seller_vkey is None:
-                self.seller_vkey = await self.node.seller_vkey(agent)
+                self.seller_vkey = await self.node.seller_vkey(agent, kind)
         except (NodeTrouble, SettingsError) as error:
             log.warning("the node did not tell about this agent: %s", error)
         if self.seller_vkey is None and self.settings.registry_url is not None:

@@ -17,10 +17,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
     WithJsonSchema,
     create_model,
     model_validator,
@@ -37,9 +33,9 @@ _MOST_LITERALS: Final = 100  # providers cap the size of enums
 _MOST_NESTING: Final = 3
 _TAKEN: Final = frozenset(dir(BaseModel)) | {"args", "kwargs", "config", "run_manager", "runtime", "self"}
 
-_Number = Annotated[StrictInt | StrictFloat, WithJsonSchema({"type": "number"})]
+_Number = Annotated[int | float, WithJsonSchema({"type": "number"})]
 _Single = Annotated[
-    StrictStr | StrictBool | StrictInt | StrictFloat,
+    str | bool | int | float,
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]}),
 ]
 
@@ -72,7 +68,7 @@ def args_model(
     if spec.open_ended:
         names: dict[str, str] = {}
         text = Field(description="JSON text of an object with the fields that the service wants.")
-        fields: dict[str, Any] = {OPEN_ARG: (StrictStr, text)}
+        fields: dict[str, Any] = {OPEN_ARG: (str, text)}
     else:
         names = arg_names(spec.asked)
         by_id = {field.id: field for field in spec.asked}
@@ -133,32 +129,32 @@ def _argument(field: InputField, name: str) -> tuple[Any, Any]:
 def _type(field: InputField, name: str, depth: int) -> Any:
     """The Python type of one field's values."""
     if _is_json_text(field, depth):
-        return StrictStr
+        return str
     if field.kind == "choice":
         one = _choice(field)
         if field.single or not field.choices:
             return one
         return list[one] if field.many else Union[one, list[one]]  # type: ignore[valid-type]  # noqa: UP007
     if field.kind == "number":
-        return StrictInt if field.integer else _Number
+        return int if field.integer else _Number
     if field.kind == "boolean":
-        return StrictBool
+        return bool
     if field.kind == "any":
         return _Single
     if field.kind == "file":
-        return list[str] if field.many else StrictStr
+        return list[str] if field.many else str
     if field.kind == "list" and field.item is not None:
         return list[_type(field.item, f"{name}_item", depth + 1)]  # type: ignore[misc]
     if field.kind == "object":
         return _nested(field, name, depth)
-    return StrictStr
+    return str
 
 
 def _choice(field: InputField) -> Any:
     if not all(isinstance(value, str) for value in field.choices):
         return _Single
     if not 0 < len(field.choices) <= _MOST_LITERALS:
-        return StrictStr
+        return str
     return Literal[tuple(dict.fromkeys(field.choices))]
 
 

@@ -252,6 +252,12 @@ ROWS = [
         body={"input_data": {"land": [1]}},
     ),
     row(
+        "files",
+        {"input_data": [{"id": "f", "type": "file", "name": "F", "validations": rules(min=1, max=2, accept=".pdf,image/*")}]},
+        [{"f": "https://f.example/a.pdf"}, {"f": ["https://f.example/a.png", "https://f.example/b"]}],
+        [{"f": "a.pdf"}, {"f": "https://f.example/a.exe"}, {"f": []}, {"f": ["https://f.example/a.pdf"] * 3}],
+    ),
+    row(
         "a type that nobody knows",
         {"input_data": [{"id": "x", "type": "optional", "data": {"values": ["a"]}}]},
         [{"x": "b"}, {"x": 3}, {"x": True}],

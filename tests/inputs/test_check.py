@@ -94,6 +94,7 @@ UNFIT = [
     (spec_of("option", **CHOICES), [], "at least one"),
     (spec_of("option", ("max", "1"), **CHOICES), ["a", "b"], "only one choice"),
     (spec_of("option", values=["1", "2"]), [1], "could be the choice or its position"),
+    (spec_of("option", values=["", "a"]), [0], "the empty one"),
     (spec_of("radio", **CHOICES), ["a"], "no list"),
     (spec_of("file"), "cv.pdf", "URL of a file"),
     (spec_of("file"), ["https://f.example/a", "https://f.example/b"], "one file"),

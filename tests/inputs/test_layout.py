@@ -107,3 +107,5 @@ def test_a_refusal_about_anything_else_is_none(refusal):
 def test_only_forms_that_were_made_are_tried():
     assert alternative(["object"], "must be an array of indices", []) is None
     assert alternative(["object", "strings"], "must be an array of indices", []) is None
+    assert alternative(["object", "strings"], "input_data must be an object", []) is None
+    assert alternative(["kv-list", "object"], "input_data must be an object", []) == 1

@@ -223,6 +223,27 @@ def test_a_reader_sees_whatever_was_sent_and_its_sentence_reaches_the_model():
         model.model_validate({"nme": "Ada"})
 
 
+@pytest.mark.parametrize(("payload", "argument"), [({"mood": ["none"]}, "none"), ({"mood": "GOOD"}, "good")])
+def test_what_a_reader_makes_of_a_value_has_the_arguments_type(payload, argument):
+    spec = SPECS["notes and hidden fields"]
+    model, _ = args_model(spec, "Hire", reader=lambda given: read_arguments(spec, given))
+
+    assert model.model_validate(payload).model_dump() == {"mood": argument}
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_a_list_of_one_fits_an_argument_for_one_choice_or_several(single):
+    rules = [{"validation": "max", "value": "1" if single else "2"}]
+    fields = [
+        {"id": "x", "type": "option", "name": "X", "data": {"values": ["a", "b"]}, "validations": rules}
+    ]
+    spec = read_input_schema(fields)
+    model, _ = args_model(spec, "Hire", reader=lambda given: read_arguments(spec, given))
+
+    for payload in ({"x": "a"}, {"x": ["a"]}, {"x": '["a"]'}):
+        assert model.model_validate(payload).model_dump() == {"x": "a" if single else ["a"]}
+
+
 def test_a_service_that_does_not_name_its_fields_takes_json_text():
     spec = SPECS["envelope"]
     model, names = args_model(spec, "Hire", reader=lambda given: read_arguments(spec, given))

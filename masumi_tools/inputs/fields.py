@@ -67,6 +67,7 @@ ALIASES: Final[dict[str, str]] = {
     "dropdown": "option",
     "options": "option",
     "multi-select": "multiselect",
+    "multiple-choice": "multiselect",
     "array": "list",
     "dict": "object",
     "json": "object",

@@ -77,7 +77,7 @@ def _read(body: object, depth: int) -> InputSpec:
     if not body:
         return InputSpec(dialect="empty", problems=("the schema is empty: no field is named",))
     groups = body.get("input_groups")
-    if isinstance(groups, list) and groups:
+    if isinstance(groups, list) and (groups or set(body) == {"input_groups"}):
         return _groups(groups)
     if _is_json_schema(body):
         return _json_schema(body)

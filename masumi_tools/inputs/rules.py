@@ -120,7 +120,7 @@ def read_field(entry: Mapping[str, Any], field_id: str, group: str = "") -> tupl
             output_format=plain_text(data.get("outputFormat"), 40).lower(),
             multiple=data.get("multiple") is True or entry.get("multiple") is True,
             default=_scalar_or_none(data.get("default", entry.get("default"))),
-            fixed=_scalar_or_none(data.get("value")) if kind == "hidden" else None,
+            fixed=_scalar_or_none(data.get("value", data.get("default"))) if kind == "hidden" else None,
             group=group,
         ),
         odd,
@@ -155,7 +155,7 @@ def _choice(item: object) -> tuple[Scalar, str] | None:
 
 
 def _type_word(value: object) -> str:
-    return value.strip().lower() if isinstance(value, str) else ""
+    return re.sub("[ _]", "-", value.strip().lower()) if isinstance(value, str) else ""
 
 
 def _rules(entry: Mapping[str, Any], data: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -166,8 +166,9 @@ def _rules(entry: Mapping[str, Any], data: Mapping[str, Any]) -> list[tuple[str,
         rules += [(str(key), value) for key, value in listed.items()]
     elif isinstance(listed, list):
         for item in listed:
-            if isinstance(item, Mapping) and isinstance(item.get("validation"), str):
-                rules.append((item["validation"], item.get("value")))
+            if isinstance(item, Mapping):
+                word = next((item[key] for key in ("validation", "rule", "type") if key in item), None)
+                rules += [(word, item.get("value"))] if isinstance(word, str) else list(item.items())
             elif isinstance(item, str):
                 rules.append((item, "true"))
     for place in (data, entry):

@@ -132,13 +132,15 @@ def _boolean(field: InputField, value: JsonValue) -> JsonValue:
 
 
 def _choice(field: InputField, value: JsonValue) -> JsonValue:
+    low = field.minimum if isinstance(field.minimum, Decimal) else Decimal(1)
     if not isinstance(value, list):
+        if low > 1:
+            raise Unfit(f"has 1 choice, at least {low} are wanted")
         return _one_choice(field, value)
     if field.type == "enum":
         raise Unfit("a list was given where one choice is expected")
     if field.type == "radio" and (len(value) != 1 or not _are_positions(field, value)):
         raise Unfit("takes one choice and no list")
-    low = field.minimum if isinstance(field.minimum, Decimal) else Decimal(1)
     if not value and (low > 0 or field.required):
         raise Unfit("needs at least one choice")
     if len(value) < low:

@@ -28,9 +28,9 @@ def judge(row: Row) -> str | None:
     """
     spec = read_input_schema(row["served_as"])
     if row["http_status"] >= 400:
-        if not spec.refusal:
+        if row["served_as"] is not None and not spec.refusal:
             return "an error answer was read as a schema"
-        spec = read_input_schema(row["defined_as"])
+        spec = read_input_schema(row["defined_as"]) if "defined_as" in row else spec
     return next(_faults(row, spec), None)
 
 

@@ -210,10 +210,11 @@ ROWS = [
                 {"id": "b", "type": "number", "validations": rules(min=1, max=3.5)},
                 {"id": "c", "type": "text", "validations": rules(required="true")},
                 {"id": "d", "type": "text", "validations": rules(optional="boolean")},
+                {"id": "e", "type": "multi_select", "data": {"values": ["p", "q"]}, "validations": [{"min": "2"}, {"optional": "true"}]},
             ]
         },
-        [{"b": 3.5, "c": "x"}, {"a": "xy", "b": 1, "c": "x", "d": "y"}],
-        [{"a": "x", "b": 1, "c": "x"}, {"b": 4, "c": "x"}, {"b": 1}],
+        [{"b": 3.5, "c": "x"}, {"a": "xy", "b": 1, "c": "x", "d": "y", "e": ["p", "q"]}],
+        [{"a": "x", "b": 1, "c": "x"}, {"b": 4, "c": "x"}, {"b": 1}, {"b": 1, "c": "x", "e": ["p"]}, {"b": 1, "c": "x", "e": "p"}],
     ),
     row(
         "optional taken back",

@@ -24,7 +24,7 @@ from masumi_tools.flows import Flows, Progress
 from masumi_tools.http import AsyncHttp, Http
 from masumi_tools.models import Listing
 from masumi_tools.operations import Approve, Do, Fetch, Flow, Operation, Sleep
-from masumi_tools.order import order_of
+from masumi_tools.order import call_key, order_of
 from masumi_tools.receipt import Receipt, receipt_of
 from masumi_tools.search import Quote
 from masumi_tools.settings import Settings
@@ -78,10 +78,21 @@ class _Buyer:
         """The name under which one call holds its lease."""
         return f"{self._owner}:{threading.get_ident()}:{time.monotonic_ns()}"
 
-    def hires(self, *, only_open: bool = False, budget: str | None = None) -> list[Receipt]:
-        """The receipts in the journal, the newest first. Reads only."""
-        rows = self.journal.rows(only_open=only_open, budget=budget)
-        return [receipt_of(ledger.purchase_of(row)) for row in rows]
+    def now_ms(self) -> int:
+        """The node's time as far as it is known, in ms: this machine's, or the sandbox's."""
+        return self._clock.now()
+
+    def hires(
+        self, *, only_open: bool = False, budget: str | None = None, scope: str | None = None
+    ) -> list[Receipt]:
+        """The receipts in the journal, the newest first, of one `scope` or all. Reads only."""
+        hires = [ledger.purchase_of(row) for row in self.journal.rows(only_open=only_open, budget=budget)]
+        return [receipt_of(p) for p in hires if scope is None or p.scope == scope]
+
+    def recall(self, call_id: str, *, scope: str = "") -> Receipt | None:
+        """The receipt of the hire that this tool call made before, or None. Reads only."""
+        row = self.journal.by_call(call_key(call_id, scope))
+        return receipt_of(ledger.purchase_of(row), reused=True) if row else None
 
     def budget_lines(self) -> list[ledger.BudgetLine]:
         """How this buyer's budget stands, a line per unit. Reads only."""

@@ -57,11 +57,16 @@ def order_of(
         input_data=data,
         max_price=None if max_price is None else parse_amounts(max_price),
         scope=scope,
-        call_id=None if call_id is None else hashing.input_hash(f"call\x00{scope}", call_id),
+        call_id=None if call_id is None else call_key(call_id, scope),
         again=again,
         reuse_within_ms=int(reuse_within_s * 1000),
         on_mismatch=on_mismatch,
     )
+
+
+def call_key(call_id: str, scope: str) -> str:
+    """Under which name the journal remembers a framework's tool call; ids are only unique within a scope."""
+    return hashing.input_hash(f"call\x00{scope}", call_id)
 
 
 def _is_agent_identifier(text: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -67,8 +68,18 @@ _budgets = sa.Table(
     sa.Column("limits", sa.Text, nullable=False),
 )
 
+_notes = sa.Table(
+    "masumi_notes",
+    _metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+)
+
 # Step n leads from version n to n + 1. A step is never edited after it was released.
-_MIGRATIONS: list[Callable[[sa.Connection], None]] = [_metadata.create_all]
+_MIGRATIONS: list[Callable[[sa.Connection], None]] = [
+    _metadata.create_all,
+    partial(_notes.create, checkfirst=True),
+]
 VERSION = len(_MIGRATIONS)
 
 
@@ -198,6 +209,16 @@ class Journal:
             if self._by_call(db, call_id) is None:
                 db.execute(_calls.insert().values(call_id=call_id, hire_id=hire_id))
 
+    def note(self, name: str, text: str) -> str:
+        """Keep a text under a name, and answer it; a name that is known keeps its own text."""
+        with explained("saving a note"):
+            try:
+                with self._engine.begin() as db:
+                    db.execute(_notes.insert().values(name=name, text=text))
+                return text
+            except sa.exc.IntegrityError:
+                return self.noted(name) or text
+
     def save(self, row: Row) -> Row:
         """Save over the version that `row` was read with; JournalBusy when somebody saved first."""
         with explained("saving a hire"), self._engine.begin() as db:
@@ -315,6 +336,11 @@ class Journal:
     def by_call(self, call_id: str) -> Row | None:
         with explained("reading"), self._reading.connect() as db:
             return self._by_call(db, call_id)
+
+    def noted(self, name: str) -> str | None:
+        """The text under this name, or None."""
+        with explained("reading"), self._reading.connect() as db:
+            return db.scalar(sa.select(_notes.c.text).where(_notes.c.name == name))
 
     def rows(self, *, only_open: bool = False, budget: str | None = None, limit: int = 10_000) -> list[Row]:
         """The newest records first, at most `limit`."""

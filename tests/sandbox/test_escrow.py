@@ -134,6 +134,9 @@ def test_result_that_is_queued_survives_a_refund_request(market: Market) -> None
     market.world.advance(2 * SOON)
     row = market.payment(identifier)
     assert (row["onChainState"], row["resultHash"]) == ("Disputed", RESULT_HASH)
+    steps = [(tx["previousOnChainState"], tx["newOnChainState"]) for tx in row["TransactionHistory"]]
+    assert steps == [("FundsLocked", "RefundRequested"), (None, "FundsLocked")]
+    assert row["CurrentTransaction"]["previousOnChainState"] == "RefundRequested"
 
 
 def disputed(market: Market, version: int) -> str:

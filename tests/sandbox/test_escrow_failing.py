@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from masumi_tools.sandbox.changes import set_action
 from masumi_tools.sandbox.rows import V1
 from masumi_tools.sandbox.timetext import HOUR, MINUTE, iso
 
@@ -144,3 +145,38 @@ def test_lock_of_a_price_that_changed_is_invalid_for_the_seller_and_comes_back(m
     assert market.payment(identifier)["onChainState"] == "FundsOrDatumInvalid"
     market.world.advance(71 * MINUTE)
     assert market.purchase(identifier)["onChainState"] == "RefundWithdrawn"
+
+
+def test_recovered_lock_has_no_transaction_and_takes_no_refund_request(market: Market) -> None:
+    identifier = market.locked(market.agent(1))
+    row = market.world.purchase("Preprod", identifier)
+    assert row is not None
+    set_action(
+        market.world, row, "WaitingForManualAction", error=("Unknown", "Rolled back transaction detected.")
+    )
+    updated = market.purchase(identifier)["updatedAt"]
+    market.world.advance(1)
+    cleared = market.act("/purchase/error-state-recovery", identifier, updatedAt=updated)
+    assert (cleared["CurrentTransaction"], cleared["NextAction"]["errorType"]) == (None, None)
+    body = {"network": "Preprod", "blockchainIdentifier": identifier}
+    assert market.refused("POST", "/purchase/request-refund", body)[0] == 404
+    market.world.advance(71 * MINUTE)
+    assert market.purchase(identifier)["onChainState"] == "RefundWithdrawn"
+
+
+def test_recovered_payment_falls_back_to_its_newest_confirmed_transaction(market: Market) -> None:
+    identifier = market.locked(market.agent(1))
+    locked = market.payment(identifier)["CurrentTransaction"]
+    market.world.chain.lose = 1
+    market.submit(identifier)
+    market.world.advance(8 * MINUTE)
+    row = market.world.payment("Preprod", identifier)
+    assert row is not None
+    assert market.payment(identifier)["CurrentTransaction"]["status"] == "FailedViaTimeout"
+    set_action(market.world, row, "WaitingForManualAction", error=("Unknown", "x"))
+    updated = market.payment(identifier)["updatedAt"]
+    cleared = market.act("/payment/error-state-recovery", identifier, updatedAt=updated)
+    assert cleared["CurrentTransaction"]["id"] == locked["id"]
+    market.submit(identifier)
+    market.world.advance(SOON)
+    assert market.payment(identifier)["onChainState"] == "ResultSubmitted"

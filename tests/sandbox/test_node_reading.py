@@ -27,6 +27,7 @@ def test_diff_feed_goes_on_from_its_last_row(market: Market) -> None:
         page = market.data(
             "GET", "/payment/diff", network="Preprod", limit="2", lastUpdate=since, cursorId=cursor
         )["Payments"]
+        assert not cursor or page[0]["id"] == cursor
         fresh = [row["id"] for row in page if row["id"] != cursor]
         if not fresh:
             break
@@ -39,9 +40,11 @@ def test_diff_feed_goes_on_from_its_last_row(market: Market) -> None:
 def test_diff_feed_shows_what_the_jobs_changed_since(market: Market) -> None:
     agent = market.agent(1)
     identifier = market.locked(agent)
-    market.offer(agent)
-    since = iso(market.world.now_ms() + 1)
-    market.world.advance(71 * MINUTE)
+    late = market.offer(agent, payByTime=iso(market.world.now_ms() + 50_000))
+    market.data("POST", "/purchase", market.order(agent, late))  # never sent, so invalid after 6 minutes
+    market.world.advance(10 * MINUTE)
+    since = iso(market.world.now_ms())
+    market.world.advance(61 * MINUTE)
     rows = market.data("GET", "/purchase/diff/onchain-state-or-result", network="Preprod", lastUpdate=since)
     assert [row["blockchainIdentifier"] for row in rows["Purchases"]] == [identifier]
     assert rows["Purchases"][0]["onChainState"] == "RefundWithdrawn"
@@ -133,6 +136,30 @@ def test_update_of_a_v2_registration_changes_its_identifier(market: Market) -> N
     shown = market.data("GET", "/registry/diff", **query)["Assets"][0]
     assert (shown["state"], shown["name"]) == ("UpdateConfirmed", "Newer")
     assert shown["agentIdentifier"] not in (old, None)
+
+
+def test_sources_of_another_network_or_with_no_address_are_not_shown(market: Market) -> None:
+    agent = market.agent(2)
+    assert agent.metadata is not None
+    own = agent.metadata["supported_payment_sources"][0]
+    evm = {"scheme": "Exact", "payTo": "0x" + "ab" * 20}
+    price = {"pricingType": "Fixed", "fixed": [{"asset": "0xaa", "amount": "1", "decimals": "6"}]}
+    agent.metadata["supported_payment_sources"] = [
+        {"chain": "EVM", "network": "eip155:8453", "settlement": evm, "pricing": price},
+        own | {"network": "Mainnet"},
+        own | {"settlement": {"paymentSourceType": "Web3CardanoV2", "address": "addr_test1xx"}},
+        own | {"pricing": {"pricingType": "Free"}},
+        own,
+    ]
+    query = {"network": "Preprod", "agentIdentifier": agent.agent_identifier}
+    shown = market.data("GET", "/registry/agent-identifier", **query)["Metadata"]["supportedPaymentSources"]
+    assert [(entry["chain"], entry["pricing"]["pricingType"]) for entry in shown] == [
+        ("EVM", "Fixed"),
+        ("Cardano", "Free"),
+        ("Cardano", "Fixed"),
+    ]
+    assert shown[0]["pricing"]["fixed"] == [{"asset": "0xaa", "amount": "1", "decimals": 6}]
+    assert market.offer(agent, supportedPaymentSourceIndex=4)["RequestedFunds"]
 
 
 # The seed's dialect

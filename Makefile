@@ -73,7 +73,8 @@ notebooks: $(VENV)/.made  ## run every example notebook and keep its outputs
 
 .PHONY: lowest no-crewai
 lowest: $(ENVS)/lowest/.made  ## the quick tests with the oldest versions that pyproject.toml allows
-	$(ENVS)/lowest/bin/python -m pytest -m "not slow and not torture and not postgres" $(PYTEST)
+	$(ENVS)/lowest/bin/python -m pytest -m "not slow and not torture and not postgres" \
+		-W ignore::DeprecationWarning $(PYTEST)  # old versions warn of what newer ones have mended
 
 no-crewai: $(ENVS)/core/.made  ## the smoke tests without crewai and every other extra, newest versions
 	$(ENVS)/core/bin/python -m pytest tests/smoke $(PYTEST)

@@ -14,6 +14,7 @@ from masumi_tools.inputs.lenient import NotJson, read_json
 from masumi_tools.inputs.values import Unfit, fit, is_blank, kind_word
 
 MAX_KEYS: Final = 1_000
+_MOST_COMPARED: Final = 50  # likeness of words is slow, and strangers send the keys
 
 # A question's "this was the last answer"; then its text may be blank (field-notes A5).
 _ENDS: Final = frozenset({"finish", "finished", "done", "end", "complete"})
@@ -131,13 +132,15 @@ def _others(
     declared = {field.id for field in spec.fields}
     missing = [field.id for field in spec.asked if field.id not in data]
     groups = {field.group for field in spec.fields if field.group}
-    for number, (key, value) in enumerate(data.items()):
-        if key in declared:
-            continue
-        if not isinstance(key, str) or number >= MAX_KEYS:
-            errors[plain_text(key, 60)] = ["too many fields" if number >= MAX_KEYS else "keys must be text"]
-            continue
-        if meant := near(key, missing):
+    others = [key for key in data if key not in declared]
+    if len(others) > MAX_KEYS:
+        errors[""] = [f"has {len(others)} fields that the schema does not declare"]
+        return
+    for number, key in enumerate(others):
+        value = data[key]
+        if not isinstance(key, str):
+            errors[plain_text(key, 60)] = ["keys must be text"]
+        elif (meant := near(key, missing) if number < _MOST_COMPARED else None) is not None:
             errors[key] = [f"unknown field, did you mean {meant}?"]
         elif spec.closed:
             errors[key] = ["unknown field"]

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from masumi_tools.hashing import MAX_DEPTH, JsonValue
 
 MAX_TEXT: Final = 2_000_000
+_MOST_OBJECTS: Final = 20
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![0-9A-Za-z_.])")
 _WORD: Final = re.compile(r"[A-Za-z_]+")
@@ -105,6 +106,8 @@ def _values_in(text: str) -> list[JsonValue]:
         if text[end:].lstrip()[:1] in (",", ":", '"'):
             raise NotJson("unreadable", "the JSON cannot be read: it goes on after its end")
         found.append(value)
+        if len(found) > _MOST_OBJECTS:
+            raise NotJson("several", "the text holds too many objects")
         at = _next_object(text, end)
     return found
 

@@ -263,7 +263,7 @@ class _Reading:
             elif value is not None and key not in self.notes:
                 errors[key] = ["unknown field"]
         missing = [field.id for field in self.spec.asked if field.id not in values]
-        for key in [key for key, texts in errors.items() if texts == ["unknown field"]]:
+        for key in [key for key, texts in errors.items() if texts == ["unknown field"]][:20]:
             if meant := near(key, missing):
                 errors[key] = [f"unknown field, did you mean {meant}?"]
         return values, errors

@@ -111,6 +111,7 @@ REFUSED = [
     ('{"topic": "a"} {"topic": "b"}', "topic", "two different objects"),
     ('{"topic": "a", "topic": "b"}', "topic", "given twice"),
     ('{"topic": ' * 100, "topic", "deeper"),
+    ('so {"topic": "x"} ' * 50_000, "topic", "too many objects"),
     ('topic = "tides"', "topic", "an object"),
     ("topic: tides", "topic", "an object"),
     ('hire(topic="tides")', "topic", "an object"),

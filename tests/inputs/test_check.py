@@ -199,3 +199,11 @@ def test_a_null_that_json_schema_asks_for_stays_null():
     assert check(spec, {"a": None}) == {"a": None}
     with pytest.raises(InputError):
         check(spec, {})
+
+
+def test_a_flood_of_unknown_keys_is_refused_as_one():
+    flood = {f"key{number}": number for number in range(5_000)}
+
+    with pytest.raises(InputError) as caught:
+        check(spec_of("text"), {"x": "y", **flood})
+    assert caught.value.field_errors == {"": ["has 5000 fields that the schema does not declare"]}

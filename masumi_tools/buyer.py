@@ -18,7 +18,7 @@ from masumi_tools import flows, ledger
 from masumi_tools.approval import decide, not_approved
 from masumi_tools.budget import AmountsLike, Budget
 from masumi_tools.calls.call import Reply
-from masumi_tools.clock import Clock, owner_name
+from masumi_tools.clock import Clock, turn
 from masumi_tools.feed import Feed
 from masumi_tools.flows import Flows, Progress
 from masumi_tools.http import AsyncHttp, Http
@@ -61,7 +61,6 @@ class _Buyer:
         self._own_journal = journal is None
         self.journal = journal or Journal(self.settings.database_url)
         self._clock = Clock()
-        self._owner = owner_name()
         self._flows = Flows(self.settings, budget, self.journal, ways, self._clock, on_progress=on_progress)
         self._feed = Feed(ways)
 
@@ -73,10 +72,6 @@ class _Buyer:
         since_ms = self._clock.now() - self._feed.read_ms
         pace = self._flows.ways.pace
         return since_ms >= (pace.lock_ms if self._feed.usable else pace.node_ms)
-
-    def _turn(self) -> str:
-        """The name under which one call holds its lease."""
-        return f"{self._owner}:{threading.get_ident()}:{time.monotonic_ns()}"
 
     def now_ms(self) -> int:
         """The node's time as far as it is known, in ms: this machine's, or the sandbox's."""
@@ -155,7 +150,7 @@ class Buyer(_Buyer):
             reuse_within_s=reuse_within_s,
             on_mismatch=on_mismatch,
         )
-        return self._run(self._flows.hire(order, patience_s, self._turn(), quote))
+        return self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote))
 
     def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Any) -> list[Receipt]:
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
@@ -187,22 +182,22 @@ class Buyer(_Buyer):
 
     def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
         """Go on with a hire of this journal, whoever began it. UnknownHire when there is none."""
-        return self._run(self._flows.follow(hire_id, time.monotonic() + patience_s, self._turn()))
+        return self._drive(lambda owner: self._flows.follow(hire_id, time.monotonic() + patience_s, owner))
 
     def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
         """Give the input that a service asked for (outcome "needs_input") and go on.
 
         InputError when the data does not fit the question, StateError when nothing is asked.
         """
-        return self._run(self._flows.answer(hire_id, data, patience_s, self._turn()))
+        return self._drive(lambda owner: self._flows.answer(hire_id, data, patience_s, owner))
 
     def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
         """Ask for the money of a hire back. The receipt says whether that was possible."""
-        return self._run(self._flows.refund(hire_id, patience_s, self._turn()))
+        return self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner))
 
     def sweep(self) -> list[Receipt]:
         """Drive every open hire as far as it goes now: results, refunds, bookings. Returns their receipts."""
-        return self._run(self._flows.sweep(self._turn()))
+        return self._drive(self._flows.sweep)
 
     def receipt(self, hire_id: str) -> Receipt:
         """The receipt as the journal has it; nothing is asked. UnknownHire when there is none."""
@@ -221,6 +216,10 @@ class Buyer(_Buyer):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _drive(self, flow: Callable[[str], Flow[T]]) -> T:
+        with turn() as owner:
+            return self._run(flow(owner))
 
     def _run(self, flow: Flow[T]) -> T:
         resume: Callable[[], Operation] = partial(flow.send, None)
@@ -302,7 +301,7 @@ class AsyncBuyer(_Buyer):
             reuse_within_s=reuse_within_s,
             on_mismatch=on_mismatch,
         )
-        return await self._run(self._flows.hire(order, patience_s, self._turn(), quote))
+        return await self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote))
 
     async def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Any) -> list[Receipt]:
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
@@ -337,19 +336,21 @@ class AsyncBuyer(_Buyer):
 
     async def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
         """As `Buyer.resume`."""
-        return await self._run(self._flows.follow(hire_id, time.monotonic() + patience_s, self._turn()))
+        return await self._drive(
+            lambda owner: self._flows.follow(hire_id, time.monotonic() + patience_s, owner)
+        )
 
     async def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
         """As `Buyer.answer`."""
-        return await self._run(self._flows.answer(hire_id, data, patience_s, self._turn()))
+        return await self._drive(lambda owner: self._flows.answer(hire_id, data, patience_s, owner))
 
     async def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
         """As `Buyer.refund`."""
-        return await self._run(self._flows.refund(hire_id, patience_s, self._turn()))
+        return await self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner))
 
     async def sweep(self) -> list[Receipt]:
         """As `Buyer.sweep`."""
-        return await self._run(self._flows.sweep(self._turn()))
+        return await self._drive(self._flows.sweep)
 
     async def receipt(self, hire_id: str) -> Receipt:
         """As `Buyer.receipt`."""
@@ -368,6 +369,10 @@ class AsyncBuyer(_Buyer):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    async def _drive(self, flow: Callable[[str], Flow[T]]) -> T:
+        with turn() as owner:
+            return await self._run(flow(owner))
 
     async def _run(self, flow: Flow[T]) -> T:
         resume: Callable[[], Operation] = partial(flow.send, None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 class Clock:
@@ -23,17 +24,31 @@ class Clock:
         self._ahead_ms = sandbox_ms - self._now_ms()
 
 
-def owner_name() -> str:
-    """Who drives: machine, process and a random part, so that a dead process of this machine is recognised."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(6)}"
+_living: set[str] = set()
+
+
+@contextlib.contextmanager
+def turn() -> Iterator[str]:
+    """The name under which one call drives hires; it is dead when the call has ended, however it did.
+
+    It names machine and process, so that others on this machine see at once when the process is gone.
+    """
+    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
+    _living.add(owner)
+    try:
+        yield owner
+    finally:
+        _living.discard(owner)
 
 
 def is_dead(owner: str) -> bool:
-    """Whether this owner was a process of this machine that has ended."""
+    """Whether this owner was a call of this process that has ended, or of a process of this machine that has."""
     host, _, rest = owner.partition(":")
     pid = rest.partition(":")[0]
-    if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():
+    if host != socket.gethostname() or not pid.isdigit():
         return False
+    if int(pid) == os.getpid():
+        return owner not in _living
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

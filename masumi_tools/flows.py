@@ -85,6 +85,7 @@ class Flows:
         self._on_progress = on_progress
         self._dialect: Literal["today", "seed"] = "today"
         self.driven: dict[str, Purchase] = {}
+        self._leases: dict[str, str] = {}
         self._node_ready_until = 0.0
 
     # Hiring ----------------------------------------------------------------------------------
@@ -92,13 +93,13 @@ class Flows:
     def hire(self, order: Order, patience_s: float, owner: str, quote: Quote | None = None) -> Flow[Receipt]:
         """Find or begin the hire of this order and drive it until there is something to tell."""
         until = self._monotonic() + patience_s
-        p, known = yield from self._begin(order, quote)
+        p, known = yield from self._begin(order, quote, owner)
         if known == "finished":
             return receipt_of(p, reused=True)
-        return (yield from self.follow(p.hire_id, until, owner))
+        return (yield from self.follow(p.hire_id, until, owner, p if known == "new" else None))
 
     def _begin(
-        self, order: Order, quote: Quote | None
+        self, order: Order, quote: Quote | None, owner: str
     ) -> Flow[tuple[Purchase, Literal["new", "open", "finished"]]]:
         now, call_id = self.clock.now(), order.call_id
         if call_id and (row := (yield Do(lambda: self.journal.by_call(call_id)))):
@@ -117,7 +118,7 @@ class Flows:
         if quote is not None and quote.listing is not None and now <= quote.until_ms:
             p = p.move(Event.LISTED, now, listing=quote.listing, price=quote.price, free=quote.free)
             p = lay_out(p, quote.spec, now)
-        row, made = yield Do(lambda: self.journal.add(ledger.row_of(p), call_id))
+        row, made = yield Do(lambda: self.journal.add(ledger.row_of(p), call_id, owner, LEASE_MS))
         if not made:
             return ledger.purchase_of(row), "open"
         self._tell(p)
@@ -173,12 +174,17 @@ class Flows:
 
     # Driving ---------------------------------------------------------------------------------
 
-    def follow(self, hire_id: str, until: float, owner: str) -> Flow[Receipt]:
-        """Drive the hire, or watch whoever drives it, until it rests or `until` (monotonic seconds) passes."""
+    def follow(self, hire_id: str, until: float, owner: str, held: Purchase | None = None) -> Flow[Receipt]:
+        """Drive the hire, or watch whoever drives it, until it rests or `until` (monotonic seconds) passes.
+
+        `held` is the record of a hire whose lease `owner` has already.
+        """
         look = LOOK_S[0]
         while True:
-            if (yield Do(lambda: self.journal.take_lease(hire_id, owner, LEASE_MS, is_dead))):
-                p = yield from self._load(hire_id)
+            if held or (yield Do(lambda: self.journal.take_lease(hire_id, owner, LEASE_MS, is_dead))):
+                p = held or (yield from self._load(hire_id))
+                held = None
+                self._leases[hire_id] = owner
                 try:
                     p = yield from self._drive(p, until, owner)
                 except JournalBusy:
@@ -190,7 +196,9 @@ class Flows:
                     yield Do(lambda: self.release(hire_id, owner))
                     raise
                 else:
-                    yield Do(lambda: self.release(hire_id, owner))
+                    if hire_id in self._leases:
+                        yield Do(lambda: self.release(hire_id, owner))
+                    self.driven.pop(hire_id, None)
                     return receipt_of(p)
                 yield Do(lambda: self.release(hire_id, owner))
             p = yield from self._load(hire_id)
@@ -202,6 +210,7 @@ class Flows:
     def release(self, hire_id: str, owner: str) -> None:
         """Give the lease back; a lease that cannot be given back runs out by itself."""
         self.driven.pop(hire_id, None)
+        self._leases.pop(hire_id, None)
         with contextlib.suppress(JournalError):
             self.journal.drop_lease(hire_id, owner)
 
@@ -259,21 +268,31 @@ class Flows:
     def save(self, before: Purchase, after: Purchase) -> Flow[Purchase]:
         """Save what changed, and tell those who listen."""
         if not ledger.worth_saving(before, after):
+            self._told(before, after)
             return after
-        row = ledger.row_of(after, before)
+        rests = at_rest(after, self.clock.now(), self.ways)
+        row = ledger.row_of(after, before, at_rest=rests)
         saved = yield Do(lambda: self.journal.save(row))
         after = after.but(version=saved.version)
+        if rests:
+            self._leases.pop(after.hire_id, None)
+        self._told(before, after)
+        return after
+
+    def _told(self, before: Purchase, after: Purchase) -> None:
         if after.state is not before.state or _words(after) != _words(before):
             self._tell(after)
-        return after
 
     def _reserve(self, p: Purchase) -> Flow[Purchase]:
         denied = None if p.free else (yield from self._node_refuses())
-        if denied is None and self.budget is not None and not p.free and self.budget.needs_approval(p.price):
-            denied = yield Approve(self.budget, self.asked(p))
+        budget = self.budget
+        if p.budget != (budget.name if budget else ""):
+            denied = f"it was begun under the budget {p.budget!r}, which is not the one here"
+        if denied is None and budget is not None and not p.free and budget.needs_approval(p.price):
+            denied = yield Approve(budget, self.asked(p))
         now = self.clock.now()
         before = p
-        p = yield Do(lambda: ledger.reserve(self.journal, before, self.budget, denied, now))
+        p = yield Do(lambda: ledger.reserve(self.journal, before, budget, denied, now))
         self._tell(p)
         return p
 

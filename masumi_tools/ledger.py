@@ -36,7 +36,7 @@ _COUNTS: dict[State, str] = {
 _POLLING = {"next_node_ms", "next_job_ms", "quiet_polls", "node_read_ms", "last_seen_job_ms"}
 
 
-def row_of(p: Purchase, before: Purchase | None = None) -> Row:
+def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False) -> Row:
     """The row to save; its budget lines only where they differ from those of `before`."""
     lines = _lines(p)
     changed = before is None or lines != _lines(before)
@@ -55,6 +55,7 @@ def row_of(p: Purchase, before: Purchase | None = None) -> Row:
         entries=entries if changed else (),
         record=p.model_dump_json(),
         version=p.version,
+        at_rest=at_rest,
     )
 
 
@@ -69,7 +70,11 @@ def service_of(p: Purchase) -> str:
 
 
 def worth_saving(before: Purchase, after: Purchase) -> bool:
-    """Whether more than the times of the polls changed."""
+    """Whether there is more to remember than the times of the polls, or what can simply be looked up again."""
+    if after.state in (State.ASKED, State.LISTED) or (
+        before.state is after.state is State.RESERVED and after.layout == 0
+    ):
+        return False
     if after.state is not before.state:
         return True
     old, new = before.__dict__, after.__dict__

@@ -94,7 +94,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One saved record. `money` is how its entries count: reserved, locked, spent, refunded, released."""
+    """One saved record. `money` is how its entries count: reserved, locked, spent, refunded, released.
+
+    Saving a row that is `at_rest` gives its lease back in the same transaction.
+    """
 
     hire_id: str
     key: str
@@ -109,6 +112,7 @@ class Row:
     record: str
     entries: tuple[Entry, ...] = ()
     version: int = 0
+    at_rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +183,20 @@ class Journal:
 
     # Writing ---------------------------------------------------------------------------------
 
-    def add(self, row: Row, call_id: str | None = None) -> tuple[Row, bool]:
-        """Save a new record, or answer the one that is open under the same key (or call id) already."""
+    def add(
+        self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
+    ) -> tuple[Row, bool]:
+        """Save a new record, or answer the one that is open under the same key (or call id) already.
+
+        `owner` drives the new record from the start, for `lease_ms`.
+        """
+        lease = {"lease_owner": owner, "lease_until_ms": now_ms() + lease_ms} if owner else {}
         with explained("saving a new hire"):
             try:
                 with self._engine.begin() as db:
                     if call_id and (known := self._by_call(db, call_id)):
                         return known, False
-                    db.execute(_hires.insert().values(**_columns(row), version=1))
+                    db.execute(_hires.insert().values(**_columns(row), **lease, version=1))
                     self._write_entries(db, row)
                     if call_id:
                         db.execute(_calls.insert().values(call_id=call_id, hire_id=row.hire_id))
@@ -238,7 +248,7 @@ class Journal:
         done = db.execute(
             _hires.update()
             .where(_hires.c.hire_id == row.hire_id, _hires.c.version == row.version)
-            .values(**_columns(row), version=row.version + 1)
+            .values(**_columns(row), **_FREE if row.at_rest else {}, version=row.version + 1)
         )
         if done.rowcount != 1:
             raise JournalBusy("another process saved this hire first", phase="journal")
@@ -386,6 +396,9 @@ class Journal:
     def _by_call(self, db: sa.Connection, call_id: str) -> Row | None:
         hire_id = db.scalar(sa.select(_calls.c.hire_id).where(_calls.c.call_id == call_id))
         return self._one(db, _hires.c.hire_id == hire_id) if hire_id else None
+
+
+_FREE: dict[str, Any] = {"lease_owner": None, "lease_until_ms": 0}
 
 
 def _columns(row: Row) -> dict[str, Any]:

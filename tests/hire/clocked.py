@@ -39,8 +39,10 @@ class CrashingJournal(Journal):
             raise Crash
         return result
 
-    def add(self, row: Row, call_id: str | None = None) -> tuple[Row, bool]:
-        return self._crash_around(lambda: super(CrashingJournal, self).add(row, call_id))
+    def add(
+        self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
+    ) -> tuple[Row, bool]:
+        return self._crash_around(lambda: super(CrashingJournal, self).add(row, call_id, owner, lease_ms))
 
     def save(self, row: Row) -> Row:
         return self._crash_around(lambda: super(CrashingJournal, self).save(row))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from masumi_tools.hashing import MAX_SAFE_INT
+from masumi_tools.inputs import InputField, InputSpec
 from masumi_tools.seller.jobs import STATUS, Job, JobState
 from masumi_tools.seller.offer import Offer
 
@@ -92,6 +95,41 @@ class ErrorAnswer(Loose):
     """What was wrong: one sentence, or a sentence with the fields it is about."""
 
     detail: str | dict[str, Any]
+
+
+_JSON_TYPES = {"text": "string", "number": "number", "boolean": "boolean"}
+
+
+def input_contract(spec: InputSpec) -> dict[str, Any]:
+    """The input as JSON Schema, as far as it can say it; `check` knows more (formats, dates, files)."""
+    return {
+        "type": "object",
+        "properties": {field.id: _property(field) for field in spec.asked},
+        "required": [field.id for field in spec.required],
+        "additionalProperties": not spec.closed,
+    }
+
+
+def _property(field: InputField) -> dict[str, Any]:
+    said: dict[str, Any] = {"title": field.name or field.id}
+    if field.description:
+        said["description"] = field.description
+    kind = _JSON_TYPES.get(field.kind)
+    if kind == "number" and field.integer:
+        kind = "integer"
+    if kind is not None:
+        said["type"] = kind if field.required else [kind, "null"]
+    if kind == "string" and field.required:
+        said["pattern"] = r"\S"
+    if kind in ("number", "integer"):
+        said |= {"minimum": -MAX_SAFE_INT, "maximum": MAX_SAFE_INT}
+    low, high = ("minLength", "maxLength") if kind == "string" else ("minimum", "maximum")
+    for name, bound in ((low, field.minimum), (high, field.maximum)):
+        if kind in ("string", "number", "integer") and isinstance(bound, Decimal):
+            said[name] = int(bound) if bound == int(bound) else float(bound)
+    if field.choices and field.kind in ("choice", "enum"):
+        said["description"] = f"{said.get('description', '')} one of {list(field.choices)}".strip()
+    return said
 
 
 def started(job: Job) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -23,17 +24,10 @@ from masumi_tools.seller import answers
 from masumi_tools.seller.offer import Offer
 from masumi_tools.seller.shop import Refusal, Shop
 
-START_JOB_BODY: dict[str, Any] = {
-    "type": "object",
-    "required": ["identifier_from_purchaser", "input_data"],
-    "properties": {
-        "identifier_from_purchaser": {
-            "type": "string",
-            "pattern": "^([0-9a-fA-F]{2}){7,13}$",
-            "description": "the buyer's own nonce: 14 to 26 hexadecimal digits, an even number",
-        },
-        "input_data": {"type": "object", "description": "values by field id, as /input_schema says"},
-    },
+IDENTIFIER: dict[str, Any] = {
+    "type": "string",
+    "pattern": "^([0-9a-fA-F]{2}){7,13}$",
+    "description": "the buyer's own nonce: 14 to 26 hexadecimal digits, an even number",
 }
 PROVIDE_INPUT_BODY: dict[str, Any] = {
     "type": "object",
@@ -66,6 +60,19 @@ OpenShop = Callable[[], Awaitable[Shop]]
 
 def _errors(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"model": answers.ErrorAnswer, "description": _WORDS[code]} for code in codes}
+
+
+def _start_job_body(offer: Offer) -> dict[str, Any]:
+    needed = ([] if offer.free else ["identifier_from_purchaser"]) + (
+        ["input_data"] if offer.spec.required else []
+    )
+    identifier = {**IDENTIFIER, "type": ["string", "null"]} if offer.free else IDENTIFIER
+    fields = answers.input_contract(offer.spec)
+    return {
+        "type": "object",
+        "required": needed,
+        "properties": {"identifier_from_purchaser": identifier, "input_data": fields},
+    }
 
 
 def _body(schema: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +128,7 @@ def make_app(offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, bo
         "/start_job",
         response_model=answers.StartJobAnswer,
         responses=_errors(400, 413, 429, 503),
-        openapi_extra=_body(START_JOB_BODY),
+        openapi_extra=_body(_start_job_body(offer)),
         summary="Start a job; the answer says how to pay for it",
     )
     async def start_job(request: Request) -> JSONResponse:
@@ -220,7 +227,25 @@ def make_app(offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, bo
             shop().watch.poke()
             return _json({"status": "ok"})
 
+    app.openapi = lambda: _contract(app)  # type: ignore[method-assign]
     return app
+
+
+def _contract(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: without 422, which this service never answers, and with job_id as the need it is."""
+    if not app.openapi_schema:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        job_id = document["paths"]["/status"]["get"]["parameters"][0]
+        job_id |= {"required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in ("HTTPValidationError", "ValidationError"):
+            document["components"]["schemas"].pop(name, None)
+        app.openapi_schema = document
+    return app.openapi_schema
 
 
 def _object(raw: bytes) -> dict[str, Any]:

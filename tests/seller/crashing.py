@@ -14,6 +14,7 @@ from typing import Any
 
 from masumi_tools.seller import ask_human, sell
 from masumi_tools.seller.node import SellerNode
+from masumi_tools.seller.shop import Shop
 
 HOLD_AT = os.environ.get("HOLD_AT", "")
 FOLDER = Path(os.environ["HOLD_FOLDER"])
@@ -48,6 +49,15 @@ async def submit(self: SellerNode, identifier: str, result_hash: str) -> Any:
 
 
 SellerNode.submit = submit  # type: ignore[method-assign]
+_start = Shop.start
+
+
+async def start(self: Shop) -> None:
+    await _start(self)
+    reached("started")
+
+
+Shop.start = start  # type: ignore[method-assign]
 
 service = sell(
     work,

@@ -150,6 +150,7 @@ def test_two_processes_share_the_work_and_none_is_done_twice(
 ):
     processes.start()
     processes.start("worker")
+    until(lambda: len(processes.word("started")) == 2, "both starts", 40)
     with Buying(sandbox, f"http://127.0.0.1:{processes.port}") as buying:
         jobs = [buying.buy({"text": f"slow 0.5 {n}"}) for n in range(12)]
         for n, job in enumerate(jobs):

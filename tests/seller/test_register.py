@@ -80,9 +80,8 @@ def test_what_the_registry_would_mark_as_invalid_is_said_before(market: Market, 
     values = {"name": "New", "price": "1 ADA", "tags": ["a"], "author": "Ada", "description": "d", **more}
     settings = Settings.from_sandbox(market.sandbox, seller_vkey="ab" * 28)
     service = sell(work, settings=settings, **values)
-    with Registrar(service.offer, service.settings) as registrar:
-        with pytest.raises(InputError) as error:
-            registrar.register()
+    with Registrar(service.offer, service.settings) as registrar, pytest.raises(InputError) as error:
+        registrar.register()
 
     assert problem in str(error.value)
     assert not [seen for seen in market.sandbox.requests if seen.path.endswith("/registry")]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
-import click
 import typer
 
 from masumi_tools.cli import buying, selling, trying
 from masumi_tools.cli.context import GLOBAL_FLAGS, GLOBAL_OPTIONS, Context, settings_options
 from masumi_tools.errors import InputError, MasumiError
 from masumi_tools.redaction import redact
+
+# typer brings its own click from some version on; its exceptions are found through what typer exports.
+_ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
 DONE, LOST_NOTHING, USAGE, OPEN = 0, 1, 2, 3
 
@@ -52,14 +54,15 @@ def run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         result = app(hoist(arguments), standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        typer.echo(error.format_message())
-        return USAGE
-    except click.ClickException as error:
-        return _failed(error.format_message(), USAGE, as_json)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except _ClickError as error:
+        words = str(error.format_message()) if hasattr(error, "format_message") else str(error)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(words)
+            return USAGE
+        return _failed(words, USAGE, as_json)
+    except (typer.Abort, KeyboardInterrupt):
         return _failed("Stopped. An open hire goes on with `masumi-tools sweep`.", OPEN, as_json)
-    except click.exceptions.Exit as end:
+    except typer.Exit as end:
         return int(end.exit_code)
     except InputError as error:
         return _failed(str(error), USAGE, as_json, error)

@@ -9,6 +9,7 @@ its job enqueued anew under its next attempt; DBOS by itself leaves it pending f
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from typing import Any
 
@@ -18,13 +19,14 @@ from dbos import _dbos as _dbos_module
 from dbos._serialization import DBOSPortableJSONSerializer
 
 from masumi_tools.database import open_engine
-from masumi_tools.seller.engine import Perform, Waiting
+from masumi_tools.seller.engine import Dead, Perform, Waiting
 from masumi_tools.seller.human import Abandoned
 
 APP = "masumi-seller"
 VERSION = f"{APP}-1"  # raised when a running workflow could not go on with the new code
 QUEUE = "masumi-jobs"
 _LOOKS_EVERY_S = 0.2
+_ENDS = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
 def in_use() -> str | None:
@@ -62,7 +64,8 @@ class DbosEngine:
         self._config = config
         self._workflow: Any = None
 
-    def start(self, perform: Perform, waiting: Waiting, workers: int) -> None:
+    def start(self, perform: Perform, waiting: Waiting, workers: int, dead: Dead) -> None:
+        self._dead = dead
         DBOS(config=self._config)
         logging.getLogger("dbos").setLevel(logging.ERROR)
 
@@ -86,13 +89,20 @@ class DbosEngine:
     def enqueue(self, job_id: str, attempt: int) -> None:
         if attempt > 1:
             with contextlib.suppress(Exception):  # what a dead process left pending
-                DBOS.cancel_workflow(_workflow_id(job_id, attempt - 1))
-        with SetWorkflowID(_workflow_id(job_id, attempt)):
-            DBOS.enqueue_workflow(QUEUE, self._workflow, job_id, attempt)
+                DBOS.cancel_workflow(f"{job_id}:{attempt - 1}")
+        for turn in itertools.count():
+            workflow_id = f"{job_id}:{attempt}" + (f":{turn}" if turn else "")
+            found = DBOS.get_workflow_status(workflow_id)
+            if found is None:
+                with SetWorkflowID(workflow_id):
+                    DBOS.enqueue_workflow(QUEUE, self._workflow, job_id, attempt)
+                return
+            if found.status == "PENDING" and found.executor_id and self._dead(found.executor_id):
+                DBOS.resume_workflow(workflow_id, queue_name=QUEUE)  # its process died before it took the job
+                return
+            if found.status not in _ENDS:
+                return
+            # it ended without taking the job, because its process was told to stop: once more
 
     def stop(self) -> None:
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=0)
-
-
-def _workflow_id(job_id: str, attempt: int) -> str:
-    return f"{job_id}:{attempt}"

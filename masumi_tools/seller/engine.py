@@ -21,6 +21,7 @@ log = logging.getLogger("masumi_tools.seller")
 
 Perform = Callable[[str, int], None]
 Waiting = Callable[[int], Iterable[tuple[str, int]]]
+Dead = Callable[[str], bool]
 EngineName = Literal["auto", "dbos", "journal"]
 
 
@@ -29,14 +30,18 @@ class Engine(Protocol):
 
     name: str
 
-    def start(self, perform: Perform, waiting: Waiting, workers: int) -> None:
+    def start(self, perform: Perform, waiting: Waiting, workers: int, dead: Dead) -> None:
         """Begin to call `perform(job_id, attempt)`, at most `workers` at a time in this process.
 
-        `waiting(limit)` tells the jobs that are ready now, oldest first.
+        `waiting(limit)` tells the jobs that are ready now, oldest first; `dead(process)` whether a
+        process of the service, by its name, lives no more.
         """
 
     def enqueue(self, job_id: str, attempt: int) -> None:
-        """See to it that the job is performed, here or in another process. The same attempt twice is one."""
+        """See to it that this ready job is performed, here or in another process.
+
+        Called again now and then while the job stays ready; the same attempt is performed once.
+        """
 
     def stop(self) -> None:
         """Call `perform` no more."""
@@ -51,11 +56,10 @@ class JournalEngine:
         self._look_again_s = look_again_s
         self._news = threading.Event()
         self._stopping = threading.Event()
-        self._free = threading.Semaphore(0)
         self._begun: set[tuple[str, int]] = set()
         self._guard = threading.Lock()
 
-    def start(self, perform: Perform, waiting: Waiting, workers: int) -> None:
+    def start(self, perform: Perform, waiting: Waiting, workers: int, dead: Dead) -> None:
         self._workers = workers
         threading.Thread(target=self._look, args=(perform, waiting), name="jobs", daemon=True).start()
 

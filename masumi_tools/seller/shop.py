@@ -122,7 +122,9 @@ class Shop:
         await asyncio.to_thread(self._locks.take, self.owner)
         if not self.offer.free:
             await self._learn_of_ourselves()
-        await asyncio.to_thread(self.engine.start, self.runner.perform, self._waiting, self.runner.workers)
+        await asyncio.to_thread(
+            self.engine.start, self.runner.perform, self._waiting, self.runner.workers, self._locks.free
+        )
         self._watching = asyncio.create_task(self.watch.run())
         log.info(
             "selling %r with %d workers on %s jobs", self.offer.name, self.runner.workers, self.engine.name

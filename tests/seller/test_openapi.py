@@ -13,7 +13,15 @@ from tests.seller.support import Market  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(170)]
 
-ROUTES = ["/start_job", "/status", "/provide_input", "/availability", "/input_schema", "/demo", "/payment-information"]
+ROUTES = [
+    "/start_job",
+    "/status",
+    "/provide_input",
+    "/availability",
+    "/input_schema",
+    "/demo",
+    "/payment-information",
+]
 
 
 def work(text: str, n: int = 1) -> str:

@@ -99,9 +99,8 @@ def test_a_key_of_no_selling_wallet_is_the_nodes_word(market: Market, selling: S
     wrong = Settings.from_sandbox(
         market.sandbox, seller_vkey="ab" * 28, database_url=f"sqlite:///{market.folder}/y.sqlite"
     )
-    with Registrar(selling.offer, wrong, asks_every_s=0.1) as registrar:
-        with pytest.raises(RegistrationTrouble):
-            registrar.register()
+    with Registrar(selling.offer, wrong, asks_every_s=0.1) as registrar, pytest.raises(RegistrationTrouble):
+        registrar.register()
 
 
 def test_the_sellers_key_is_needed(market: Market, selling: Service):

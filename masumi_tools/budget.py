@@ -122,15 +122,15 @@ class Budget:
             (self.per_day, "today", use.since),
             (self.total, "all hires together", use.total),
         ):
-            if limit is not None and (reason := _over(limit, price, used)):
-                return f"the budget {self.name!r} allows {reason} for {words}"
+            if limit is not None and (reason := _over(limit, price, used, words)):
+                return f"the budget {self.name!r} allows {reason}"
         return None
 
     def needs_approval(self, price: Sequence[Amount]) -> bool:
         """Whether a person has to say yes to this price first."""
         if self.approve_above is None:
             return False
-        return _over(self.approve_above, price, {}) is not None
+        return _over(self.approve_above, price, {}, "") is not None
 
     def day_start_ms(self, now: int) -> int:
         """Midnight before `now` in the budget's time zone, in ms."""
@@ -139,18 +139,20 @@ class Budget:
         return int(midnight.timestamp() * 1000)
 
 
-def _over(limit: Sequence[Amount], price: Sequence[Amount], used: dict[str, int]) -> str | None:
+def _over(limit: Sequence[Amount], price: Sequence[Amount], used: dict[str, int], words: str) -> str | None:
+    """Why the price does not fit under the limit, as the end of "the budget allows ..."; None when it fits."""
     allowed = {amount.unit: amount.quantity for amount in limit}
     for amount in price:
         if amount.quantity == 0:
             continue
         bound = allowed.get(amount.unit)
         if bound is None:
-            return f"no {name_of(amount.unit)} at all ({amount} asked)"
-        left = bound - used.get(amount.unit, 0)
+            return f"no {name_of(amount.unit)} at all for {words}; {amount} was asked"
+        left = max(bound - used.get(amount.unit, 0), 0)
         if amount.quantity > left:
-            missing = Amount(amount.quantity - max(left, 0), amount.unit)
-            return f"{Amount(bound, amount.unit)}, of which {Amount(max(left, 0), amount.unit)} is left ({amount} asked, {missing} too much)"
+            rest = f", {Amount(left, amount.unit)} of it is left" if left < bound else ""
+            missing = Amount(amount.quantity - left, amount.unit)
+            return f"{Amount(bound, amount.unit)} for {words}{rest}; {amount} was asked, {missing} too much"
     return None
 
 

@@ -83,7 +83,7 @@ def worth_saving(before: Purchase, after: Purchase) -> bool:
 
 def _lines(p: Purchase) -> tuple[str, tuple[Entry, ...]]:
     money = "released" if p.free else _COUNTS[p.state]
-    if not money:
+    if not money or p.at(State.RESERVED) is None:
         return "", ()
     back = {amount.unit: amount.quantity for amount in p.returned}
     # The node returns the collateral with a refund; a budget never gets back more than it gave.

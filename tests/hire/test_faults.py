@@ -73,7 +73,10 @@ def play(endpoint: str, deed: str, times: int, folder: Path) -> End:
         lines = buyer.budget_lines()
         journal.close()
         kept = sum(
-            int(fund["amount"]) for row in rows if row["onChainState"] == "Withdrawn" for fund in row["PaidFunds"]
+            int(fund["amount"])
+            for row in rows
+            if row["onChainState"] == "Withdrawn"
+            for fund in row["PaidFunds"]
         )
         starts = sent(sandbox).count("POST /start_job")
         return End(first, receipt.outcome, receipt, len(rows), starts, lines[0].used, kept)
@@ -97,7 +100,10 @@ def test_a_fault_ends_right(endpoint: str, deed: str, times: int, tmp_path: Path
 
 
 def table() -> str:
-    lines = ["| endpoint | fault | times | after the call | at the end | start_job | purchases |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| endpoint | fault | times | after the call | at the end | start_job | purchases |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for endpoint in sorted(ENDPOINTS):
         for deed in sorted(DEEDS):
             for times in TIMES:
@@ -113,6 +119,6 @@ if __name__ == "__main__":
     DOCS.write_text(
         "# Faults and what becomes of a hire\n\n"
         "Made by `python -m tests.hire.test_faults`: each row is one hire in the sandbox, in which the named endpoint\n"
-        "does what the fault says, so many times. \"At the end\" is after the clock went on for four days with sweeps.\n"
+        'does what the fault says, so many times. "At the end" is after the clock went on for four days with sweeps.\n'
         "`refused` means that nothing was paid.\n\n" + table() + "\n"
     )

@@ -78,11 +78,11 @@ class _Buyer:
         return self._clock.now()
 
     def hires(
-        self, *, only_open: bool = False, budget: str | None = None, scope: str | None = None
+        self, *, only_open: bool = False, budget: str | None = None, scope: str = ""
     ) -> list[Receipt]:
-        """The receipts in the journal, the newest first, of one `scope` or all. Reads only."""
+        """The receipts in the journal, the newest first; of those scopes that begin with `scope`. Reads only."""
         hires = [ledger.purchase_of(row) for row in self.journal.rows(only_open=only_open, budget=budget)]
-        return [receipt_of(p) for p in hires if scope is None or p.scope == scope]
+        return [receipt_of(p) for p in hires if p.scope.startswith(scope)]
 
     def recall(self, call_id: str, *, scope: str = "") -> Receipt | None:
         """The receipt of the hire that this tool call made before, or None. Reads only."""

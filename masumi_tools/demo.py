@@ -28,6 +28,7 @@ from masumi_tools.purchase import State
 from masumi_tools.receipt import Receipt
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
+from masumi_tools.tools.progress import STEPS
 
 HOUR_MS = 3_600_000
 
@@ -114,7 +115,7 @@ def _play(scenario: Scenario, sandbox: Sandbox, settings: Settings, say: Say, mo
     say(scenario, f"[bold]{scenario.task}[/]", "user")
 
     def progress(told: Progress) -> None:
-        say(scenario, show.STEPS[told.state.value], "hire")
+        say(scenario, STEPS[told.state.value], "hire")
         if scenario.wait_out and told.state is State.LOCKED:
             say(scenario, "the clock is moved past the service's deadline", "clock")
             sandbox.advance(2 * HOUR_MS)

@@ -2,57 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Literal, Self
 
+from masumi_tools.errors import MissingExtra
+
 try:
+    from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
     from langchain_core.messages import ToolMessage
     from langchain_core.runnables import RunnableConfig
-    from langchain_core.tools import BaseTool
+    from langchain_core.runnables.config import var_child_runnable_config
+    from langchain_core.tools import BaseTool, BaseToolkit
 except ModuleNotFoundError as missing:
-    from masumi_tools.errors import MissingExtra
-
     raise MissingExtra("LangChain is not installed: pip install 'masumi_tools[langchain]'") from missing
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from masumi_tools.budget import Budget
+from masumi_tools.budget import AmountsLike, Budget
 from masumi_tools.buyer import AsyncBuyer, Buyer
-from masumi_tools.errors import MasumiError
 from masumi_tools.flows import Progress
-from masumi_tools.inputs import args_model
 from masumi_tools.search import Quote
 from masumi_tools.settings import Settings
-from masumi_tools.tools import wording
-from masumi_tools.tools.actions import Actions, Call, Said, Talk
-from masumi_tools.tools.arguments import read_arguments
+from masumi_tools.tools.actions import Actions, Call, Said
+from masumi_tools.tools.approval import Approval
+from masumi_tools.tools.kit import HIRE, Card, agent_card, cards
+from masumi_tools.tools.progress import EVENT, Listener, news
 
-__all__ = ["MasumiAgentTool"]
+__all__ = ["MasumiAgentTool", "MasumiToolkit", "approval"]
 
 # The id that the model's provider gave this tool call; None for a plain invoke.
 _call_id: ContextVar[str | None] = ContextVar("masumi_tool_call_id", default=None)
 
 
-def _refusal(error: Any) -> str:
-    """Arguments that do not fit, in words."""
-    if isinstance(error, ValidationError):
-        return "\n".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors()[:10])
-    return str(error)
-
-
 class _Tool(BaseTool):
-    """What all tools here have in common: the call's id, arguments in every shape, the receipt as artifact."""
+    """A card as a LangChain tool: arguments in every shape, the call's id known, the receipt as artifact."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
-    handle_validation_error: Any = _refusal
+    handle_validation_error: Any = None
     scope: str = ""
     _actions: Actions = PrivateAttr()
+    _card: Card = PrivateAttr()
+
+    def __init__(self, *, card: Card, actions: Actions, **fields: Any) -> None:
+        fields.setdefault("handle_validation_error", _refusal)
+        super().__init__(name=card.name, description=card.description, args_schema=card.args, **fields)
+        self._actions, self._card = actions, card
 
     def run(self, tool_input: Any, *args: Any, **options: Any) -> Any:
-        """As BaseTool.run; arguments in any shape, and the tool call's id is known inside."""
+        """As BaseTool.run; the arguments may have any shape, and the tool call's id is known inside."""
         token = _call_id.set(options.get("tool_call_id"))
         try:
             return super().run(self._read(tool_input), *args, **options)
@@ -60,7 +63,7 @@ class _Tool(BaseTool):
             _call_id.reset(token)
 
     async def arun(self, tool_input: Any, *args: Any, **options: Any) -> Any:
-        """As BaseTool.arun; arguments in any shape, and the tool call's id is known inside."""
+        """As BaseTool.arun; the arguments may have any shape, and the tool call's id is known inside."""
         token = _call_id.set(options.get("tool_call_id"))
         try:
             return await super().arun(self._read(tool_input), *args, **options)
@@ -69,27 +72,23 @@ class _Tool(BaseTool):
 
     def _read(self, tool_input: Any) -> Any:
         """The arguments under their own names; what cannot be read stays, for the schema to refuse."""
-        if not isinstance(tool_input, dict):
-            tool_input = {"input_data": tool_input}
-        schema = self.args_schema
-        assert isinstance(schema, type) and issubclass(schema, BaseModel)
         try:
-            return schema.model_validate(tool_input).model_dump(exclude_unset=True)
+            return self._card.args.model_validate(tool_input).model_dump(exclude_unset=True)
         except ValidationError:
-            return tool_input
+            return tool_input if isinstance(tool_input, dict) else {"input_data": tool_input}
 
     def _run(self, *, config: RunnableConfig, **given: Any) -> Any:
-        return self._answer(self._actions.run(self._talk(given, self._call(config))))
+        talk = self._card.act(_plain(given), self._call(config, _dispatch))
+        return self._answer(self._actions.run(talk))
 
     async def _arun(self, *, config: RunnableConfig, **given: Any) -> Any:
-        return self._answer(await self._actions.arun(self._talk(given, self._call(config))))
+        async with _dispatching() as dispatch:
+            talk = self._card.act(_plain(given), self._call(config, dispatch))
+            return self._answer(await self._actions.arun(talk))
 
-    def _talk(self, given: dict[str, Any], call: Call) -> Talk:
-        raise NotImplementedError
-
-    def _call(self, config: RunnableConfig | None) -> Call:
-        thread = str((config or {}).get("configurable", {}).get("thread_id") or "")
-        return Call(f"{self.scope}\x00{thread}" if thread else self.scope, _call_id.get())
+    def _call(self, config: RunnableConfig | None, dispatch: Listener) -> Call:
+        scope = _scope(self.scope, config)
+        return Call(scope, scope, _call_id.get(), dispatch)
 
     def _answer(self, said: Said) -> Any:
         artifact = said.receipt if said.receipt is not None else {"code": said.code, "data": said.data}
@@ -101,6 +100,20 @@ class _Tool(BaseTool):
             return message, None
         return said.text, artifact
 
+    @property
+    def settings(self) -> Settings:
+        """The settings in use."""
+        return self._actions.buyers.settings
+
+    @property
+    def buyer(self) -> Buyer:
+        """The buyer behind the tool: its journal of hires, its budget, sweeps."""
+        return self._actions.buyers.plain()
+
+    def close(self) -> None:
+        """Close connections and the journal, unless they belong to a given buyer. Open hires stay resumable."""
+        self._actions.buyers.close()
+
 
 class MasumiAgentTool(_Tool):
     """One agentic service as a tool: its input fields are the arguments, its result is the answer.
@@ -108,9 +121,10 @@ class MasumiAgentTool(_Tool):
         tool = MasumiAgentTool.for_agent("<agent identifier>", budget=Budget("20 ADA", per_hire="2 ADA"))
 
     Price and input fields are asked for when it is made; MasumiError when the service cannot be hired at
-    all. Calls never raise: over budget, refunded or failed is a ToolMessage of status "error". The artifact
-    is the Receipt. `settings` come from the environment when not given; with a `buyer` the tool shares its
-    journal, budget and settings.
+    all. A call never raises: over budget, refunded or failed is a ToolMessage of status "error"; the
+    artifact is the Receipt, which says where the money is. A repeated call with the same tool-call id
+    returns its own hire. `settings` come from the environment when not given; with a `buyer` the tool
+    shares its journal, budget and settings. Equal hires are one within `scope` and the config's thread_id.
     """
 
     target: str
@@ -123,40 +137,35 @@ class MasumiAgentTool(_Tool):
         budget: Budget | None = None,
         settings: Settings | None = None,
         buyer: Buyer | AsyncBuyer | None = None,
+        max_price: AmountsLike | None = None,
         quote: Quote | None = None,
+        actions: Actions | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         patience_s: float = 600,
         reuse_within_s: float = 600,
-        result_limit: int = wording.RESULT_LIMIT,
+        trace_content: bool = False,
+        name: str | None = None,
+        description: str | None = None,
         **fields: Any,
     ) -> None:
-        actions = Actions(
+        actions = actions or Actions(
             settings=settings,
             budget=budget,
             buyer=buyer,
+            max_price=max_price,
             on_progress=on_progress,
             patience_s=patience_s,
             reuse_within_s=reuse_within_s,
-            result_limit=result_limit,
+            trace_content=trace_content,
         )
         quote = quote or actions.buyers.plain().quote(target)
-        if quote.listing is None or quote.spec.refusal:
-            raise MasumiError(
-                f"{target} cannot be hired: {quote.refusal}", phase="quote", fault="service", repeatable=True
-            )
-        spec = quote.spec
-        fields.setdefault("name", wording.tool_name(quote))
-        fields.setdefault("description", wording.tool_description(quote))
-        fields["args_schema"], _ = args_model(
-            spec, fields["name"], reader=lambda payload: read_arguments(spec, payload)
-        )
-        super().__init__(target=target, **fields)
-        self._actions, self._quote = actions, quote
-        actions.keep(quote)
+        card = agent_card(actions, quote, name, description)
+        super().__init__(card=card, actions=actions, target=target, **fields)
+        self._quote = quote
 
     @classmethod
     def for_agent(cls, agent_identifier: str, **options: Any) -> Self:
-        """The tool of the agent with this identifier; `options` as the class takes them."""
+        """The tool of the agent with this identifier; `options` are those of the class."""
         return cls(agent_identifier, **options)
 
     @classmethod
@@ -164,5 +173,179 @@ class MasumiAgentTool(_Tool):
         """The tool of the service at this URL, which is asked itself what it costs."""
         return cls(url, **options)
 
-    def _talk(self, given: dict[str, Any], call: Call) -> Talk:
-        return self._actions.hire(self.target, given, call)
+    @classmethod
+    async def afor_agent(cls, agent_identifier: str, **options: Any) -> Self:
+        """As `for_agent`, without blocking the event loop."""
+        actions = options.pop("actions", None) or Actions(**_taken(options))
+        quote = await actions.buyers.awaiting().quote(agent_identifier)
+        return cls(agent_identifier, quote=quote, actions=actions, **options)
+
+    @classmethod
+    async def afor_url(cls, url: str, **options: Any) -> Self:
+        """As `for_url`, without blocking the event loop."""
+        return await cls.afor_agent(url, **options)
+
+    def _answer(self, said: Said) -> Any:
+        known = self._actions.known(self.target)
+        if known is not None and known is not self._quote:
+            self._renew(known)
+        return super()._answer(said)
+
+    def _renew(self, quote: Quote) -> None:
+        """Price and fields as they are now, for the model's next call."""
+        before, self._quote = self._quote, quote
+        if quote.price_text == before.price_text and quote.spec == before.spec:
+            return
+        own = self.description != self._card.description
+        self._card = agent_card(self._actions, quote, self.name, self.description if own else None)
+        self.description, self.args_schema = self._card.description, self._card.args
+
+
+class MasumiToolkit(BaseToolkit):
+    """Tools to find, quote, hire, check, answer, refund and see the budget, over one budget and journal.
+
+        tools = MasumiToolkit(budget=Budget("20 ADA", per_hire="2 ADA")).get_tools()
+
+    `allow` lists the only agent identifiers and URLs that may be hired. The other arguments are those of
+    MasumiAgentTool. `for_agent` adds a tool with typed fields for one service, over the same budget.
+    """
+
+    scope: str = ""
+    _actions: Actions = PrivateAttr()
+    _tools: list[BaseTool] = PrivateAttr()
+
+    def __init__(
+        self,
+        *,
+        budget: Budget | None = None,
+        allow: Iterable[str] | None = None,
+        settings: Settings | None = None,
+        buyer: Buyer | AsyncBuyer | None = None,
+        scope: str = "",
+        **options: Any,
+    ) -> None:
+        super().__init__(scope=scope)  # type: ignore[call-arg]
+        self._actions = Actions(settings=settings, budget=budget, buyer=buyer, allow=allow, **options)
+        made = cards(self._actions, strict=False)
+        self._tools = [_Tool(card=card, actions=self._actions, scope=scope) for card in made]
+
+    def get_tools(self) -> list[BaseTool]:
+        """The seven tools; each time the same objects."""
+        return list(self._tools)
+
+    def for_agent(self, target: str, **options: Any) -> MasumiAgentTool:
+        """A tool with typed fields for one service (agent identifier or URL), sharing all with these tools."""
+        return MasumiAgentTool(target, actions=self._actions, scope=self.scope, **options)
+
+    async def afor_agent(self, target: str, **options: Any) -> MasumiAgentTool:
+        """As `for_agent`, without blocking the event loop."""
+        return await MasumiAgentTool.afor_agent(target, actions=self._actions, scope=self.scope, **options)
+
+    def close(self) -> None:
+        """Close connections and the journal, unless they belong to a given buyer. Open hires stay resumable."""
+        self._actions.buyers.close()
+
+
+def approval(
+    *tools: BaseTool,
+    above: AmountsLike | None = None,
+    decisions: Sequence[str] = ("approve", "reject"),
+) -> dict[str, Any]:
+    """`interrupt_on` for HumanInTheLoopMiddleware: a person sees the quoted price and decides, above a price.
+
+        HumanInTheLoopMiddleware(interrupt_on=approval(*tools, above="1 ADA"))
+
+    Free and cheaper hires go through without a question. The price that was shown is paid, or the hire is
+    refused, also when the run goes on in another process. Of a toolkit's tools only `masumi_hire` asks.
+    """
+    asked: dict[str, Any] = {}
+    for tool in tools:
+        if isinstance(tool, MasumiAgentTool) or (isinstance(tool, _Tool) and tool.name == HIRE):
+            asked[tool.name] = _interrupt(tool, above, list(decisions))
+    return asked
+
+
+def _interrupt(tool: _Tool, above: AmountsLike | None, decisions: list[str]) -> dict[str, Any]:
+    approving = Approval(tool._actions, getattr(tool, "target", None), above)
+
+    def call(tool_call: Any) -> tuple[Any, Call]:
+        scope = _scope(tool.scope, var_child_runnable_config.get())
+        return _plain(tool._read(tool_call["args"])), Call(scope, scope, tool_call["id"])
+
+    def when(request: Any) -> bool:
+        return approving.asks(*call(request.tool_call))
+
+    def description(tool_call: Any, state: Any, runtime: Any) -> str:
+        return approving.question(*call(tool_call))
+
+    return {"allowed_decisions": decisions, "when": when, "description": description}
+
+
+def _refusal(error: Any) -> str:
+    """Arguments that do not fit, in words."""
+    if isinstance(error, ValidationError):
+        return "\n".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors()[:10])
+    return str(error)
+
+
+def _scope(scope: str, config: RunnableConfig | None) -> str:
+    thread = str((config or {}).get("configurable", {}).get("thread_id") or "")
+    return f"{scope}\x00{thread}" if thread else scope
+
+
+def _plain(value: Any) -> Any:
+    """Arguments as plain data: LangChain hands nested ones over as models."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(exclude_unset=True)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _taken(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are the actions', taken out of those of the tool."""
+    names = (
+        "settings", "budget", "buyer", "max_price", "on_progress", "patience_s", "reuse_within_s", "trace_content",
+    )  # fmt: skip
+    return {name: options.pop(name) for name in names if name in options}
+
+
+# Progress ------------------------------------------------------------------------------------
+
+
+def _dispatch(progress: Progress) -> None:
+    """One step as a custom event; outside a run nobody listens."""
+    _stream(progress)
+    with suppress(RuntimeError):
+        dispatch_custom_event(EVENT, news(progress))
+
+
+@asynccontextmanager
+async def _dispatching() -> AsyncIterator[Listener]:
+    """The same for asyncio: steps are told in order by a task of their own, and all before the tool ends."""
+    waiting: asyncio.Queue[Progress | None] = asyncio.Queue()
+
+    async def tell() -> None:
+        while (progress := await waiting.get()) is not None:
+            with suppress(RuntimeError):
+                await adispatch_custom_event(EVENT, news(progress))
+
+    def dispatch(progress: Progress) -> None:
+        _stream(progress)
+        waiting.put_nowait(progress)
+
+    task = asyncio.create_task(tell())
+    try:
+        yield dispatch
+        waiting.put_nowait(None)
+        await task
+    finally:
+        task.cancel()
+
+
+def _stream(progress: Progress) -> None:
+    """One step to LangGraph's stream_mode="custom", where a graph runs."""
+    config = sys.modules.get("langgraph.config")
+    if config is not None:
+        with suppress(Exception):  # outside a graph there is no writer
+            config.get_stream_writer()({EVENT: news(progress)})

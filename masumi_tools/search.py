@@ -27,6 +27,8 @@ MOST_PAGES = 40
 class Quote:
     """What a service costs and asks for. `refusal` says why it cannot be hired now, or is None.
 
+    `reached` is False where the service did not answer, so that its input fields are not known.
+
     `price` is summed per unit in base units, empty for a free service and for a dynamic price, which
     each offer names. A hire with this quote pays this price or is refused; after `until_ms` the price is
     asked for again.
@@ -40,6 +42,7 @@ class Quote:
     spec: InputSpec
     made_ms: int
     refusal: str | None
+    reached: bool = True
 
     @property
     def until_ms(self) -> int:
@@ -71,7 +74,9 @@ def quote(p: Purchase, now: int, ways: Ways) -> Flow[Quote]:
         reason = None
     spec = inputs.read_input_schema(shown.content if shown.ok else None)
     dynamic = p.listing.price.pricing is PricingType.DYNAMIC
-    return Quote(p.target, p.listing, p.price, p.free, dynamic, spec, now, reason or spec.refusal or None)
+    return Quote(
+        p.target, p.listing, p.price, p.free, dynamic, spec, now, reason or spec.refusal or None, shown.sent
+    )
 
 
 def find(

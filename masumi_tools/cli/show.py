@@ -24,6 +24,7 @@ from masumi_tools.models import Listing
 from masumi_tools.money import Amount, name_of
 from masumi_tools.receipt import Check, Receipt
 from masumi_tools.search import Quote
+from masumi_tools.tools.progress import STEPS
 
 COLOURS = {
     "completed": "green",
@@ -34,27 +35,6 @@ COLOURS = {
     "failed": "red",
     "disputed": "red",
 }
-STEPS = {
-    "asked": "looking the service up",
-    "listed": "the price is known",
-    "reserved": "the price is reserved in the budget",
-    "started": "the job is started, the offer is checked",
-    "paying": "ordering the payment into escrow",
-    "paid": "waiting until the money is locked",
-    "locked": "the money is locked, the service works",
-    "running": "the free service works",
-    "needs_input": "the service asks for input",
-    "delivered": "the result is here, checking it against the chain",
-    "refund_requested": "the money was asked back",
-    "disputed": "the refund is disputed",
-    "settled": "done, the service was paid",
-    "refunded": "the money came back",
-    "refused": "refused, nothing was paid",
-    "lapsed": "the payment lapsed, nothing was spent",
-    "failed": "the money did not come back",
-}
-
-
 @contextlib.contextmanager
 def live(context: Context) -> Iterator[Callable[[Progress], None]]:
     """A line that says what happens while it happens; nothing with --json or without a terminal."""

@@ -7,63 +7,116 @@ No action raises: whatever happens is in the Said, in words for the model, with 
 
 from __future__ import annotations
 
+import inspect
+import json
 import logging
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
-from masumi_tools.budget import Budget
+import anyio.to_thread
+
+from masumi_tools.budget import AmountsLike, Budget
 from masumi_tools.buyer import AsyncBuyer, Buyer
 from masumi_tools.errors import InputError, MasumiError
-from masumi_tools.flows import Progress
+from masumi_tools.inputs import read_input_schema
+from masumi_tools.money import Amount, parse_amounts
+from masumi_tools.offer import above
+from masumi_tools.order import call_key
 from masumi_tools.receipt import Receipt
 from masumi_tools.search import Quote
 from masumi_tools.settings import Settings
-from masumi_tools.tools import wording
+from masumi_tools.tools import shelf, tracing, wording
 from masumi_tools.tools.arguments import read_arguments
 from masumi_tools.tools.buyers import Buyers
+from masumi_tools.tools.progress import Listener, listening
 
 log = logging.getLogger("masumi_tools.tools")
+
+MOST_FOUND = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
     """What an action came to: words for the model, the receipt or data for the caller.
 
-    `failed` says that what was asked for did not happen; `code` is the receipt's outcome, "invalid_input"
-    or "error".
+    `failed` says that what was asked for did not happen; `code` is the receipt's outcome, "ok",
+    "invalid_input" or "error".
     """
 
     text: str
     failed: bool = False
-    code: str = ""
+    code: str = "ok"
     receipt: Receipt | None = None
     data: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who calls: the scope within which equal hires are one, and the framework's id of this call."""
+    """Who calls.
+
+    Within `scope` equal hires are one; `family` is the beginning of the scopes whose open hires this caller
+    may see. `call_id` is the framework's id of this call, `listener` is told its progress.
+    """
 
     scope: str = ""
+    family: str = ""
     call_id: str | None = None
+    listener: Listener | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One method of a buyer to be called."""
+    """One method of the buyer or of its journal that is to be called."""
 
     method: str
     args: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    of: Literal["buyer", "journal"] = "buyer"
 
 
 Talk = Generator[Wish, Any, Said]
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The offer of a service as a person was shown it before a call."""
+
+    name: str
+    agent_identifier: str
+    url: str
+    price: tuple[Amount, ...]
+    dynamic: bool
+    price_text: str
+
+    @staticmethod
+    def of(quote: Quote) -> str:
+        """The quote as a text to keep; it holds no time, so that equal offers are equal texts."""
+        listing = quote.listing
+        if listing is None:
+            return "null"
+        price = [[amount.quantity, amount.unit] for amount in quote.price]
+        parts = [listing.name, listing.agent_identifier, listing.api_base_url, price]
+        return json.dumps([*parts, quote.dynamic, quote.price_text])
+
+    @classmethod
+    def read(cls, text: str) -> Shown | None:
+        """The offer in a text that was kept."""
+        parts = json.loads(text)
+        if parts is None:
+            return None
+        name, agent, url, price, dynamic, price_text = parts
+        return cls(name, agent, url, tuple(Amount(*pair) for pair in price), dynamic, price_text)
+
+
 class Actions:
-    """The actions of one tool or toolkit over its buyers. Safe to share among threads and event loops."""
+    """The actions of one tool or toolkit over its buyers. Safe to share among threads and event loops.
+
+    `patience_s` bounds how long one action waits for a hire, which goes on without it. `allow` lists the
+    only agent identifiers and URLs that may be hired. `on_progress` is told every step of every hire.
+    """
 
     def __init__(
         self,
@@ -71,18 +124,29 @@ class Actions:
         settings: Settings | None = None,
         budget: Budget | None = None,
         buyer: Buyer | AsyncBuyer | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
+        allow: Iterable[str] | None = None,
+        max_price: AmountsLike | None = None,
+        on_progress: Listener | None = None,
         patience_s: float = 600,
         reuse_within_s: float = 600,
         result_limit: int = wording.RESULT_LIMIT,
+        trace_content: bool = False,
     ) -> None:
-        self.buyers = Buyers(settings=settings, budget=budget, buyer=buyer, on_progress=on_progress)
+        self.buyers = Buyers(settings=settings, budget=budget, buyer=buyer)
+        self.allow = None if allow is None else frozenset(shelf.plain(entry) for entry in allow)
         self.follow = wording.ALONE
+        self.asks_first = False  # whether prices are shown to a person before a hire
+        self._max_price = None if max_price is None else parse_amounts(max_price)
+        self._on_progress = on_progress
         self._patience_s = patience_s
         self._reuse_within_s = reuse_within_s
         self._result_limit = result_limit
+        self._trace_content = trace_content
         self._quotes: dict[str, Quote] = {}
         self._lock = threading.Lock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Actions:
+        return self
 
     # Driving ---------------------------------------------------------------------------------
 
@@ -95,7 +159,9 @@ class Actions:
                 wish = talk.throw(error) if error is not None else talk.send(answer)
                 answer, error = None, None
                 try:
-                    answer = getattr(self.buyers.plain(), wish.method)(*wish.args, **wish.options)
+                    buyer = self.buyers.plain()
+                    method = getattr(buyer if wish.of == "buyer" else buyer.journal, wish.method)
+                    answer = method(*wish.args, **wish.options)
                 except Exception as caught:
                     error = caught
         except StopIteration as end:
@@ -103,6 +169,8 @@ class Actions:
             return said
         except Exception as caught:
             return _broken(caught)
+        finally:
+            talk.close()
 
     async def arun(self, talk: Talk) -> Said:
         """Do the wishes of an action, awaiting; never raises an Exception. Cancelling detaches from a hire."""
@@ -113,7 +181,13 @@ class Actions:
                 wish = talk.throw(error) if error is not None else talk.send(answer)
                 answer, error = None, None
                 try:
-                    answer = await getattr(self.buyers.awaiting(), wish.method)(*wish.args, **wish.options)
+                    buyer = self.buyers.awaiting()
+                    method = getattr(buyer if wish.of == "buyer" else buyer.journal, wish.method)
+                    work = partial(method, *wish.args, **wish.options)
+                    if inspect.iscoroutinefunction(method):
+                        answer = await work()
+                    else:
+                        answer = await anyio.to_thread.run_sync(work)
                 except Exception as caught:
                     error = caught
         except StopIteration as end:
@@ -121,52 +195,230 @@ class Actions:
             return said
         except Exception as caught:
             return _broken(caught)
+        finally:
+            talk.close()
 
     # Quotes ----------------------------------------------------------------------------------
 
     def keep(self, quote: Quote) -> None:
-        """Remember a quote for as long as it holds."""
-        with self._lock:
-            self._quotes[_plain(quote.target)] = quote
+        """Remember a quote, so that the price that was shown is the price that is paid."""
+        if quote.listing is not None:
+            with self._lock:
+                self._quotes[shelf.plain(quote.target)] = quote
 
-    def quoted(self, target: str) -> Quote | None:
-        """The quote that still holds for this target, or None."""
+    def known(self, target: str) -> Quote | None:
+        """The last quote for this target, which may have run out; None when there was none."""
         with self._lock:
-            return self._quotes.get(_plain(target))
+            return self._quotes.get(shelf.plain(target))
+
+    def _quoted(self, target: str) -> Generator[Wish, Any, Quote]:
+        """A quote that holds: the known one for its few minutes, else a new one."""
+        known = self.known(target)
+        if known is not None and (yield Wish("now_ms")) <= known.until_ms:
+            return known
+        fresh: Quote = yield Wish("quote", (target,))
+        self.keep(fresh)
+        return fresh if fresh.listing is not None or known is None else known
 
     # Actions ---------------------------------------------------------------------------------
 
-    def hire(self, target: str, payload: object, call: Call = Call()) -> Talk:
-        """Hire the service with what a model sent as its input."""
-        quote = self.quoted(target)
-        if quote is None:
-            quote = yield Wish("quote", (target,))
-            self.keep(quote)
+    def hire(self, target: str, payload: object, call: Call, *, max_price: str | None = None) -> Talk:
+        """Hire the service with what a model sent as its input, or go on with the same hire."""
+        with tracing.hiring(target, self._trace_content) as trace:
+            with listening(trace.tell, self._on_progress, call.listener):
+                said = yield from self._hire(target, payload, call, max_price)
+            trace.end(said.code, said.receipt)
+        return said
+
+    def _hire(self, target: str, payload: object, call: Call, max_price: str | None) -> Talk:
+        name = call_name(target, payload, call)
+        if name is not None:
+            before: Receipt | None = yield Wish("recall", (name,), {"scope": call.scope})
+            if before is not None:
+                return (yield from self._resumed(before))
+        shown = self.known(target)
+        quote = yield from self._quoted(target)
+        if reason := self._forbidden(quote):
+            return Said(wording.not_hired(reason), True, "refused")
+        if shown is not None and not quote.dynamic and above(quote.price, shown.price):
+            return Said(wording.dearer(shown, quote), True, "refused")
         try:
             data = read_arguments(quote.spec, payload)
+            cap = parse_amounts(max_price) if max_price else self._max_price
         except InputError as error:
             return Said(wording.error_told(error), True, "invalid_input", data=error.field_errors)
+        reason = above(quote.price, cap) if not quote.dynamic else None
+        reason = reason or (yield from self._changed(quote, target, payload, call))
+        if reason:
+            return Said(wording.not_hired(reason), True, "refused")
         options = {
             "quote": quote,
+            "max_price": cap,
             "patience_s": self._patience_s,
             "reuse_within_s": self._reuse_within_s,
             "scope": call.scope,
-            "call_id": call.call_id,
+            "call_id": name,
         }
-        receipt = yield Wish("hire", (target, data), options)
-        return self.said(receipt)
+        return (yield from self._said((yield Wish("hire", (target, data), options))))
 
-    def said(self, receipt: Receipt) -> Said:
-        """A receipt as what the tool says."""
-        text = wording.told(receipt, receipt.changed_ms, self.follow, self._result_limit)
+    def find(
+        self,
+        query: str = "",
+        tags: Sequence[str] = (),
+        capability: str | None = None,
+        max_price: str | None = None,
+        everything: bool = False,
+    ) -> Talk:
+        """Search the registry; only what the budget could pay, unless `everything` is asked for."""
+        options = {"tags": tuple(tags), "capability": capability, "limit": MOST_FOUND}
+        if max_price:
+            options["max_price"] = max_price
+        found = yield Wish("find", (query,), options)
+        lines = yield Wish("budget_lines")
+        fits = [entry for entry in found if shelf.listed(entry, self.allow)]
+        payable = fits if everything else shelf.payable(fits, self.buyers.budget, lines, bool(max_price))
+        return Said(
+            shelf.found_told(payable, len(fits) - len(payable)), data=[shelf.as_data(e) for e in payable]
+        )
+
+    def quote(self, target: str) -> Talk:
+        """Price, input fields and whether the budget has room; the price holds for some minutes."""
+        quote: Quote = yield Wish("quote", (target,))
+        self.keep(quote)
+        now = yield Wish("now_ms")
+        refusal = self._forbidden(quote) or quote.refusal
+        data = {
+            "agent_identifier": quote.listing.agent_identifier if quote.listing else None,
+            "price": quote.price_text if quote.listing else None,
+            "until_ms": quote.until_ms,
+            "refusal": refusal,
+        }
+        return Said(shelf.quote_told(quote, refusal, now), quote.listing is None, data=data)
+
+    def check(self, hire_id: str | None, call: Call) -> Talk:
+        """How a hire stands, after waiting for it; without an id the hires that are open."""
+        with listening(self._on_progress, call.listener):
+            if hire_id:
+                return (
+                    yield from self._said(
+                        (yield Wish("resume", (hire_id,), {"patience_s": self._patience_s}))
+                    )
+                )
+            whose = {"only_open": True, "budget": self._budget_name, "scope": call.family}
+            mine = yield Wish("hires", (), whose)
+            waiting = [receipt for receipt in mine if receipt.open]
+            if len(waiting) == 1 and waiting[0].outcome == "open":
+                again = Wish("resume", (waiting[0].hire_id,), {"patience_s": self._patience_s})
+                return (yield from self._said((yield again)))
+            now = yield Wish("now_ms")
+            recent = [receipt for receipt in mine if not receipt.open][:5]
+            return Said(
+                wording.hires_told(waiting, recent, now), data=[r.hire_id for r in (*waiting, *recent)]
+            )
+
+    def answer(self, hire_id: str, payload: object, call: Call) -> Talk:
+        """Give a service the input that it asked for, and go on with the hire."""
+        with listening(self._on_progress, call.listener):
+            receipt: Receipt = yield Wish("receipt", (hire_id,))
+            if receipt.outcome != "needs_input":  # answered already, or the journal is behind
+                receipt = yield Wish("resume", (hire_id,), {"patience_s": self._patience_s})
+            if receipt.outcome != "needs_input":
+                return (yield from self._said(receipt))
+            try:
+                data = read_arguments(read_input_schema(receipt.question), payload)
+            except InputError as error:
+                return Said(wording.error_told(error), True, "invalid_input", receipt, error.field_errors)
+            answered = yield Wish("answer", (hire_id, data), {"patience_s": self._patience_s})
+            return (yield from self._said(answered))
+
+    def refund(self, hire_id: str, call: Call) -> Talk:
+        """Ask for the money of a hire back."""
+        with listening(self._on_progress, call.listener):
+            receipt: Receipt = yield Wish("refund", (hire_id,))
+            said = yield from self._said(receipt)
+        if receipt.outcome in ("refund_requested", "refunded", "disputed"):
+            return said
+        return Said(f"The money cannot be asked back now. {said.text}", True, receipt.outcome, receipt)
+
+    def budget(self) -> Talk:
+        """What is left of the budget, reserved, locked and spent."""
+        lines = yield Wish("budget_lines")
+        budget = self.buyers.budget
+        data = {"name": self._budget_name, "lines": [str(line) for line in lines]}
+        return Said(shelf.budget_told(budget, lines), data=data)
+
+    # Asking a person first -------------------------------------------------------------------
+
+    def show(self, target: str, payload: object, call: Call) -> Generator[Wish, Any, Shown | None]:
+        """The offer that a person is shown before a call; None where there is none to be had.
+
+        The same call is shown the same offer again, also in another process: the journal keeps the first.
+        The hire of this call is held to its price.
+        """
+        name = _shown_name(target, payload, call)
+        noted = yield Wish("noted", (name,), of="journal")
+        if noted is None:
+            quote = yield from self._quoted(target)
+            noted = yield Wish("note", (name, Shown.of(quote)), of="journal")
+        return Shown.read(noted)
+
+    def _changed(
+        self, quote: Quote, target: str, payload: object, call: Call
+    ) -> Generator[Wish, Any, str | None]:
+        """Why the price is not the one that a person was shown; None when it is, or when nobody was."""
+        if not self.asks_first:
+            return None
+        noted = yield Wish("noted", (_shown_name(target, payload, call),), of="journal")
+        if noted is None or (noted == Shown.of(quote)):
+            return None
+        shown = Shown.read(noted)
+        if shown is None:
+            return "its price could not be shown to a person before; ask again"
+        if (shown.price, shown.dynamic) == (quote.price, quote.dynamic):
+            return None
+        return f"the price is {quote.price_text} now, and {shown.price_text} was approved"
+
+    # Inside ----------------------------------------------------------------------------------
+
+    @property
+    def _budget_name(self) -> str:
+        return self.buyers.budget.name if self.buyers.budget else ""
+
+    def _forbidden(self, quote: Quote) -> str | None:
+        if shelf.allowed(quote, self.allow):
+            return None
+        return f"{wording.named(quote.target)} is not among the services that may be hired here"
+
+    def _resumed(self, before: Receipt) -> Talk:
+        """The hire that this very call made before: a replayed call never makes another."""
+        if before.open:
+            before = yield Wish("resume", (before.hire_id,), {"patience_s": self._patience_s})
+        return (yield from self._said(before))
+
+    def _said(self, receipt: Receipt) -> Talk:
+        now = yield Wish("now_ms")
+        text = wording.told(receipt, now, self.follow, self._result_limit)
         return Said(text, not (receipt.ok or receipt.open), receipt.outcome, receipt)
+
+
+def call_name(target: str, payload: object, call: Call) -> str | None:
+    """The name of one call of one model: its id alone may come again for other arguments."""
+    if call.call_id is None:
+        return None
+    return f"{call.call_id}\x00{_canonical(target, payload)}"
+
+
+def _shown_name(target: str, payload: object, call: Call) -> str:
+    return call_key(f"shown\x00{call.call_id or ''}\x00{_canonical(target, payload)}", call.scope)
+
+
+def _canonical(target: str, payload: object) -> str:
+    if isinstance(payload, Mapping):  # a framework may add the fields that were left out
+        payload = {key: value for key, value in payload.items() if value is not None}
+    return f"{shelf.plain(target)}\x00{json.dumps(payload, sort_keys=True, default=repr)}"
 
 
 def _broken(error: Exception) -> Said:
     if not isinstance(error, MasumiError):
         log.exception("an action of a tool broke", exc_info=error)
     return Said(wording.error_told(error), True, "error")
-
-
-def _plain(target: str) -> str:
-    return target.strip().rstrip("/").lower()

@@ -10,10 +10,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from masumi_tools.errors import MasumiError
+from masumi_tools.errors import MasumiError, StateError
 from masumi_tools.inputs import describe, read_input_schema
 from masumi_tools.inputs.fields import plain_text
 from masumi_tools.receipt import Receipt
@@ -105,7 +105,7 @@ def _completed(t: _Told) -> str:
             f"{t.who} had already done exactly this; here is its result again. Nothing was charged this time."
         )
     else:
-        head = f"{t.who} delivered its result. {t.money}"
+        head = f"{t.who} delivered its result ({t.hire}). {t.money}"
     if r.verified is False:
         head += " WARNING: the result does not match the hash that the service put on the chain."
         if t.follow.refund and r.refundable_until_ms is not None and r.refundable_until_ms > t.now_ms:
@@ -162,11 +162,16 @@ def _needs_input(t: _Told) -> str:
 def _refund_requested(t: _Told) -> str:
     expected = t.receipt.times.submit_result_time if t.receipt.times else None
     when_back = f" It is expected back some minutes after {when(expected, t.now_ms)}." if expected else ""
-    return f"No result. {t.money}{when_back}{t.why} There is nothing to do for it. {t.later}"
+    head = "No result." if t.receipt.result is None else "The result was here; its money was asked back."
+    return f"{head} {t.money}{when_back}{t.why} There is nothing to do for it. {t.later}"
 
 
 def _refunded(t: _Told) -> str:
-    return f"No result, and {t.receipt.refunded_text} came back.{t.why} Nothing was spent; hiring somebody would be a new hire."
+    head = "No result, and" if t.receipt.result is None else "There was a result, but"
+    return (
+        f"{head} {t.receipt.refunded_text} came back.{t.why} Nothing was spent. Hiring anybody for it would "
+        "be a new hire."
+    )
 
 
 def _disputed(t: _Told) -> str:
@@ -195,6 +200,40 @@ _WORDS: dict[str, Callable[[_Told], str]] = {
 }
 
 
+def not_hired(reason: str) -> str:
+    """A refusal before anything was begun."""
+    return f"Not hired. Nothing was sent and nothing was paid: {plain_text(reason, _LINE).rstrip('.')}."
+
+
+def dearer(shown: Quote, quote: Quote) -> str:
+    """The refusal of a price that has risen since it was shown."""
+    reason = f"the price is {quote.price_text} now and was {shown.price_text} when it was last shown"
+    return f"{not_hired(reason)} The same call from now on pays {quote.price_text}."
+
+
+def hires_told(waiting: Sequence[Receipt], finished: Sequence[Receipt], now_ms: int) -> str:
+    """Open hires, and those that have lately been finished, a line each."""
+    if not waiting and not finished:
+        return "There is no open hire."
+    lines = [f"{len(waiting)} open, {len(finished)} with a result:"]
+    for receipt in (*waiting, *finished):
+        by = f", to be delivered by {when(receipt.times.submit_result_time, now_ms)}" if receipt.times else ""
+        left = by if receipt.open else ""
+        lines.append(
+            f"- hire_id {receipt.hire_id}: {named(receipt.service)}, {_STANDS[receipt.outcome]}{left}"
+        )
+    return "\n".join(lines)
+
+
+_STANDS = {
+    "completed": "the result is here",
+    "open": "goes on",
+    "needs_input": "asks a question",
+    "refund_requested": "the money is on its way back",
+    "disputed": "is disputed",
+}
+
+
 def error_told(error: Exception) -> str:
     """An error that was raised instead of a receipt, in words that do not invite to pay again."""
     if not isinstance(error, MasumiError):
@@ -203,6 +242,8 @@ def error_told(error: Exception) -> str:
             "do not hire again before the open hires have been checked; tell the user."
         )
     words = plain_text(error.message, 2_000).rstrip(".")
+    if isinstance(error, StateError):
+        return f"{words}."
     money = "Nothing was paid." if error.money == "none" else f"The money: {error.money}."
     return f"{words}. {money}"
 

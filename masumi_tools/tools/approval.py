@@ -1,0 +1,70 @@
+"""Asking a person before a hire: whether a price needs it, and what the person is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from masumi_tools.budget import AmountsLike
+from masumi_tools.inputs.fields import plain_text
+from masumi_tools.money import parse_amounts
+from masumi_tools.offer import above as exceeds
+from masumi_tools.tools.actions import Actions, Call, Said, Shown, Talk
+from masumi_tools.tools.wording import named
+
+
+class Approval:
+    """Whether and what to ask before calls of one tool: of a toolkit's hire, or of the tool of one `target`.
+
+    `above` is the price up to which nobody is asked (None: every price but nothing is asked about). Both
+    answers are the same whenever they are asked for again, in this process or another: the first offer
+    that was shown for a call is kept in the journal, and the hire of that call is held to its price.
+    """
+
+    def __init__(self, actions: Actions, target: str | None, above: AmountsLike | None) -> None:
+        actions.asks_first = True
+        self._actions = actions
+        self._target = target
+        self._above = () if above is None else parse_amounts(above)
+
+    def asks(self, given: Any, call: Call) -> bool:
+        """Whether a person has to say yes to this call. A call without an offer asks nobody: it is refused."""
+        shown = self._shown(given, call)
+        if shown is None:
+            return False
+        return shown.dynamic or exceeds(shown.price, self._above) is not None
+
+    def question(self, given: Any, call: Call) -> str:
+        """What the person is shown: the service, its price, and the input."""
+        shown = self._shown(given, call)
+        if shown is None:
+            return "A hire for which there is no offer."
+        price = shown.price_text
+        if shown.dynamic:
+            most = plain_text(_part(given, "max_price"), 100) or "what the budget allows"
+            price = f"a price that its offer names, at most {most}"
+        return (
+            f"Hire {named(shown.name)} for {price}? Another price is not paid.\n"
+            f"Agent: {shown.agent_identifier}\n"
+            f"Service: {plain_text(shown.url, 300)}\n"
+            f"Input: {plain_text(str(self._payload(given)), 2_000)}"
+        )
+
+    def _payload(self, given: Any) -> Any:
+        return given if self._target is not None else _part(given, "input_data")
+
+    def _shown(self, given: Any, call: Call) -> Shown | None:
+        target = self._target or _part(given, "agent")
+        if not isinstance(target, str):
+            return None
+        found: list[Shown | None] = []
+
+        def talk() -> Talk:
+            found.append((yield from self._actions.show(target, self._payload(given), call)))
+            return Said("")
+
+        self._actions.run(talk())
+        return found[0] if found else None
+
+
+def _part(given: Any, name: str) -> Any:
+    return given.get(name) if isinstance(given, dict) else None

@@ -80,6 +80,10 @@ no-crewai: $(ENVS)/core/.made  ## the smoke tests without crewai and every other
 	$(ENVS)/core/bin/python -m pytest tests/smoke $(PYTEST)
 
 .PHONY: build lock clean
+.PHONY: official
+official: $(VENV)/.made $(ENVS)/official/.made  ## sell to and hire with the official package, in an environment of its own
+	$(PY) -m pytest tests/seller/test_official.py $(PYTEST)
+
 build: $(VENV)/.made  ## wheel and source archive, checked
 	rm -rf dist
 	$(PY) -m build
@@ -105,6 +109,11 @@ $(ENVS)/lowest/.made: pyproject.toml constraints-lowest.txt
 
 $(ENVS)/core/.made: pyproject.toml constraints-core.txt
 	@$(ENVIRONMENT) $(ENVS)/core -c constraints-core.txt --group smoke -e .
+	@touch $@
+
+# The official package changes every Python that it is installed into (its .pth), so it gets its own.
+$(ENVS)/official/.made:
+	@$(ENVIRONMENT) $(ENVS)/official masumi==1.2.0
 	@touch $@
 
 $(ENVS)/lock/.made:

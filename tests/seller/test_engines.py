@@ -91,7 +91,7 @@ def test_a_new_attempt_is_performed_again(engine: Engine, desk: Desk):
     for attempt in (1, 2):
         desk.ready.append(("job", attempt))
         engine.enqueue("job", attempt)
-        until(lambda: not desk.ready, "the work")  # noqa: B023
+        until(lambda: not desk.ready, "the work")
 
     until(lambda: desk.performed == [("job", 1), ("job", 2)], "both")
 

@@ -45,9 +45,11 @@ def open_engine(url: str) -> sa.Engine:
         if parsed.database and parsed.database != ":memory:":
             with contextlib.suppress(OSError):
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        memory = {"poolclass": sa.StaticPool} if parsed.database in (None, "", ":memory:") else {}
+        in_memory = parsed.database in (None, "", ":memory:")
+        # A thread never waits for a connection, only for the lock of the file.
+        pool: dict[str, Any] = {"poolclass": sa.StaticPool} if in_memory else {"max_overflow": -1}
         engine = sa.create_engine(
-            parsed, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S}, **memory
+            parsed, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S}, **pool
         )
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin_immediate)
@@ -69,6 +71,8 @@ def explained(doing: str) -> Iterator[None]:
     """Turn the database's errors into a JournalError that says what to do."""
     try:
         yield
+    except sa.exc.TimeoutError as error:
+        raise JournalBusy(f"no connection to the journal was free while {doing}", phase="journal") from error
     except sa.exc.DBAPIError as error:
         text = str(error.orig).lower()
         if "locked" in text or "deadlock" in text:

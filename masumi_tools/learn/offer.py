@@ -140,6 +140,7 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         return p.move(Event.FREE, now, job_id=job.job_id, continuation_token=token, next_job_ms=now)
     if job.problems:
         return _refused(p, now, f"the service's offer cannot be paid: {'; '.join(job.problems)}")
+    p = p.but(notes=(*p.notes, *job.notes))
     if job.terms is None:
         return _refused(p, now, "the service gave no payment terms: blockchainIdentifier: missing")
     assert p.listing is not None
@@ -154,7 +155,8 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         now=now,
     )
     if not isinstance(verdict, Accepted):
-        return _refused(p, now, f"the service's offer must not be paid: {verdict}")
+        repaired = f" ({'; '.join(job.notes)})" if job.notes else ""
+        return _refused(p, now, f"the service's offer must not be paid: {verdict}{repaired}")
     terms = verdict.terms
     body = node.purchase_body(
         terms, network=ways.network, nonce=p.nonce, amounts=verdict.price if fixed else terms.amounts or ()
@@ -172,19 +174,22 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
 
 
 def _not_started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
-    attempts = p.start_attempts + 1
+    """Only a definite no may be asked again, in another form or later; after silence there may be a job."""
     if reply.status in (400, 422) and p.layout == 0 and (other := _other_form(p, reply)):
         return p.but(layout=other, next_job_ms=now)
-    passing = (reply.status is None and reply.fault == "lost") or reply.status in (
-        408,
-        425,
-        429,
-        502,
-        503,
-        504,
+    job = read_started(reply.content, reply.status) if reply.status is not None else None
+    waits = (
+        reply.status == 503 and job is not None and job.started is False and reply.retry_after_s is not None
     )
-    if passing and attempts < MOST_STARTS:
+    if (waits or reply.status in (425, 429)) and p.start_attempts + 1 < MOST_STARTS:
         return _start_again(p, reply, now, ways)
+    if job is not None and job.problems:
+        return _refused(p, now, f"the service's offer cannot be paid: {'; '.join(job.problems)}")
+    if reply.sent and (job is None or job.started is None):
+        unknown = "it may have begun a job, which lapses unpaid; it is not asked again"
+        return _refused(
+            p, now, f"the service did not start the job as far as is known: {said(reply)}; {unknown}"
+        )
     return _refused(p, now, f"the service did not start the job: {said(reply)}")
 
 

@@ -143,6 +143,7 @@ class Actions:
         self._result_limit = result_limit
         self._trace_content = trace_content
         self._quotes: dict[str, Quote] = {}
+        self._shown: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Actions:
@@ -295,21 +296,18 @@ class Actions:
         }
         return Said(shelf.quote_told(quote, refusal, now), quote.listing is None, data=data)
 
-    def check(self, hire_id: str | None, call: Call) -> Talk:
+    def check(self, hire_id: str | None, call: Call, wait_s: float | None = None) -> Talk:
         """How a hire stands, after waiting for it; without an id the hires that are open."""
+        patience_s = self._patience_s if wait_s is None else min(max(wait_s, 0), self._patience_s)
+        waiting_for = {"patience_s": patience_s}
         with listening(self._on_progress, call.listener):
             if hire_id:
-                return (
-                    yield from self._said(
-                        (yield Wish("resume", (hire_id,), {"patience_s": self._patience_s}))
-                    )
-                )
+                return (yield from self._said((yield Wish("resume", (hire_id,), waiting_for))))
             whose = {"only_open": True, "budget": self._budget_name, "scope": call.family}
             mine = yield Wish("hires", (), whose)
             waiting = [receipt for receipt in mine if receipt.open]
             if len(waiting) == 1 and waiting[0].outcome == "open":
-                again = Wish("resume", (waiting[0].hire_id,), {"patience_s": self._patience_s})
-                return (yield from self._said((yield again)))
+                return (yield from self._said((yield Wish("resume", (waiting[0].hire_id,), waiting_for))))
             now = yield Wish("now_ms")
             recent = [receipt for receipt in mine if not receipt.open][:5]
             return Said(
@@ -352,10 +350,15 @@ class Actions:
     def show(self, target: str, payload: object, call: Call) -> Generator[Wish, Any, Shown | None]:
         """The offer that a person is shown before a call; None where there is none to be had.
 
-        The same call is shown the same offer again, also in another process: the journal keeps the first.
-        The hire of this call is held to its price.
+        The hire of this call is held to its price. A call with an id is shown the same offer again, also in
+        another process: the journal keeps the first. Without an id each time is a new question.
         """
         name = _shown_name(target, payload, call)
+        if call.call_id is None:
+            quote = yield from self._quoted(target)
+            with self._lock:
+                self._shown[name] = Shown.of(quote)
+            return Shown.read(Shown.of(quote))
         noted = yield Wish("noted", (name,), of="journal")
         if noted is None:
             quote = yield from self._quoted(target)
@@ -368,8 +371,12 @@ class Actions:
         """Why the price is not the one that a person was shown; None when it is, or when nobody was."""
         if not self.asks_first:
             return None
-        noted = yield Wish("noted", (_shown_name(target, payload, call),), of="journal")
-        if noted is None or (noted == Shown.of(quote)):
+        name = _shown_name(target, payload, call)
+        with self._lock:
+            noted = self._shown.pop(name, None)
+        if noted is None and call.call_id is not None:
+            noted = yield Wish("noted", (name,), of="journal")
+        if noted is None:
             return None
         shown = Shown.read(noted)
         if shown is None:

@@ -115,8 +115,12 @@ def cards(actions: Actions, *, strict: bool) -> list[Card]:
             CHECK,
             "Waits for a hire that was not finished and returns its result or how it stands. Costs nothing. "
             "Without hire_id it lists the hires that are open.",
-            form("CheckHire", optional("hire_id", HIRE_ID.description)),
-            lambda given, call: actions.check(given.get("hire_id"), call),
+            form(
+                "CheckHire",
+                optional("hire_id", HIRE_ID.description),
+                optional("wait_seconds", "How long to wait at most, in seconds", "number"),
+            ),
+            lambda given, call: actions.check(given.get("hire_id"), call, given.get("wait_seconds")),
         ),
         Card(
             ANSWER,

@@ -26,11 +26,15 @@ _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """How the model goes on with a hire: the names of the tools at hand, "" where one is missing."""
+    """How the model goes on with a hire: the names of the tools at hand, "" where one is missing.
+
+    `repeat` says that the same call may be made once more to go on with the hire; some frameworks stop it.
+    """
 
     check: str = ""
     answer: str = ""
     refund: str = ""
+    repeat: bool = True
 
 
 ALONE = Follow()
@@ -92,6 +96,8 @@ class _Told:
         """How to ask again without paying again."""
         if self.follow.check:
             return f"Ask again later with {self.follow.check} and {self.hire}; that costs nothing."
+        if not self.follow.repeat:
+            return f"It is looked after without you: tell the user its {self.hire}."
         return (
             "Calling this tool again with exactly the same input joins this hire and costs nothing more; "
             "other input would be another hire."

@@ -1,0 +1,366 @@
+"""MasumiAgentTool and MasumiToolkit for CrewAI: thin skins over `masumi_tools.tools`.
+
+No exception leaves a tool here, since CrewAI runs a raising tool again, up to six times for one action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Self
+
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
+
+from masumi_tools.budget import AmountsLike, Budget
+from masumi_tools.buyer import AsyncBuyer, Buyer
+from masumi_tools.errors import MissingExtra
+from masumi_tools.flows import Progress
+from masumi_tools.receipt import Receipt
+from masumi_tools.search import Quote
+from masumi_tools.settings import VARIABLES, Settings, hush_crewai
+from masumi_tools.tools.actions import Actions, Call, Said
+from masumi_tools.tools.approval import Approval
+from masumi_tools.tools.kit import HIRE, Card, agent_card, cards
+from masumi_tools.tools.progress import EVENT, news
+from masumi_tools.tools.wording import Follow
+
+hush_crewai()
+try:
+    from crewai.context import get_current_task_id
+    from crewai.events import crewai_event_bus
+    from crewai.events.base_events import BaseEvent
+    from crewai.tools import BaseTool
+    from crewai.tools.base_tool import EnvVar
+    from crewai.tools.structured_tool import CrewStructuredTool
+    from crewai.types.callback import SerializableCallable
+    from crewai.utilities.string_utils import sanitize_tool_name
+except ModuleNotFoundError as missing:
+    raise MissingExtra("CrewAI is not installed: pip install 'masumi_tools[crewai]'") from missing
+
+__all__ = ["HireText", "MasumiAgentTool", "MasumiProgressEvent", "MasumiToolkit", "approval"]
+
+# The one argument under which refused arguments reach `_run`, which may not raise.
+_REFUSED = "masumi_refused"
+
+
+def _variable(setting: str, words: str, required: bool) -> EnvVar:
+    return EnvVar(name=VARIABLES[setting][0], description=words, required=required)
+
+
+_VARIABLES = (
+    _variable("node_url", "Address of your payment node", True),
+    _variable("node_token", "API key of your payment node, with the right to pay", True),
+    _variable("registry_url", "Address of the registry; needed to find services", False),
+    _variable("registry_token", "API key of the registry", False),
+    _variable("network", "Preprod or Mainnet", False),
+    _variable("database_url", "Where the journal of hires lies; a file of its own by default", False),
+)
+
+
+class MasumiProgressEvent(BaseEvent):
+    """One step of a hire on CrewAI's event bus. `service_text` is the service's own words: data."""
+
+    type: str = EVENT
+    hire_id: str
+    state: str
+    step: str
+    service_text: str
+    at_ms: int
+    ms_left: int | None = None
+
+
+class HireText(str):
+    """What a tool answers, with the `receipt` (or None) for hooks and callers that want more than the text."""
+
+    __slots__ = ("receipt",)
+    receipt: Receipt | None
+
+    def __new__(cls, text: str, receipt: Receipt | None = None) -> Self:
+        made = super().__new__(cls, text)
+        made.receipt = receipt
+        return made
+
+
+def cache_when_verified(arguments: Any = None, result: Any = None) -> bool:
+    """Whether CrewAI may keep a result: only one that is finished and matches its hash on the chain."""
+    receipt = getattr(result, "receipt", None)
+    return receipt is not None and receipt.ok and receipt.verified is True
+
+
+class _Tool(BaseTool):
+    """A card as a CrewAI tool: arguments in every shape, run and task as its scope, never an exception."""
+
+    scope: str = ""
+    env_vars: list[EnvVar] = Field(default_factory=lambda: list(_VARIABLES))
+    package_dependencies: list[str] = Field(default_factory=lambda: ["masumi_tools"])
+    cache_function: SerializableCallable = cache_when_verified
+    _actions: Actions = PrivateAttr()
+    _card: Card = PrivateAttr()
+
+    def __init__(self, *, card: Card, actions: Actions, **fields: Any) -> None:
+        super().__init__(name=card.name, description=card.description, args_schema=card.args, **fields)
+        self._actions, self._card = actions, card
+
+    def _run(self, *args: Any, **given: Any) -> Any:
+        if said := self._refused(args, given):
+            return self._answer(said)
+        return self._answer(self._actions.run(self._card.act(given, self._call())))
+
+    async def _arun(self, *args: Any, **given: Any) -> Any:
+        if said := self._refused(args, given):
+            return self._answer(said)
+        return self._answer(await self._actions.arun(self._card.act(given, self._call())))
+
+    def _refused(self, args: tuple[Any, ...], given: dict[str, Any]) -> Said | None:
+        """The refusal of arguments that cannot be read; positional ones are read here."""
+        if args:
+            read = self._read(args[0])
+            given.clear()
+            given.update(read)
+        words = given.get(_REFUSED)
+        return None if words is None else Said(words, True, "invalid_input")
+
+    def _read(self, payload: Any) -> dict[str, Any]:
+        """The arguments under their own names, or why they are refused."""
+        try:
+            return self._card.args.model_validate(payload).model_dump(exclude_unset=True)
+        except ValidationError as error:
+            words = (str(one["msg"]).removeprefix("Value error, ") for one in error.errors()[:10])
+            return {_REFUSED: "\n".join(words)}
+
+    def _validate_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """As in BaseTool, but what does not fit is answered and not raised."""
+        return self._read(kwargs)
+
+    def to_structured_tool(self) -> CrewStructuredTool:
+        """As in BaseTool, but no argument is dropped unseen and what does not fit is answered."""
+        made = super().to_structured_tool()
+        fields = {name: getattr(made, name) for name in CrewStructuredTool.model_fields}
+        tool = _Structured(**{**fields, "args_schema": _seeing_all(self._card.args)})
+        tool._original_tool = self
+        return tool
+
+    def _call(self) -> Call:
+        run = "\x00".join((self.scope, _run_id(), get_current_task_id() or ""))
+        return Call(run.rstrip("\x00"), self.scope, None, self._tell)
+
+    def _tell(self, progress: Progress) -> None:
+        crewai_event_bus.emit(self, MasumiProgressEvent(**news(progress), task_id=get_current_task_id()))
+
+    def _answer(self, said: Said) -> Any:
+        if said.failed and (failure := _failure(said)) is not None:
+            return failure
+        return HireText(said.text, said.receipt)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in use."""
+        return self._actions.buyers.settings
+
+    @property
+    def buyer(self) -> Buyer:
+        """The buyer behind the tool: its journal of hires, its budget, sweeps."""
+        return self._actions.buyers.plain()
+
+    def close(self) -> None:
+        """Close connections and the journal, unless they belong to a given buyer. Open hires stay resumable."""
+        self._actions.buyers.close()
+
+
+class MasumiAgentTool(_Tool):
+    """One agentic service as a CrewAI tool: its input fields are the arguments, its result is the answer.
+
+        tool = MasumiAgentTool.for_agent("<agent identifier>", budget=Budget("20 ADA", per_hire="2 ADA"))
+
+    Price and input fields are asked for when it is made; MasumiError when the service cannot be hired at
+    all. A call never raises: over budget, refunded or failed is a ToolFailure with the receipt in its
+    `details` (plain text where CrewAI has none); a result is a HireText. Equal hires are one within a
+    crew's run and task. `settings` come from the environment when not given; with a `buyer` the tool shares
+    its journal, budget and settings.
+    """
+
+    target: str
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        budget: Budget | None = None,
+        settings: Settings | None = None,
+        buyer: Buyer | AsyncBuyer | None = None,
+        max_price: AmountsLike | None = None,
+        quote: Quote | None = None,
+        actions: Actions | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        patience_s: float = 600,
+        reuse_within_s: float = 600,
+        trace_content: bool = False,
+        name: str | None = None,
+        description: str | None = None,
+        **fields: Any,
+    ) -> None:
+        if actions is None:
+            actions = Actions(
+                settings=settings,
+                budget=budget,
+                buyer=buyer,
+                max_price=max_price,
+                on_progress=on_progress,
+                patience_s=patience_s,
+                reuse_within_s=reuse_within_s,
+                trace_content=trace_content,
+            )
+            actions.follow = Follow(repeat=False)  # CrewAI stops the same call from being made twice
+        card = agent_card(actions, quote or actions.buyers.plain().quote(target), name, description)
+        super().__init__(card=card, actions=actions, target=target, **fields)
+
+    @classmethod
+    def for_agent(cls, agent_identifier: str, **options: Any) -> Self:
+        """The tool of the agent with this identifier; `options` are those of the class."""
+        return cls(agent_identifier, **options)
+
+    @classmethod
+    def for_url(cls, url: str, **options: Any) -> Self:
+        """The tool of the service at this URL, which is asked itself what it costs."""
+        return cls(url, **options)
+
+
+class MasumiToolkit:
+    """CrewAI tools to find, quote, hire, check, answer, refund and see the budget, over one budget and journal.
+
+        agent = Agent(..., tools=MasumiToolkit(budget=Budget("20 ADA", per_hire="2 ADA")).get_tools())
+
+    `allow` lists the only agent identifiers and URLs that may be hired. The other arguments are those of
+    MasumiAgentTool. `for_agent` adds a tool with typed fields for one service, over the same budget.
+    """
+
+    def __init__(
+        self,
+        *,
+        budget: Budget | None = None,
+        allow: Iterable[str] | None = None,
+        settings: Settings | None = None,
+        buyer: Buyer | AsyncBuyer | None = None,
+        scope: str = "",
+        **options: Any,
+    ) -> None:
+        self.scope = scope
+        self._actions = Actions(settings=settings, budget=budget, buyer=buyer, allow=allow, **options)
+        made = cards(self._actions, strict=True)
+        self._tools = [_Tool(card=card, actions=self._actions, scope=scope) for card in made]
+
+    def get_tools(self) -> list[BaseTool]:
+        """The seven tools; each time the same objects."""
+        return list(self._tools)
+
+    def for_agent(self, target: str, **options: Any) -> MasumiAgentTool:
+        """A tool with typed fields for one service (agent identifier or URL), sharing all with these tools."""
+        return MasumiAgentTool(target, actions=self._actions, scope=self.scope, **options)
+
+    def close(self) -> None:
+        """Close connections and the journal, unless they belong to a given buyer. Open hires stay resumable."""
+        self._actions.buyers.close()
+
+
+def approval(
+    *tools: BaseTool,
+    above: AmountsLike | None = None,
+    ask: Callable[[str], bool] | None = None,
+) -> Callable[[Any], bool | None]:
+    """A before_tool_call hook: a person sees the quoted price and decides, above a price.
+
+        register_before_tool_call_hook(approval(*tools, above="1 ADA"))
+
+    `ask` is shown the question and answers True for yes; without it CrewAI asks on the terminal. Anything
+    but a yes, an error included, blocks the call. The price that was shown is paid, or the hire is refused.
+    Of a toolkit's tools only `masumi_hire` asks.
+    """
+    asked = {
+        sanitize_tool_name(tool.name): (tool, Approval(tool._actions, getattr(tool, "target", None), above))
+        for tool in tools
+        if isinstance(tool, MasumiAgentTool) or (isinstance(tool, _Tool) and tool.name == HIRE)
+    }
+
+    def hook(context: Any) -> bool | None:
+        tool, approving = asked.get(context.tool_name, (None, None))
+        if tool is None or approving is None:
+            return None
+        try:  # CrewAI lets a call pass whose hook raises
+            given, call = tool._read(context.tool_input), tool._call()
+            if not approving.asks(given, call):
+                return None
+            question = approving.question(given, call)
+            return None if (ask(question) if ask else _asked(context, question)) is True else False
+        except Exception:
+            return False
+
+    return hook
+
+
+def _asked(context: Any, question: str) -> bool:
+    answer = context.request_human_input(question, "Type yes to hire:")
+    return str(answer).strip().lower() in ("yes", "y", "approve")
+
+
+def _failure(said: Said) -> Any:
+    """A ToolFailure; None where this version of CrewAI has none."""
+    try:
+        from crewai.tools.tool_failure import ToolFailure
+    except ImportError:
+        return None
+    details = {"receipt": said.receipt.as_json()} if said.receipt else {"data": said.data}
+    return ToolFailure(message=said.text, code=said.code, retryable=False, details=details)
+
+
+def _run_id() -> str:
+    """The id of the crew's run; "" outside one, or where this version of CrewAI does not tell."""
+    with suppress(ImportError):
+        from crewai.execution import get_execution_uuid
+
+        return get_execution_uuid() or ""
+    return ""
+
+
+# The text path of CrewAI -----------------------------------------------------------------------
+
+
+class _Structured(CrewStructuredTool):
+    """The form in which the text path holds a tool."""
+
+    def _parse_args(self, raw_args: Any) -> dict[str, Any]:
+        read: dict[str, Any] = self._original_tool._read(raw_args)
+        return read
+
+
+class _AllKeys:
+    """The keys of a schema, among which CrewAI looks for each argument before it drops it."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._keys = list(keys)
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __iter__(self) -> Any:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+class _Properties(dict[str, Any]):
+    def keys(self) -> Any:
+        return _AllKeys(super().keys())
+
+
+def _seeing_all(args: type[BaseModel]) -> type[BaseModel]:
+    """The same arguments; CrewAI hands over unknown ones, too, so that they can be read or refused by name."""
+
+    class Seeing(args):  # type: ignore[misc, valid-type]
+        @classmethod
+        def model_json_schema(cls, *positional: Any, **options: Any) -> dict[str, Any]:
+            schema: dict[str, Any] = args.model_json_schema(*positional, **options)
+            return {**schema, "properties": _Properties(schema.get("properties", {}))}
+
+    Seeing.__name__ = args.__name__
+    return Seeing

@@ -21,6 +21,7 @@ JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | flo
 
 MAX_DEPTH: Final = 64
 MAX_SAFE_INT: Final = 2**53 - 1
+MAX_JSON_TEXT: Final = 1_000_000
 
 # JavaScript keeps keys of this form, up to 2**32 - 2, before all others and in numeric order.
 _ARRAY_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
@@ -95,15 +96,24 @@ def output_hash(identifier_from_purchaser: str, output: str) -> str:
 def output_candidates(identifier_from_purchaser: str, output: str) -> dict[str, str]:
     """Every hash that a known seller may compute over exactly this output, by name of the form; best first.
 
-    "escaped" the official kit · "raw" MIP-004's text · "escaped-first-64" and "raw-first-64", for a longer
+    "escaped" the official kit · "raw" MIP-004's text · "escaped-jcs", "raw-jcs" and the same with "compact"
+    and "ascii", for an output that is a JSON object or list: the same value in RFC 8785 form, as
+    JSON.stringify or as Python's json.dumps writes it · "escaped-first-64" and "raw-first-64", for a longer
     output only: sellers that pass on the first 64 characters, so that the rest of the text is unproven.
     Any text has them: a lone surrogate counts as JavaScript writes it.
     """
     prefix = _utf8(identifier_from_purchaser, "identifier_from_purchaser") + b";"
-    found = {"escaped": _hash(prefix, _escaped(output)), "raw": _hash(prefix, _raw(output))}
+    found: dict[str, str] = {}
+
+    def add(form: str, text: str) -> None:
+        found[f"escaped{form}"] = _hash(prefix, _escaped(text))
+        found[f"raw{form}"] = _hash(prefix, _raw(text))
+
+    add("", output)
+    for form, text in _json_forms(output).items():
+        add(f"-{form}", text)
     if len(output) > 64:
-        found["escaped-first-64"] = _hash(prefix, _escaped(output[:64]))
-        found["raw-first-64"] = _hash(prefix, _raw(output[:64]))
+        add("-first-64", output[:64])
     return found
 
 
@@ -111,6 +121,21 @@ def which(candidates: Mapping[str, str], hash_hex: str | None) -> str | None:
     """The name of the first candidate that equals the hash, in either letter case; None when none does."""
     wanted = (hash_hex or "").lower()
     return next((name for name, value in candidates.items() if value == wanted), None)
+
+
+def _json_forms(output: str) -> dict[str, str]:
+    """Other texts of the JSON object or list that an output is; none where it is something else."""
+    if output.lstrip()[:1] not in ("{", "[") or len(output) > MAX_JSON_TEXT:
+        return {}
+    try:
+        value = json.loads(output)
+        return {
+            "jcs": rfc8785.dumps(value).decode(),
+            "compact": json.dumps(value, separators=(",", ":"), ensure_ascii=False),
+            "ascii": json.dumps(value),
+        }
+    except (ValueError, RecursionError, rfc8785.CanonicalizationError):
+        return {}
 
 
 def _hash(*parts: bytes) -> str:

@@ -316,3 +316,23 @@ def test_an_identifier_that_is_no_text_is_an_input_error() -> None:
         input_hash("\ud800", {})
     with pytest.raises(InputError, match="lone surrogate"):
         output_hash("\ud800", "x")
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("raw-jcs", '{"a":[1,2],"b":"ü"}'),
+        ("raw-compact", '{"b":"ü","a":[1,2]}'),
+        ("raw-ascii", '{"b": "\\u00fc", "a": [1, 2]}'),
+        ("escaped-jcs", '{\\"a\\":[1,2],\\"b\\":\\"ü\\"}'),
+    ],
+)
+def test_a_json_output_is_also_known_by_its_other_texts(form: str, text: str) -> None:
+    found = output_candidates("ab" * 10, '{"b": "ü", "a": [1, 2]}')
+
+    assert found[form] == sha256(f"{'ab' * 10};{text}".encode()).hexdigest()
+
+
+@pytest.mark.parametrize("output", ["{not json", "[1, 2", "plain", "", '{"n": 9007199254740993}', "[" * 5000])
+def test_an_output_that_is_no_json_has_no_json_forms(output: str) -> None:
+    assert not [form for form in output_candidates("ab" * 10, output) if "jcs" in form or "ascii" in form]

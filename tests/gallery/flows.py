@@ -113,6 +113,18 @@ class Langdock(Seller):
         return Told(200, {"input_hash": sha(job.nonce, jcs(asked.body["input_data"])), "signature": ""})
 
 
+class LangdockObject(Langdock):
+    """The same with an object as result, hashed in its canonical form (C1)."""
+
+    name = "langdock-object"
+
+    def work(self, job: Job) -> Any:
+        return {"title": "Tides", "findings": ["high", "low"], "depth": 3}
+
+    def output_hash(self, job: Job, output: Any) -> str:
+        return sha(job.nonce, jcs(output))
+
+
 class Saas(Seller):
     """Works only when it is asked: looks for its money at /status, asks, and is done when told to finish;
     puts integer-like keys first in its hash (A5, A6, C1, D2)."""

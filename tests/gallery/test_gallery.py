@@ -94,6 +94,9 @@ ENDS = [
     refused(flows.N8nError, {"question": "why"}, "Payment service did not answer"),
     completed(flows.Langdock, HELLO, "raw", "array-sorted", starts=2, answers=({"approve": True},)),
     completed(
+        flows.LangdockObject, HELLO, "raw-jcs", "array-sorted", starts=2, answers=({"approve": True},)
+    ),
+    completed(
         flows.Saas,
         {"9": "a", "10": "b", "text": "c"},
         "raw",

@@ -56,8 +56,8 @@ conformance: $(VENV)/.made  ## replay recorded exchanges of the node against the
 field: $(VENV)/.made  ## read what real services answer (WILD=folder)
 	$(PY) -m tests.field.report $(WILD)
 
-arguments: $(VENV)/.made  ## read arguments as models really send them (SHAPES=file)
-	$(PY) -m tests.inputs.arguments_report $(SHAPES)
+arguments: $(VENV)/.made  ## arguments as models really send them, read and hired with (SHAPES=file)
+	@$(PY) -m tests.inputs.arguments_report $(SHAPES); read=$$?; $(PY) -m tests.tools.shapes $(SHAPES) && exit $$read
 
 .PHONY: torture bench notebooks
 torture: $(VENV)/.made  ## the long random runs (minutes to hours)
@@ -71,7 +71,7 @@ notebooks: $(VENV)/.made  ## run every example notebook and keep its outputs
 
 # ---- other environments ----
 
-.PHONY: lowest no-crewai
+.PHONY: lowest no-crewai official
 lowest: $(ENVS)/lowest/.made  ## the quick tests with the oldest versions that pyproject.toml allows
 	$(ENVS)/lowest/bin/python -m pytest -m "not slow and not torture and not postgres" \
 		-W ignore::DeprecationWarning $(PYTEST)  # old versions warn of what newer ones have mended
@@ -79,11 +79,10 @@ lowest: $(ENVS)/lowest/.made  ## the quick tests with the oldest versions that p
 no-crewai: $(ENVS)/core/.made  ## the smoke tests without crewai and every other extra, newest versions
 	$(ENVS)/core/bin/python -m pytest tests/smoke $(PYTEST)
 
-.PHONY: build lock clean
-.PHONY: official
 official: $(VENV)/.made $(ENVS)/official/.made  ## sell to and hire with the official package, in an environment of its own
 	$(PY) -m pytest tests/seller/test_official.py $(PYTEST)
 
+.PHONY: build lock clean
 build: $(VENV)/.made  ## wheel and source archive, checked
 	rm -rf dist
 	$(PY) -m build

@@ -22,7 +22,7 @@ RANKS: tuple[set[str], ...] = (
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 SELLER_KNOWS = RANKS[0] | RANKS[1] | RANKS[2]  # never how to hire
-TOP = {"__init__", "__main__", "cli", "demo"}  # these may see every room
+TOP = {"__init__", "__main__", "cli", "demo", "simulation"}  # these may see every room
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "langchain_openai", "crewai", "crewai_tools"}
 MAY_IMPORT_A_FRAMEWORK = {"langchain.py", "crewai.py", "seller/crew.py", "seller/work.py"}

@@ -35,13 +35,12 @@ NEEDS = {
     "masumi_tools.cli": ["cli"],
     "masumi_tools.demo": ["cli", "langchain"],
 }
-# Where somebody meets the extra first, and the line that does it.
+# Where somebody meets the extra first, and the line that does it; the command line is tested below.
 FACES = {
     "langchain": "from masumi_tools import MasumiAgentTool",
     "crewai": "from masumi_tools.crewai import MasumiAgentTool",
     "seller": "from masumi_tools.seller import sell; sell(lambda text: text, name='n', price='1 ADA').app",
     "postgres": "from masumi_tools.database import open_engine; open_engine('postgresql://127.0.0.1/x')",
-    "cli": "from masumi_tools.cli import main",
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .bigints import big_int
 from .crypto import is_address
 from .rows import V1, V2, PaymentSource
 
@@ -106,19 +107,20 @@ def describe(
 
 def read(metadata: Json) -> Metadata | None:
     """The metadata as the node's schema reads it, None when it refuses it."""
-    author, tags, version = metadata.get("author"), metadata.get("tags"), metadata.get("metadata_version")
+    author, tags = metadata.get("author"), metadata.get("tags")
+    version = _version(metadata.get("metadata_version"))
     name = joined(metadata.get("name"))
     needed = (name, joined(metadata.get("api_base_url")), joined(metadata.get("image")))
     if None in needed or name is None or not isinstance(author, dict) or joined(author.get("name")) is None:
         return None
     if not isinstance(tags, list) or not tags or any(joined(tag) is None for tag in tags):
         return None
-    if version not in (1, 2) or isinstance(version, bool):
+    if version is None:
         return None
     pricing = None
     if metadata.get("agentPricing") is not None:
         pricing = _pricing(metadata["agentPricing"], "fixedPricing", "unit")
-        if pricing is None:
+        if pricing is None or not all(unit and _is_positive(amount) for amount, unit in pricing.amounts):
             return None
     sources = metadata.get("supported_payment_sources") or []
     if not isinstance(sources, list) or not all(isinstance(entry, dict) for entry in sources):
@@ -159,6 +161,19 @@ def shown(metadata: Metadata, network: str) -> Json:
     data["supportedPaymentSources"] = kept if "supported_payment_sources" in raw else None
     data["verifications"] = raw.get("verifications")
     return data
+
+
+def _version(raw: Any) -> int | None:
+    """``metadata_version``, which may also be a text with a number."""
+    text = str(raw).strip()
+    return int(text) if text in ("1", "2") else None
+
+
+def _is_positive(amount: str) -> bool:
+    try:
+        return big_int(amount) > 0
+    except ValueError:
+        return False
 
 
 def _pricing(raw: Any, list_name: str, unit_name: str) -> Pricing | None:

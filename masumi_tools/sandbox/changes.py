@@ -54,7 +54,7 @@ def set_state(world: World, row: Row, state: str | None, result_hash: str | None
 
 def set_transaction(world: World, row: Row, tx: Transaction | None) -> None:
     """A new CurrentTransaction; the old one goes into TransactionHistory."""
-    if row.tx is not None:
+    if row.tx is not None and not any(row.tx is old for old in row.tx_history):
         row.tx_history.append(row.tx)
     row.tx = tx
     touch(world, row)

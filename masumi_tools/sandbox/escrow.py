@@ -245,7 +245,7 @@ class World:
 
     def add_key(self, *, read: bool = True, pay: bool = False, admin: bool = False, **more: Any) -> ApiKey:
         """A new API key; ``more`` are further fields of rows.ApiKey."""
-        token = "masumi-payment-" + self.rng.randbytes(12).hex()
+        token = "masumi-payment-" + ("admin-" if admin else "") + self.rng.randbytes(12).hex()
         fields: dict[str, Any] = {"token": token, "created_ms": self.now_ms()} | more
         key = ApiKey(
             self.new_id(), can_read=read or pay or admin, can_pay=pay or admin, can_admin=admin, **fields

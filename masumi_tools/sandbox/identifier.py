@@ -12,6 +12,7 @@ from typing import Any
 
 from . import lz
 
+_HEX = re.compile("[0-9a-fA-F]+")
 _PAIRS = re.compile(r"(?:[0-9a-fA-F]{2})*")
 _CACHE_SIZE = 20_000
 _known: dict[str, Parts | None] = {}
@@ -57,7 +58,7 @@ def decode(text: str) -> Parts | None:
 
 def _parts(plain: str | None) -> Parts | None:
     pieces = plain.split(".") if plain else []
-    if len(pieces) not in (4, 5) or not all(pieces):
+    if len(pieces) not in (4, 5) or not all(_HEX.fullmatch(piece) for piece in pieces[:2]):
         return None
     if len(pieces) == 5 and (not pieces[4].startswith("addr") or len(pieces[4]) > 250):
         return None

@@ -146,8 +146,10 @@ def test_scoped_key_pays_from_its_own_wallets_only(market: Market) -> None:
     world.advance(SOON)
     row = market.data("POST", path, resolve, token=key.token)
     assert row["SmartContractWallet"]["id"] == own.id
-    refused = market.refused("POST", "/purchase", market.order(other, market.offer(other)), token=key.token)
-    assert refused == (404, "No valid purchasing wallets found")
+    offer = market.offer(other)
+    assert market.call("POST", "/purchase", market.order(other, offer), token=key.token).status == 200
+    world.advance(SOON)
+    assert market.purchase(offer["blockchainIdentifier"])["NextAction"]["errorType"] == "InsufficientFunds"
     now = world.now_ms()
     body = {
         "network": "Preprod",
@@ -173,18 +175,72 @@ def test_credit_spelled_lovelace_never_pays(market: Market) -> None:
 
 def test_admin_lists_and_changes_keys(market: Market) -> None:
     admin = market.world.admin_token
-    keys = market.data("GET", "/api-key", token=admin, take="2")["ApiKeys"]
-    assert [key["permission"] for key in keys] == ["Admin", "ReadAndPay"]
+    keys = market.data("GET", "/api-key", token=admin)["ApiKeys"]
+    assert [key["permission"] for key in keys] == ["ReadAndPay", "ReadAndPay", "Admin"]
     again = market.data("GET", "/api-key", token=admin, cursorId=keys[1]["id"])["ApiKeys"]
-    assert again[0] == keys[1]
-    change = {
-        "id": keys[1]["id"],
-        "usageLimited": True,
-        "UsageCreditsToAddOrRemove": [{"unit": "", "amount": "5"}],
-    }
-    changed = market.data("PATCH", "/api-key", change, token=admin)
-    assert changed["RemainingUsageCredits"] == [{"unit": "", "amount": "5"}]
+    assert again == keys[1:]
+    assert market.data("GET", "/api-key", token=admin, cursorId="nope") == {"ApiKeys": []}
+    refused = market.refused("PATCH", "/api-key", {"id": keys[2]["id"]}, token=admin)
+    assert refused == (400, "Admin API keys cannot have usage limits")
     assert market.refused("PATCH", "/api-key", {"id": "nope"}, token=admin)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        (["5"], ["5"]),
+        (["5", "-2"], ["3"]),
+        (["5", "-5"], []),
+        (["5", "0"], ["5"]),
+        (["0"], None),
+        (["5", "-6"], None),
+        (["-1", "5"], None),
+    ],
+)
+def test_credits_are_added_and_taken_one_by_one(
+    market: Market, changes: list[str], left: list[str] | None
+) -> None:
+    admin = market.world.admin_token
+    made = market.data("POST", "/api-key", {"UsageCredits": []}, token=admin)
+    change = {
+        "id": made["id"],
+        "UsageCreditsToAddOrRemove": [{"unit": "", "amount": amount} for amount in changes],
+    }
+    if left is None:
+        assert market.refused("PATCH", "/api-key", change, token=admin) == (400, "Invalid amount")
+        left = []
+    else:
+        market.data("PATCH", "/api-key", change, token=admin)
+    shown = market.data("GET", "/api-key", token=admin, cursorId=made["id"])["ApiKeys"][0]
+    assert [credit["amount"] for credit in shown["RemainingUsageCredits"]] == left
+
+
+def test_what_a_new_key_may_do(market: Market) -> None:
+    admin, body = market.world.admin_token, {"UsageCredits": []}
+    made = market.data(
+        "POST", "/api-key", body | {"canPay": True, "WalletScopeHotWalletIds": ["x"]}, token=admin
+    )
+    assert (made["canRead"], made["canPay"], made["canAdmin"], made["WalletScopes"]) == (
+        True,
+        True,
+        False,
+        [],
+    )
+    scoped = body | {"walletScopeEnabled": "true", "WalletScopeHotWalletIds": ["x"], "canRead": False}
+    made = market.data("POST", "/api-key", scoped, token=admin)
+    assert (made["canRead"], made["WalletScopes"]) == (False, [{"hotWalletId": "x"}])
+    boss = {**body, "permission": "Admin", "usageLimited": "false", "NetworkLimit": ["Preprod"]}
+    made = market.data("POST", "/api-key", boss, token=admin)
+    assert made["token"].startswith("masumi-payment-admin-")
+    assert (made["NetworkLimit"], made["ChainIdLimit"]) == (["Mainnet", "Preprod"], [])
+    for more, what in (
+        ({"usageLimited": "true"}, "usage limits"),
+        ({"walletScopeEnabled": "true"}, "wallet scope enabled"),
+    ):
+        refused = market.refused("POST", "/api-key", boss | more, token=admin)
+        assert refused == (400, f"Admin API keys cannot have {what}")
+    negative = {"UsageCredits": [{"unit": "", "amount": "-1"}]}
+    assert market.refused("POST", "/api-key", negative, token=admin) == (400, "Invalid amount")
 
 
 def test_rate_limit_opens_again_after_a_minute_and_spares_admins(market: Market) -> None:

@@ -68,23 +68,23 @@ def authorize_refund(ctx: Context) -> dict[str, Any]:
 
 def _purchase(ctx: Context, states: tuple[str, ...], missing: str) -> Purchase:
     row = ctx.world.purchase(ctx.need_network(), ctx.data["blockchainIdentifier"])
-    if row is None or not _ready(ctx, row, states):
+    if row is None or not _ready(row, states):
         raise Refusal(404, missing)
+    ctx.need_sight(row)
     return row
 
 
 def _payment(ctx: Context, states: tuple[str, ...]) -> Payment:
     row = ctx.world.payment(ctx.need_network(), ctx.data["blockchainIdentifier"])
-    if row is None or not _ready(ctx, row, states):
+    if row is None or not _ready(row, states):
         raise Refusal(404, "Payment not found or in invalid state")
+    ctx.need_sight(row)
     return row
 
 
-def _ready(ctx: Context, row: Row, states: tuple[str, ...]) -> bool:
+def _ready(row: Row, states: tuple[str, ...]) -> bool:
     waiting = row.action.requested == "WaitingForExternalAction"
-    return (
-        waiting and row.on_chain in states and row.tx is not None and row.wallet is not None and ctx.sees(row)
-    )
+    return waiting and row.on_chain in states and row.tx is not None and row.wallet is not None
 
 
 def _queue(ctx: Context, row: Row, requested: str, result_hash: str | None = None) -> None:

@@ -42,6 +42,11 @@ class Context:
             return True
         return row.wallet is not None and row.wallet.id in self.key.wallet_ids
 
+    def need_sight(self, row: Row) -> None:
+        """404 for a row outside the wallets of a scoped key."""
+        if not self.sees(row):
+            raise Refusal(404, "Not found")
+
     def need_creator(self, row: Row, message: str) -> None:
         """403 unless the key made the row or is an admin's."""
         if row.requested_by != self.key.id and not self.key.can_admin:

@@ -59,22 +59,27 @@ def _any_date(value: Any, path: str, issues: list[str]) -> Any:
     return found
 
 
-def _diff_schema(last_update: s.Reader) -> s.Schema:
-    return s.Schema(
-        {
-            "limit": LIMIT,
-            "cursorId": s.text(optional=True),
-            "lastUpdate": last_update,
-            "network": NETWORK,
-            "filterSmartContractAddress": CONTRACT,
-            "filterPaymentSourceType": SOURCE_TYPE,
-            "includeHistory": s.flag_text(),
-        }
-    )
-
-
-PURCHASE_DIFF = _diff_schema(_any_date)
-PAYMENT_DIFF = _diff_schema(s.iso_time(default_ms=0))
+PURCHASE_DIFF = s.Schema(
+    {
+        "limit": LIMIT,
+        "cursorId": s.text(optional=True),
+        "lastUpdate": _any_date,
+        "network": NETWORK,
+        "filterSmartContractAddress": CONTRACT,
+        "includeHistory": s.flag_text(),
+    }
+)
+PAYMENT_DIFF = s.Schema(
+    {
+        "limit": LIMIT,
+        "cursorId": s.text(optional=True),
+        "lastUpdate": s.iso_time(default_ms=0),
+        "network": NETWORK,
+        "filterSmartContractAddress": CONTRACT,
+        "filterPaymentSourceType": SOURCE_TYPE,
+        "includeHistory": s.flag_text(),
+    }
+)
 
 KEYS: dict[str, Callable[[Row], int]] = {
     "any": lambda row: row.changed_ms,
@@ -132,7 +137,9 @@ def _chosen(ctx: Context, rows: Iterable[Row]) -> Iterable[Row]:
     """Rows that fit the filters. Without a filter of source or contract only V1 ones (fact 7)."""
     data = ctx.data
     network, contract = ctx.need_network(), data["filterSmartContractAddress"] or None
-    source_type = data["filterPaymentSourceType"] or (None if contract else V1)
+    source_type = None
+    if "filterPaymentSourceType" in data:  # the feeds of purchases have no such filter: they give both types
+        source_type = data["filterPaymentSourceType"] or (None if contract else V1)
     state, manual = data.get("filterOnChainState"), data.get("filterNeedsManualAction")
     query, identifier = data.get("searchQuery"), data.get("blockchainIdentifier")
     if identifier:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..chain import as_sums
 from ..network import NETWORKS
 from ..objects import api_key_json
+from ..rows import Funds
 from ..wire import Refusal
 from . import schema as s
 from .context import Context, NodeCrash
 from .terms import number
 
-CAIP2 = "^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}$"
+CAIP2 = "[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}"
+BOTH = ("Mainnet", "Preprod")
 CREDITS = {"unit": s.text(most=150), "amount": s.text()}
 PERMISSIONS = ("Read", "ReadAndPay", "Admin")
 EVENTS = (
@@ -33,10 +34,9 @@ FORMATS = ("EXTENDED", "SLACK", "GOOGLE_CHAT", "DISCORD")
 
 def _chain_id(value: Any, path: str, issues: list[str]) -> Any:
     before = len(issues)
-    found = s.text(1, 120, pattern=CAIP2, complaint=f"Invalid string: must match pattern /{CAIP2}/")(
-        value, path, issues
-    )
-    if len(issues) == before and found.startswith("cardano:"):
+    complaint = "Each entry must be a CAIP-2 chain id like eip155:8453"
+    found = s.text(1, 120, pattern=CAIP2, complaint=complaint)(value, path, issues)
+    if len(issues) == before and found.lower().startswith("cardano:"):
         message = "Use NetworkLimit for Cardano networks; ChainIdLimit is for non-Cardano CAIP-2 chain ids"
         issues.append(f"{path}: {message}")
     return found
@@ -47,7 +47,7 @@ CREATE = s.Schema(
     {
         "usageLimited": s.flag_text(True),
         "UsageCredits": s.items(s.record(CREDITS)),
-        "NetworkLimit": s.items(s.choice(NETWORKS), most=3, default=NETWORKS),
+        "NetworkLimit": s.items(s.choice(NETWORKS), most=3, default=BOTH),
         "ChainIdLimit": s.items(_chain_id, most=50, default=()),
         "permission": s.choice(PERMISSIONS, default="Read"),
         "canRead": s.boolean(),
@@ -103,30 +103,33 @@ def status(ctx: Context) -> dict[str, Any]:
 
 
 def listed(ctx: Context) -> dict[str, Any]:
-    """All keys, newest first; the cursor's own key comes again."""
-    keys = list(reversed(ctx.world.keys.values()))
+    """All keys, oldest first; the cursor's own key comes again."""
+    keys = list(ctx.world.keys.values())
     cursor = ctx.data["cursorId"] or None
     if cursor is not None:
-        start = next((place for place, key in enumerate(keys) if cursor in (key.id, key.token)), len(keys))
-        keys = keys[start:]
+        keys = keys[next((place for place, key in enumerate(keys) if key.id == cursor), len(keys)) :]
     return {"ApiKeys": [api_key_json(key) for key in keys[: ctx.data["take"]]]}
 
 
 def create(ctx: Context) -> dict[str, Any]:
     """A new key; this answer alone shows its token."""
     data = ctx.data
-    flags = _flags(data, data["permission"])
+    read, pay, admin = _flags(data, data["permission"])
+    _check_admin(admin, scoped=data["walletScopeEnabled"], limited=data["usageLimited"])
+    credits = [(number(entry["amount"]), entry["unit"]) for entry in data["UsageCredits"]]
+    if any(amount < 0 for amount, _ in credits):
+        raise Refusal(400, "Invalid amount")
     networks: list[str] = data["NetworkLimit"]
     key = ctx.world.add_key(
-        read=flags[0],
-        pay=flags[1],
-        admin=flags[2],
+        read=read,
+        pay=pay,
+        admin=admin,
         usage_limited=data["usageLimited"],
-        networks=tuple(networks),
-        chains=_chains(networks, data["ChainIdLimit"]),
-        credits=[(number(entry["amount"]), entry["unit"]) for entry in data["UsageCredits"]],
+        networks=BOTH if admin else tuple(networks),
+        chains=() if admin else _chains(networks, data["ChainIdLimit"]),
+        credits=credits,
         wallet_scoped=data["walletScopeEnabled"],
-        wallet_ids=tuple(data["WalletScopeHotWalletIds"]),
+        wallet_ids=tuple(data["WalletScopeHotWalletIds"]) if data["walletScopeEnabled"] else (),
     )
     return api_key_json(key, plain=True)
 
@@ -137,19 +140,16 @@ def update(ctx: Context) -> dict[str, Any]:
     key = ctx.world.key_by_id(data["id"])
     if key is None:
         raise Refusal(404, "API key not found")
+    admin = key.can_admin if data["canAdmin"] is None else data["canAdmin"]
+    scoped = key.wallet_scoped if data["walletScopeEnabled"] is None else data["walletScopeEnabled"]
+    _check_admin(admin, scoped=scoped, limited=data["usageLimited"])
+    key.credits = _changed_credits(key.credits, data["UsageCreditsToAddOrRemove"])
     key.usage_limited = data["usageLimited"]
     key.active = data["status"] == "Active"
-    if data["UsageCreditsToAddOrRemove"]:
-        sums = as_sums(key.credits)
-        sums.update(as_sums((number(e["amount"]), e["unit"]) for e in data["UsageCreditsToAddOrRemove"]))
-        if any(amount < 0 for amount in sums.values()):
-            raise Refusal(400, "Invalid amount")
-        key.credits = [(amount, unit) for unit, amount in sums.items() if amount]
     if data["NetworkLimit"] is not None:
         key.networks = tuple(data["NetworkLimit"])
         key.chains = _chains(data["NetworkLimit"], data["ChainIdLimit"] or [])
-    if data["walletScopeEnabled"] is not None:
-        key.wallet_scoped = data["walletScopeEnabled"]
+    key.wallet_scoped = scoped
     if data["WalletScopeHotWalletIds"] is not None:
         key.wallet_ids = tuple(data["WalletScopeHotWalletIds"])
     for name, field in (("canRead", "can_read"), ("canPay", "can_pay"), ("canAdmin", "can_admin")):
@@ -187,9 +187,28 @@ def missing_webhook(ctx: Context) -> dict[str, Any]:
 def _flags(data: dict[str, Any], permission: str) -> tuple[bool, bool, bool]:
     given = (data["canRead"], data["canPay"], data["canAdmin"])
     if any(flag is not None for flag in given):
-        read, pay, admin = (bool(flag) for flag in given)
-        return read, pay, admin
+        return given[0] is not False, bool(given[1]), bool(given[2])
     return True, permission != "Read", permission == "Admin"
+
+
+def _check_admin(admin: bool, *, scoped: bool, limited: bool) -> None:
+    if admin and scoped:
+        raise Refusal(400, "Admin API keys cannot have wallet scope enabled")
+    if admin and limited:
+        raise Refusal(400, "Admin API keys cannot have usage limits")
+
+
+def _changed_credits(credits: Funds, changes: list[dict[str, str]]) -> Funds:
+    """A credit that comes to nothing goes; none is taken that is not there."""
+    left = {unit: amount for amount, unit in credits}
+    for change in changes:
+        unit, amount = change["unit"], number(change["amount"])
+        if left.get(unit, 0) + amount < 0 or (unit not in left and amount == 0):
+            raise Refusal(400, "Invalid amount")
+        left[unit] = left.get(unit, 0) + amount
+        if left[unit] == 0:
+            del left[unit]
+    return [(amount, unit) for unit, amount in left.items()]
 
 
 def _chains(networks: list[str], others: list[str]) -> tuple[str, ...]:

@@ -79,13 +79,15 @@ def create(ctx: Context) -> dict[str, Any]:
     metadata = _metadata(agent)
     pricing = _pricing(ctx, source, metadata)
     funds = _funds(pricing, data["RequestedFunds"])
-    if source.source_type != V1:
-        _need_key_address(data["sellerReturnAddress"])
     wallet = _selling_wallet(ctx, source, agent)
+    seller_return = data["sellerReturnAddress"]
+    seller_return = wallet.collection_address if seller_return is None else seller_return
+    if source.source_type != V1:
+        _need_key_address(seller_return)
     signed = signed_funds(data["RequestedFunds"]) if pricing.kind == "Dynamic" else None
     check_storable(funds, times)
-    text = _sign(ctx, source, wallet, times, signed)
-    row = _row(ctx, source, wallet, text, metadata.name, pricing.kind, funds, times)
+    text = _sign(ctx, source, wallet, times, signed, seller_return)
+    row = _row(ctx, source, wallet, text, metadata.name, pricing.kind, funds, times, seller_return)
     world.add_payment(row)
     world.jobs.offered(row)
     return payment_json(row)
@@ -160,6 +162,7 @@ def _sign(
     wallet: Wallet,
     times: tuple[int, int, int, int],
     requested: list[dict[str, str]] | None,
+    seller_return: str | None,
 ) -> str:
     data = ctx.data
     first = source.source_type == V1
@@ -173,9 +176,7 @@ def _sign(
         requested=requested,
         times=(pay, submit, unlock, dispute),
         seller_address=wallet.address,
-        v2=None
-        if first
-        else (data["sellerReturnAddress"], source.contract_address, data["supportedPaymentSourceIndex"]),
+        v2=None if first else (seller_return, source.contract_address, data["supportedPaymentSourceIndex"]),
     )
     signature, key = wallet.signer.sign(identifier.terms_digest(content), wallet.address)
     contract = None if first else source.contract_address
@@ -193,6 +194,7 @@ def _row(
     pricing_type: str,
     funds: Funds,
     times: tuple[int, int, int, int],
+    seller_return: str | None,
 ) -> Payment:
     world, data, now = ctx.world, ctx.data, ctx.world.now_ms()
     return Payment(
@@ -219,6 +221,6 @@ def _row(
         wallet=wallet,
         other_wallet=None,
         metadata=data["metadata"],
-        seller_return=data["sellerReturnAddress"],
+        seller_return=seller_return,
         scoped=ctx.key.wallet_scoped,
     )

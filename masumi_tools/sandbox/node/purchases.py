@@ -20,6 +20,7 @@ from .terms import (
     check_storable,
     check_times,
     fixed_funds,
+    is_configured,
     number,
     select_source,
     signed_funds,
@@ -81,18 +82,21 @@ def create(ctx: Context) -> dict[str, Any]:
     check_times(*times, world.now_ms())
 
     agent, seller_address = _agent(ctx)
-    metadata = agents.read(agent.metadata) if agent.metadata is not None else None
+    if agent.metadata is None:
+        raise Refusal(404, "Agent identifier not found")
+    metadata = agents.read(agent.metadata)
     if metadata is None:
         raise Refusal(404, "Agent identifier metadata invalid or unsupported")
     pricing = _pricing(data, metadata, source)
     funds = _funds(pricing, data["Amounts"])
     _check_content(ctx, parts)
-    _check_signature(data, parts, seller_address, times, pricing)
+    seller_return = _seller_return(ctx, source, seller_address)
+    _check_signature(data, parts, seller_address, times, pricing, seller_return)
     if source_type == V2:
-        _check_keys(data, seller_address)
+        _check_keys(data["buyerReturnAddress"], seller_return, seller_address)
     check_storable(funds, times)
     _charge(ctx, funds)
-    row = _row(ctx, source, metadata.name, pricing.kind, funds, times)
+    row = _row(ctx, source, metadata.name, pricing.kind, funds, times, seller_return)
     world.add_purchase(row)
     world.jobs.ordered(row)
     return purchase_json(row)
@@ -113,7 +117,7 @@ def _check_shape(data: dict[str, Any], parts: identifier.Parts) -> None:
         if data["supportedPaymentSourceIndex"] is not None:
             message = "V1 Cardano purchases must not set supportedPaymentSourceIndex; pricing comes from AgentPricing"
             raise Refusal(400, message)
-    elif data["smartContractAddress"] not in (None, parts.contract):
+    elif (data["smartContractAddress"] or parts.contract) != parts.contract:
         raise Refusal(400, "Invalid blockchain identifier, smartContractAddress mismatch")
 
 
@@ -124,19 +128,15 @@ def _source(ctx: Context, network: str, parts: identifier.Parts) -> PaymentSourc
             raise Refusal(404, "No payment source found for agent identifiers policy id")
         return found
     for source in ctx.world.sources:
-        if source.network == network and source.contract_address == parts.contract:
+        served = source.network == network and source.contract_address == parts.contract
+        if served and source.policy_id == ctx.data["agentIdentifier"][:56]:
             return source
     raise Refusal(404, "No configured V2 payment source found for smartContractAddress")
 
 
 def _can_pay(ctx: Context, source: PaymentSource) -> bool:
-    scoped = ctx.key.wallet_scoped and not ctx.key.can_admin
-    return any(
-        wallet.source is source
-        and wallet.kind == "Purchasing"
-        and (not scoped or wallet.id in ctx.key.wallet_ids)
-        for wallet in ctx.world.wallets
-    )
+    """Whether anybody could pay; whether this key may use the wallet only the batch asks."""
+    return any(wallet.source is source and wallet.kind == "Purchasing" for wallet in ctx.world.wallets)
 
 
 def _agent(ctx: Context) -> tuple[Agent, str]:
@@ -157,13 +157,12 @@ def _pricing(data: dict[str, Any], metadata: agents.Metadata, source: PaymentSou
     else:
         index: int | None = data["supportedPaymentSourceIndex"]
         if index is None:
-            # Identifiers from before priced sources carry no index: the contract alone tells the source.
-            fitting = (e for e in metadata.sources if e.address == source.contract_address)
-            chosen = next(fitting, None)
+            # Identifiers from before priced sources carry no index.
+            chosen = next((entry for entry in metadata.sources if entry.chain == "Cardano"), None)
         else:
             chosen = select_source(metadata, index, source.network)
-            if chosen.address != source.contract_address:
-                message = "Selected Cardano payment source does not match the blockchain identifier"
+            if not is_configured(chosen, source):
+                message = "Selected Cardano payment source settlement does not match the signed smartContractAddress"
                 raise Refusal(400, message)
         pricing = chosen.pricing if chosen else metadata.pricing
     if pricing is None:
@@ -176,7 +175,7 @@ def _pricing(data: dict[str, Any], metadata: agents.Metadata, source: PaymentSou
 def _funds(pricing: Pricing, amounts: list[dict[str, str]] | None) -> Funds:
     if pricing.kind == "Fixed":
         price = summed(fixed_funds(pricing))
-        if amounts is not None and (not amounts or as_sums(asked_funds(amounts)) != as_sums(price)):
+        if amounts is not None and sorted(summed(asked_funds(amounts))) != sorted(price):
             raise Refusal(400, "Provided Amounts do not match the fixed pricing of the agent")
         return price
     if not amounts:
@@ -184,7 +183,7 @@ def _funds(pricing: Pricing, amounts: list[dict[str, str]] | None) -> Funds:
     funds = asked_funds(amounts)
     if any(amount <= 0 for amount, _ in funds):
         raise Refusal(400, "Amounts must be positive")
-    return funds
+    return summed(funds)
 
 
 def _check_content(ctx: Context, parts: identifier.Parts) -> None:
@@ -192,9 +191,9 @@ def _check_content(ctx: Context, parts: identifier.Parts) -> None:
     if parts.purchaser_id != data["identifierFromPurchaser"]:
         raise Refusal(400, wrong + "purchaser id mismatch")
     if not is_hex(parts.purchaser_id):
-        raise Refusal(400, wrong + "purchaser id not a valid hex string")
+        raise Refusal(400, "Purchaser identifier is not a valid hex string")
     if not is_hex(parts.seller_id):
-        raise Refusal(400, wrong + "seller id not a valid hex string")
+        raise Refusal(400, "Seller identifier is not a valid hex string")
     if parts.agent_identifier != data["agentIdentifier"]:
         raise Refusal(400, wrong + "agent identifier mismatch")
     found = key_hash_of(parts.key)
@@ -204,13 +203,30 @@ def _check_content(ctx: Context, parts: identifier.Parts) -> None:
         raise Refusal(400, wrong + "key does not match")
 
 
+def _seller_return(ctx: Context, source: PaymentSource, seller_address: str) -> str | None:
+    """The seller's return address: as told, else the collection address when the seller's wallet is here too."""
+    told: str | None = ctx.data["sellerReturnAddress"]
+    if told is not None:
+        return told
+    for wallet in ctx.world.wallets:
+        same = wallet.vkey == ctx.data["sellerVkey"] and wallet.address == seller_address
+        if same and wallet.source is source and wallet.kind == "Selling":
+            return wallet.collection_address
+    return None
+
+
 def _check_signature(
-    data: dict[str, Any], parts: identifier.Parts, seller_address: str, times: Times, pricing: Pricing
+    data: dict[str, Any],
+    parts: identifier.Parts,
+    seller_address: str,
+    times: Times,
+    pricing: Pricing,
+    seller_return: str | None,
 ) -> None:
     """Only pay-by and submit-result are signed as the text that was sent, the other two as numbers (22.3)."""
     v2 = None
     if parts.contract is not None:
-        v2 = (data["sellerReturnAddress"], parts.contract, data["supportedPaymentSourceIndex"])
+        v2 = (seller_return, parts.contract, data["supportedPaymentSourceIndex"])
     content = terms(
         input_hash=data["inputHash"],
         agent_identifier=data["agentIdentifier"],
@@ -225,14 +241,16 @@ def _check_signature(
         raise Refusal(400, "Invalid blockchain identifier, signature invalid")
 
 
-def _check_keys(data: dict[str, Any], seller_address: str) -> None:
-    for name in ("buyerReturnAddress", "sellerReturnAddress"):
-        if data[name] is not None and not has_payment_key(data[name]):
+def _check_keys(buyer_return: str | None, seller_return: str | None, seller_address: str) -> None:
+    named = {
+        "buyerReturnAddress": buyer_return,
+        "sellerReturnAddress": seller_return,
+        "seller address": seller_address,
+    }
+    for name, address in named.items():
+        if address is not None and not has_payment_key(address):
             message = f"{name} must be a Cardano base or enterprise address with a payment key credential"
             raise Refusal(400, message)
-    if not has_payment_key(seller_address):
-        message = "seller address must be a Cardano base or enterprise address with a payment key credential"
-        raise Refusal(400, message)
 
 
 def _charge(ctx: Context, funds: Funds) -> None:
@@ -246,7 +264,13 @@ def _charge(ctx: Context, funds: Funds) -> None:
 
 
 def _row(
-    ctx: Context, source: PaymentSource, agent_name: str, pricing_type: str, funds: Funds, times: Times
+    ctx: Context,
+    source: PaymentSource,
+    agent_name: str,
+    pricing_type: str,
+    funds: Funds,
+    times: Times,
+    seller_return: str | None,
 ) -> Purchase:
     world, data, now = ctx.world, ctx.data, ctx.world.now_ms()
     vkey: str = data["sellerVkey"]
@@ -275,6 +299,6 @@ def _row(
         other_wallet=(world.base_id(source, vkey), vkey),
         metadata=data["metadata"],
         buyer_return=data["buyerReturnAddress"],
-        seller_return=data["sellerReturnAddress"],
+        seller_return=seller_return,
         scoped=ctx.key.wallet_scoped and not ctx.key.can_admin,
     )

@@ -7,7 +7,7 @@ from typing import Any
 from ..changes import set_action
 from ..moves import FINAL
 from ..objects import row_json
-from ..rows import Action, Row
+from ..rows import Row
 from ..wire import Refusal
 from . import schema as s
 from .context import IDENTIFIER, NETWORK, Context
@@ -21,6 +21,7 @@ SCHEMA = s.Schema(
     }
 )
 MANUAL = "WaitingForManualAction"
+SUBMIT = "SubmitResultRequested"
 
 
 def recover_purchase(ctx: Context) -> dict[str, Any]:
@@ -28,11 +29,11 @@ def recover_purchase(ctx: Context) -> dict[str, Any]:
     row = _found(ctx, ctx.world.purchase(ctx.need_network(), ctx.data["blockchainIdentifier"]), "Purchase")
     ctx.need_creator(row, "You are not authorized to recover this purchase request")
     _need_error(row, "Purchase")
-    before = _retryable(row)
-    if row.on_chain is None and not (ctx.data["retryPreviousAction"] and before and "FundsLocking" in before):
+    again = _to_retry(ctx, row, "purchase")
+    if row.on_chain is None and again != "FundsLockingRequested":
         message = "Purchase request is in its initial on-chain state. Only a failed funds-locking action can be retried."
         raise Refusal(400, message)
-    return _recover(ctx, row, "purchase")
+    return _recover(ctx, row, again, "purchase")
 
 
 def recover_payment(ctx: Context) -> dict[str, Any]:
@@ -46,13 +47,14 @@ def recover_payment(ctx: Context) -> dict[str, Any]:
         )
         raise Refusal(400, message)
     _need_error(row, "Payment")
-    return _recover(ctx, row, "payment")
+    return _recover(ctx, row, _to_retry(ctx, row, "payment"), "payment")
 
 
 def _found(ctx: Context, row: Row | None, what: str) -> Row:
-    if row is None or row.updated_ms != ctx.data["updatedAt"] or not ctx.sees(row):
+    if row is None or row.updated_ms != ctx.data["updatedAt"]:
         message = f"{what} request not found with the provided blockchain identifier or it was changed"
         raise Refusal(404, message)
+    ctx.need_sight(row)
     return row
 
 
@@ -66,29 +68,35 @@ def _need_error(row: Row, what: str) -> None:
         raise Refusal(400, f"{what} request is not in an error state. No error to clear.")
 
 
-def _last(row: Row) -> Action | None:
-    return row.action_history[-1] if row.action_history else None
-
-
-def _retryable(row: Row) -> str | None:
-    """``...Requested`` for the action just before the error, None when that was none to repeat."""
-    before = _last(row)
-    if before is None:
+def _to_retry(ctx: Context, row: Row, what: str) -> str | None:
+    """``...Requested`` of the action just before the error when it shall be repeated, else None."""
+    if not ctx.data["retryPreviousAction"]:
         return None
-    name = before.requested
-    if name.endswith("Initiated"):
-        return name[: -len("Initiated")] + "Requested"
-    return name if name.endswith("Requested") else None
-
-
-def _recover(ctx: Context, row: Row, what: str) -> dict[str, Any]:
-    before, again = _last(row), _retryable(row)
-    retry: bool | None = ctx.data["retryPreviousAction"]
-    if retry and again is None:
+    before = row.action_history[-1].requested if row.action_history else ""
+    if before.endswith("Initiated"):
+        return before[: -len("Initiated")] + "Requested"
+    if not before.endswith("Requested"):
         raise Refusal(400, f"The immediately preceding {what} action is not retryable.")
+    return before
+
+
+def _result_hash(row: Row) -> str | None:
+    """The hash that the failed action was to submit: on the error, the action before, or the one before that."""
+    actions = [row.action, *row.action_history[-1:]]
+    if [action.requested for action in row.action_history[-2:]] == [SUBMIT, "SubmitResultInitiated"]:
+        actions.append(row.action_history[-2])
+    return next((action.result_hash for action in actions if action.result_hash), None)
+
+
+def _recover(ctx: Context, row: Row, again: str | None, what: str) -> dict[str, Any]:
+    if again is not None and row.on_chain in FINAL:
+        raise Refusal(400, f"The {what} is already completed and its previous action cannot be retried.")
+    result_hash = _result_hash(row) if again == SUBMIT else None
+    if again == SUBMIT and result_hash is None:
+        raise Refusal(400, "The failed submit-result action has no result hash to retry.")
     _reset_transaction(row)
-    if retry and again is not None and before is not None:
-        set_action(ctx.world, row, again, result_hash=before.result_hash)
+    if again is not None:
+        set_action(ctx.world, row, again, result_hash=result_hash)
         ctx.world.jobs.requested(row)
     else:
         set_action(ctx.world, row, "None" if row.on_chain in FINAL else "WaitingForExternalAction")
@@ -99,13 +107,9 @@ def _recover(ctx: Context, row: Row, what: str) -> dict[str, Any]:
 
 def _reset_transaction(row: Row) -> None:
     """CurrentTransaction becomes the newest confirmed, else pending, one of the history, or nothing (22.6)."""
-    old = row.tx
-    row.tx = None
-    for status in ("Confirmed", "Pending"):
-        found = [tx for tx in row.tx_history if tx.status == status]
-        if found:
-            row.tx = found[-1]
-            row.tx_history.remove(found[-1])
-            break
-    if old is not None:
-        row.tx_history.append(old)
+    sent = [tx for tx in row.tx_history if tx.hash is not None]
+    found = [tx for status in ("Pending", "Confirmed") for tx in sent if tx.status == status]
+    row.tx = chosen = found[-1] if found else None
+    for tx in sent:
+        if chosen and tx is not chosen and tx.status == "Pending" and tx.created_ms >= chosen.created_ms:
+            tx.status = "FailedViaManualReset"

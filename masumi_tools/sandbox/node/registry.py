@@ -121,6 +121,10 @@ def agent_metadata(ctx: Context) -> Json:
     if ctx.source_by_policy(network, wanted[:56]) is None:
         raise Refusal(404, "Network and policyId combination not supported")
     agent = ctx.world.agents.get(wanted)
+    if ctx.key.wallet_scoped and not ctx.key.can_admin:
+        minted_by = agent.wallet if agent else None  # only agents of the key's own wallets are told
+        if minted_by is None or minted_by.id not in ctx.key.wallet_ids:
+            raise Refusal(404, "Agent not found")
     if agent is None or agent.burnt:
         raise Refusal(404, "Agent identifier not found")
     if agent.metadata is None:
@@ -270,7 +274,8 @@ def _metadata(row: Registration) -> Json:
             raise Refusal(400, "AgentPricing is required for Web3CardanoV1 registrations")
         pricing = dict(body["AgentPricing"])
         if "Pricing" in pricing:
-            pricing["fixedPricing"] = pricing.pop("Pricing")
+            prices = pricing.pop("Pricing")
+            pricing["fixedPricing"] = [{**price, "unit": price["unit"] or "lovelace"} for price in prices]
         metadata["agentPricing"] = pricing
     else:
         if not body["supportedPaymentSources"]:

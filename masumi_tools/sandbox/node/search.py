@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 
+from ..moves import ON_CHAIN_STATES
 from ..rows import Row
 
 DECIMALS = 6
+_AMOUNT = re.compile(r"[0-9]+\.?([0-9]*)")
+_WORD = re.compile("(?<=[a-z])(?=[A-Z])")
+_STATES = {state: (state.lower(), _WORD.sub(" ", state).lower()) for state in ON_CHAIN_STATES}
 
 
 def fits(row: Row, query: str) -> bool:
-    """Whether any of the searched fields of ``row`` fits ``query``; case does not matter."""
-    wanted = query.strip().lower()
+    """Whether any of the searched fields of ``row`` fits ``query``; case does not matter, spaces do."""
+    wanted = query.lower()
     texts = [row.id, row.agent_identifier, row.agent_name]
     if row.tx is not None:
         texts.append(row.tx.hash)
     if row.wallet is not None:
-        texts += [row.wallet.address, row.wallet.vkey]
-    if row.other_wallet is not None:
-        texts.append(row.other_wallet[1])
+        texts.append(row.wallet.address)
     if any(wanted in text.lower() for text in texts if text):
         return True
-    if row.on_chain and wanted.replace(" ", "") in row.on_chain.lower():
+    if row.on_chain and any(wanted in name for name in _STATES[row.on_chain]):
         return True
-    amount = _base_units(wanted)
-    return amount is not None and any(amount == held for held, _ in row.funds)
+    bounds = _bounds(wanted)
+    return bounds is not None and any(bounds[0] <= held < bounds[1] for held, _ in row.funds)
 
 
-def _base_units(text: str) -> int | None:
-    """An amount as people write it, in base units of a currency with six decimals; None for anything else."""
-    try:
-        units = Decimal(text).scaleb(DECIMALS)
-    except InvalidOperation:
+def _bounds(text: str) -> tuple[Decimal, Decimal] | None:
+    """The base units of all amounts whose decimal text starts like that: ``3`` means 3 up to 4."""
+    shape = _AMOUNT.fullmatch(text)
+    if shape is None:
         return None
-    return int(units) if units.is_finite() and units == units.to_integral_value() else None
+    least, step = Decimal(text), Decimal(1).scaleb(-len(shape[1]))
+    return least.scaleb(DECIMALS), (least + step).scaleb(DECIMALS)

@@ -58,7 +58,8 @@ class Feed:
                 if rows is None:
                     self.usable, self.read_ms = False, now
                     return
-                fresh = [row for row in rows if row.get("id") != cursor]
+                # The cursor's row comes again; when it has changed meanwhile it is news, though its id is known.
+                fresh = [row for row in rows if (_changed(row), row.get("id")) != (since, cursor)]
                 self._rows |= {
                     row["blockchainIdentifier"]: row
                     for row in fresh

@@ -12,7 +12,7 @@ from masumi_tools.hashing import output_candidates, which
 from masumi_tools.hire import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways
 from masumi_tools.learn.words import said
 from masumi_tools.models import NodePurchase, OnChainState, read_purchase, read_purchases
-from masumi_tools.money import total
+from masumi_tools.money import Amount, total
 from masumi_tools.purchase import Event, Purchase, State
 
 
@@ -133,7 +133,7 @@ def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purcha
     if p.state is State.DELIVERED:
         p = _verify(p, node, now)
     if state == OnChainState.REFUND_WITHDRAWN:
-        back = total(node.withdrawn_for_buyer) or p.price
+        back = _came_back(p, node) or p.price
         return p.move(
             Event.REFUNDED, now, returned=back, reason=p.refund_wanted or "the node collected the refund"
         )
@@ -188,13 +188,25 @@ def _paid_out(p: Purchase, now: int) -> Purchase:
 
 
 def _split(p: Purchase, node: NodePurchase, now: int) -> Purchase:
-    back = total(node.withdrawn_for_buyer)
+    back = _came_back(p, node)
     returned = {amount.unit: amount.quantity for amount in back}
     if p.price and all(returned.get(amount.unit, 0) >= amount.quantity for amount in p.price):
         return p.move(Event.REFUNDED, now, returned=back, reason="the dispute was decided for us")
     if not back and p.result is not None:
         return p.move(Event.PAID_OUT, now, reason="the dispute was decided for the service")
-    return p.move(Event.BROKEN, now, returned=back, reason="the dispute was decided: the money was split")
+    words = "the money was split" if back else "the service got it all"
+    return p.move(Event.BROKEN, now, returned=back, reason=f"the dispute was decided: {words}")
+
+
+def _came_back(p: Purchase, node: NodePurchase) -> tuple[Amount, ...]:
+    """What of the price the buyer got. The collateral, which comes back beside it, is no part of it."""
+    price = {amount.unit: amount.quantity for amount in p.price}
+    back = {amount.unit: amount.quantity for amount in total(node.withdrawn_for_buyer)}
+    taken = {amount.unit: amount.quantity for amount in total(node.withdrawn_for_seller)}
+    if back.get("", 0) + taken.get("", 0) > price.get("", 0):
+        back[""] = max(back.get("", 0) - node.collateral_return_lovelace, 0)
+    found = (Amount(min(back.get(unit, 0), quantity), unit) for unit, quantity in price.items())
+    return tuple(amount for amount in found if amount.quantity)
 
 
 def _next_look(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> int:

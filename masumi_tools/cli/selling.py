@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from rich.table import Table
 from masumi_tools.cli.context import Context
 from masumi_tools.cli.show import foreign
 from masumi_tools.errors import MissingExtra
+from masumi_tools.settings import Settings
 
 Place = Annotated[
     str, typer.Argument(help="Where the service is made: FILE.py:service or package.module:service.")
@@ -33,18 +35,29 @@ def _commands() -> Any:
     return commands
 
 
+def _given(context: Context) -> Settings | None:
+    """Settings where flags were given; else the file's own, or those of the environment."""
+    return context.settings if context.flags else None
+
+
+def _sayer(context: Context) -> Callable[[str], None]:
+    return lambda words: context.err.print(words, soft_wrap=True, markup=False)
+
+
 def serve(
+    ctx: typer.Context,
     place: Place,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on.")] = 8080,
 ) -> None:
-    """Serve a service: take requests, get paid, work."""
-    _commands().serve(place, host=host, port=port)
+    """Serve a service: take requests, get paid, work. In a sandbox it is listed at once."""
+    context: Context = ctx.obj
+    _commands().serve(place, host=host, port=port, settings=_given(context), say=_sayer(context))
 
 
-def worker(place: Place) -> None:
+def worker(ctx: typer.Context, place: Place) -> None:
     """Work without taking requests, beside processes that serve on the same database."""
-    _commands().worker(place)
+    _commands().worker(place, settings=_given(ctx.obj))
 
 
 def register(
@@ -57,7 +70,12 @@ def register(
     """Register the service with your node, and wait until it is on the chain."""
     context: Context = ctx.obj
     done = _commands().register(
-        place, update=update, deregister=deregister, wait_s=wait, say=lambda words: context.err.print(words)
+        place,
+        update=update,
+        deregister=deregister,
+        wait_s=wait,
+        settings=_given(context),
+        say=_sayer(context),
     )
     if context.as_json:
         context.print_json({"agent_identifier": done.agent_identifier, "state": done.state})

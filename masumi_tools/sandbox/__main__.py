@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from types import FrameType
@@ -32,13 +33,16 @@ def run(
     def end(number: int, frame: FrameType | None) -> None:
         ended.set()
 
-    with Sandbox(time_scale=time_scale, dialect=dialect, realistic=realistic, port=port) as sandbox:
+    with (
+        Sandbox(time_scale=time_scale, dialect=dialect, realistic=realistic, port=port) as sandbox,
+        tempfile.TemporaryDirectory(prefix="masumi-sandbox-", ignore_cleanup_errors=True) as folder,
+    ):
         before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             if ready_file is not None:
                 write_ready_file(Path(ready_file), sandbox)
             shown = out or sys.stdout
-            shown.write(welcome(sandbox) + "\n")
+            shown.write(welcome(sandbox, f"sqlite:///{folder}/journal.sqlite3") + "\n")
             shown.flush()
             ended.wait()
         finally:
@@ -53,8 +57,11 @@ def write_ready_file(path: Path, sandbox: Sandbox) -> None:
     draft.replace(path)
 
 
-def welcome(sandbox: Sandbox) -> str:
-    """What a person needs to use the sandbox: the environment to paste, the services, the control routes."""
+def welcome(sandbox: Sandbox, database_url: str) -> str:
+    """What a person needs to use the sandbox: the environment to paste, the services, the control routes.
+
+    ``database_url`` is a journal that ends with the sandbox: its hires mean nothing to the next one.
+    """
     lines = [
         "A simulated Masumi network; no keys, no money, everything ends with this process.",
         "",
@@ -63,6 +70,7 @@ def welcome(sandbox: Sandbox) -> str:
         f"  export MASUMI_REGISTRY_URL={sandbox.registry_url}",
         f"  export MASUMI_REGISTRY_TOKEN={sandbox.token}",
         f"  export MASUMI_NETWORK={sandbox.world.network}",
+        f"  export MASUMI_DATABASE_URL={database_url}",
         "  export MASUMI_SANDBOX=1",
         "",
         "Services:",

@@ -11,6 +11,7 @@ from typing import Any
 
 from masumi_tools.errors import InputError
 from masumi_tools.money import Amount, total
+from masumi_tools.seller import trial
 from masumi_tools.seller.jobs import STATUS, Job, Rules
 from masumi_tools.seller.register import Registered, Registrar, SourceType
 from masumi_tools.seller.service import Service
@@ -60,14 +61,31 @@ def _from_name(name: str) -> Any:
         raise InputError(f"there is no module {name}", phase="load") from error
 
 
-def serve(target: str, *, host: str = "127.0.0.1", port: int = 8080) -> None:
-    """Take requests and work until the process is told to stop."""
-    load(target).run(host, port)
+def serve(
+    target: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    settings: Settings | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Take requests and work until the process is told to stop. In a sandbox the service is listed first."""
+    service = _under(settings, load(target))
+    url = f"http://{host}:{port}"
+    if service.settings.sandbox and not service.settings.agent_identifier:
+        service = service.with_settings(trial.listed(service.offer, service.settings, url))
+        say(f"listed in the sandbox as {service.settings.agent_identifier}")
+    say(f"{service.offer.name} takes jobs at {url} ({url}/docs shows its routes); end it with Ctrl-C")
+    service.run(host, port)
 
 
-def worker(target: str) -> None:
+def _under(settings: Settings | None, service: Service) -> Service:
+    return service if settings is None else service.with_settings(settings)
+
+
+def worker(target: str, *, settings: Settings | None = None) -> None:
     """Work without taking requests, beside processes that serve on the same database."""
-    load(target).work()
+    _under(settings, load(target)).work()
 
 
 def register(
@@ -77,6 +95,7 @@ def register(
     deregister: bool = False,
     source_type: SourceType = "Web3CardanoV1",
     wait_s: float = 900,
+    settings: Settings | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Registered:
     """Register the service, update or take back its registration; waits at most `wait_s` for the chain.
@@ -85,7 +104,7 @@ def register(
     """
     if update and deregister:
         raise InputError("--update and --deregister exclude each other", phase="register")
-    service = load(target)
+    service = _under(settings, load(target))
     with Registrar(service.offer, service.settings, say=say, wait_s=wait_s) as registrar:
         if deregister:
             return registrar.deregister()

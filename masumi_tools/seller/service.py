@@ -6,7 +6,9 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -150,6 +152,13 @@ class Service:
         """The settings that were given, else those of the environment now."""
         return self._settings or Settings.from_env()
 
+    def with_settings(self, settings: Settings) -> Service:
+        """The same service under other settings."""
+        other = copy(self)
+        other.__dict__.pop("app", None)
+        other._settings = settings
+        return other
+
     def open_shop(self) -> Shop:
         """The runtime of one process: for the server, a worker, or a test that drives it by hand."""
         from masumi_tools.seller.shop import Limits, Shop
@@ -201,6 +210,22 @@ class Service:
         uvicorn.run(
             self.app, host=host, port=port, log_level="warning", access_log=False, timeout_keep_alive=30
         )
+
+    @contextmanager
+    def trial(self, settings: Settings) -> Iterator[str]:
+        """Serve in a thread, listed by the sandbox of these settings, for the time of the block.
+
+            with Sandbox() as sandbox, service.trial(Settings.from_sandbox(sandbox)) as agent:
+                ...  # a Buyer can hire `agent`, the agent identifier
+
+        SettingsError when the settings are not those of a sandbox.
+        """
+        from masumi_tools.seller import trial
+
+        with trial.bound() as (listening, url):
+            tried = self.with_settings(trial.listed(self.offer, settings, url))
+            with trial.served(tried.app, listening):
+                yield tried.settings.agent_identifier or ""
 
     def work(self) -> None:
         """Work without serving, on the same database as the processes that serve, until told to stop."""

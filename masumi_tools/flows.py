@@ -179,31 +179,37 @@ class Flows:
 
         `held` is the record of a hire whose lease `owner` has already.
         """
-        look = LOOK_S[0]
+        look, known = LOOK_S[0], held
         while True:
-            if held or (yield Do(lambda: self.journal.take_lease(hire_id, owner, LEASE_MS, is_dead))):
-                p = held or (yield from self._load(hire_id))
-                held = None
-                self._leases[hire_id] = owner
-                try:
-                    p = yield from self._drive(p, until, owner)
-                except JournalBusy:
-                    log.debug("hire %s: another process saved first", hire_id)
-                except GeneratorExit:  # the caller was cancelled: nothing may be awaited any more
-                    self.release(hire_id, owner)
-                    raise
-                except BaseException:
-                    yield Do(lambda: self.release(hire_id, owner))
-                    raise
-                else:
+            try:
+                if held or (yield Do(lambda: self.journal.take_lease(hire_id, owner, LEASE_MS, is_dead))):
+                    known = held or (yield from self._load(hire_id))
+                    held = None
+                    self._leases[hire_id] = owner
+                    try:
+                        p = yield from self._drive(known, until, owner)
+                    except GeneratorExit:  # the caller was cancelled: nothing may be awaited any more
+                        self.release(hire_id, owner)
+                        raise
+                    except BaseException:
+                        known = self.driven.get(hire_id, known)
+                        yield Do(lambda: self.release(hire_id, owner))
+                        raise
                     if hire_id in self._leases:
                         yield Do(lambda: self.release(hire_id, owner))
                     self.driven.pop(hire_id, None)
                     return receipt_of(p)
-                yield Do(lambda: self.release(hire_id, owner))
-            p = yield from self._load(hire_id)
-            if at_rest(p, self.clock.now(), self.ways) or self._monotonic() >= until:
-                return receipt_of(p)
+                known = yield from self._load(hire_id)
+            except JournalError as error:
+                begun = known is not None and known.state not in BEFORE_PAYING
+                if not isinstance(error, JournalBusy) or self._monotonic() >= until:
+                    if known is None or not begun:
+                        raise
+                    return receipt_of(_unwritten(known, error))
+                log.debug("hire %s: %s", hire_id, error)
+            else:
+                if at_rest(known, self.clock.now(), self.ways) or self._monotonic() >= until:
+                    return receipt_of(known)
             yield Sleep(min(look, max(until - self._monotonic(), 0.001)))
             look = min(look * 2, LOOK_S[1])
 
@@ -226,22 +232,23 @@ class Flows:
         while True:
             now = self.clock.now()
             self.driven[p.hire_id] = p
-            if self._monotonic() - renewed > RENEW_MS / 1000:
-                renewed = self._monotonic()
-                if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, LEASE_MS, is_dead))):  # noqa: B023
-                    return p
             step = next_step(p, now, self.ways)
             if isinstance(step, Rest):
                 return p
-            if isinstance(step, Pause):
-                left = until - self._monotonic()
-                if at_rest(p, now, self.ways) or left <= 0 or (step.expected_ms - now) / 1000 > left:
-                    return p
-                yield Sleep(min(max(step.until_ms - now, 1) / 1000, left))
-                continue
             try:
+                if self._monotonic() - renewed > RENEW_MS / 1000:
+                    renewed = self._monotonic()
+                    if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, LEASE_MS, is_dead))):  # noqa: B023
+                        raise JournalBusy("another process drives this hire now")
+                if isinstance(step, Pause):
+                    left = until - self._monotonic()
+                    if at_rest(p, now, self.ways) or left <= 0 or (step.expected_ms - now) / 1000 > left:
+                        return p
+                    yield Sleep(min(max(step.until_ms - now, 1) / 1000, left))
+                    continue
                 if isinstance(step, Send) and step.announce is not None:
                     p = yield from self.save(p, step.announce)
+                    self.driven[p.hire_id] = p
                 p = yield from self._take(p, step)
             except JournalBusy:
                 raise
@@ -249,7 +256,7 @@ class Flows:
                 if p.state in BEFORE_PAYING:
                     raise
                 # The journal knows that a payment was begun; any later call goes on from there.
-                return p.but(notes=(*p.notes, f"{error}; the hire goes on when it can be written again"))
+                return _unwritten(p, error)
 
     def _take(self, p: Purchase, step: Send | Reserve | Become) -> Flow[Purchase]:
         if isinstance(step, Reserve):
@@ -398,6 +405,11 @@ def ways_of(settings: Settings) -> Ways:
         network=settings.network,
         pace=QUICK if settings.sandbox else Pace(),
     )
+
+
+def _unwritten(p: Purchase, error: JournalError) -> Purchase:
+    """The record as it is known, where the journal fails after money may have moved: no reason to raise."""
+    return p.but(notes=(*p.notes, f"{error}; the hire goes on when the journal works again"))
 
 
 def _words(p: Purchase) -> str:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from masumi_tools.calls import node, registry, service
 from masumi_tools.calls.call import Call
 from masumi_tools.models import OnChainState
+from masumi_tools.models.listing import V1
 from masumi_tools.offer import MINUTE_MS, times_problem
 from masumi_tools.purchase import BEFORE_PAYING, Event, Purchase, State
 
@@ -199,8 +200,12 @@ def _paid(p: Purchase, now: int, ways: Ways) -> Step:
 
 def _read(p: Purchase, ways: Ways) -> Send:
     assert p.terms is not None
-    read = node.resolve if p.dialect == "today" else node.find_purchase
-    return Send(Ask.READ, read(ways.node, p.terms.blockchain_identifier, ways.network))
+    identifier, network = p.terms.blockchain_identifier, ways.network
+    if p.dialect == "today":
+        return Send(Ask.READ, node.resolve(ways.node, identifier, network))
+    second = p.terms.source_type if p.terms.source_type != V1 else None
+    call = node.find_purchase(ways.node, identifier, network, source_type=second, cursor=p.list_cursor)
+    return Send(Ask.READ, call)
 
 
 def _refund(p: Purchase, ways: Ways) -> Send:

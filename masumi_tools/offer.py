@@ -108,6 +108,7 @@ def check_offer(
         blockchain_identifier=decoded.canonical,
         agent_identifier=decoded.agent_identifier,
         seller_vkey=terms.seller_vkey.lower(),
+        source_type=decoded.source_type,
     )
     return Accepted(canonical, price, form)
 

@@ -190,6 +190,7 @@ class Purchase(BaseModel):
     unseen: bool = False
     purchase_id: str | None = None
     dialect: Literal["today", "seed"] = "today"
+    list_cursor: str | None = None  # the page of the seed's list on which we look for the purchase
     node: NodePurchase | None = None
     node_read_ms: int = 0
 

@@ -84,12 +84,26 @@ def list_purchases(
     return Call("GET /purchase", "node", f"{api}/purchase?{query}")
 
 
-def find_purchase(api: str, blockchain_identifier: str, network: str) -> Call:
+def find_purchase(
+    api: str,
+    blockchain_identifier: str,
+    network: str,
+    *,
+    source_type: str | None = None,
+    cursor: str | None = None,
+) -> Call:
     """The seed's way to the state of one purchase: GET /purchase, in whose list it is looked up.
 
-    The node of that kind finds it by its identifier; a node that ignores the filter gives its newest rows.
+    The node of that kind finds it by its identifier; a node that ignores the filter gives its newest rows,
+    and further ones after `cursor`, whose row comes again. Only Web3CardanoV1 without `source_type`.
     """
-    query = _query(network=network, limit=MOST_ROWS, blockchainIdentifier=blockchain_identifier)
+    query = _query(
+        network=network,
+        limit=MOST_ROWS,
+        cursorId=cursor,
+        filterPaymentSourceType=source_type,
+        blockchainIdentifier=blockchain_identifier,
+    )
     return Call("GET /purchase", "node", f"{api}/purchase?{query}")
 
 

@@ -7,13 +7,17 @@ unknown is settled by asking again, never by a new purchase.
 from __future__ import annotations
 
 from masumi_tools.calls.call import Reply
+from masumi_tools.calls.selling import iso
 from masumi_tools.errors import WireError
 from masumi_tools.hashing import output_candidates, which
 from masumi_tools.hire import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways
 from masumi_tools.learn.words import said
-from masumi_tools.models import NodePurchase, OnChainState, read_purchase, read_purchases
+from masumi_tools.models import NodePurchase, OnChainState, read_purchase
 from masumi_tools.money import Amount, total
 from masumi_tools.purchase import Event, Purchase, State
+
+# The node's clock and ours may differ by so much; older rows of a list cannot be our purchase.
+LIST_SLACK_MS = 60 * 60_000
 
 
 def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
@@ -65,7 +69,9 @@ def read(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         node = _found(p, reply.body)
         if node is not None:
             return on_chain(p, node, now, ways)
-        reply = Reply(404)
+        if (cursor := _next_page(p, reply.body)) is not None:
+            return p.but(list_cursor=cursor, next_node_ms=now)
+        p, reply = p.but(list_cursor=None), Reply(404)
     if reply.status == 304 and p.node is not None:  # the shared feed: nothing changed, but time has passed
         return on_chain(p, p.node, now, ways)
     if _unknown_path(reply) and p.dialect == "today":
@@ -235,11 +241,23 @@ def _found(p: Purchase, body: object) -> NodePurchase | None:
     assert p.terms is not None
     if (node := _readable(body)) is not None:
         return node
-    try:
-        rows = read_purchases(body)
-    except WireError:
+    wanted = p.terms.blockchain_identifier
+    return next((row for row in _listed(body) if row.blockchain_identifier == wanted), None)
+
+
+def _listed(body: object) -> list[NodePurchase]:
+    """The purchases of a list; rows that cannot be read belong to others and are left out."""
+    data = body.get("data", body) if isinstance(body, dict) else None
+    rows = data.get("Purchases") if isinstance(data, dict) else None
+    return [row for row in map(_readable, rows) if row is not None] if isinstance(rows, list) else []
+
+
+def _next_page(p: Purchase, body: object) -> str | None:
+    """The cursor to go on with in a list that is newest first, while its rows may be newer than our purchase."""
+    last = next(reversed(_listed(body)), None)
+    if last is None or last.id == p.list_cursor or last.created_at < iso(p.created_ms - LIST_SLACK_MS):
         return None
-    return next((row for row in rows if row.blockchain_identifier == p.terms.blockchain_identifier), None)
+    return last.id
 
 
 def _readable(body: object) -> NodePurchase | None:

@@ -45,10 +45,12 @@ def order_of(
     if not str(target).strip():
         raise InputError("say whom to hire: an agent identifier, or the https URL of a service")
     target = str(target).strip()
-    if not target.startswith(("http://", "https://")) and not _is_agent_identifier(target):
-        raise InputError(
-            f"{target[:80]!r} is neither an agent identifier (57 to 250 hex digits) nor an https URL"
-        )
+    if not target.startswith(("http://", "https://")):
+        if not _is_agent_identifier(target):
+            raise InputError(
+                f"{target[:80]!r} is neither an agent identifier (57 to 250 hex digits) nor an https URL"
+            )
+        target = target.lower()  # as it stands on chain, and as registry and node compare it
     if any(mark in target for mark in "?#"):
         raise InputError(f"a service's URL has no query or fragment: {target[:80]!r}")
     data = hashing.normalise({} if input_data is None else input_data)

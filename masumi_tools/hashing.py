@@ -52,7 +52,8 @@ def input_hash(identifier_from_purchaser: str, input_data: object) -> str:
 
     InputError as in `check_hashable`.
     """
-    return input_candidates(identifier_from_purchaser, input_data)["jcs"]
+    data = _plain(input_data, fold_whole_floats=False)
+    return _hash(_utf8(identifier_from_purchaser, "identifier_from_purchaser"), b";", rfc8785.dumps(data))
 
 
 def input_candidates(identifier_from_purchaser: str, input_data: object) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 # Keys under which the body that was meant stands (field-notes A4, A8): envelopes of nodes, proxies, flows.
@@ -43,6 +44,11 @@ _VAGUE: Final = re.compile(
 
 def fold(name: str) -> str:
     """A name without case, underscores, hyphens, spaces: sellerVKey, seller_vkey and SELLERVKEY are one."""
+    return _folded(name) if len(name) <= 60 else _folded.__wrapped__(name)
+
+
+@lru_cache(maxsize=2048)  # nearly all names are the same few hundred, and each answer has many
+def _folded(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 

@@ -19,7 +19,6 @@ from masumi_tools.models import (
     read_agent_metadata,
     read_error,
     read_payment,
-    read_payments,
 )
 from masumi_tools.money import Amount
 from masumi_tools.seller.jobs import Chain, Seen
@@ -107,8 +106,11 @@ class SellerNode:
         )
         return _payment(await self._ask(call))
 
-    async def news(self, source_type: str, place: Place) -> tuple[list[NodePayment], Place]:
-        """A page of the payments that changed since `place`, and the place after it."""
+    async def news(self, source_type: str, place: Place) -> tuple[list[NodePayment], Place, bool]:
+        """What changed since `place`: payments that the chain knows, the place after it, whether more is there.
+
+        Rows without a state on chain are counted and not read: each new payment comes by as one.
+        """
         call = selling.payment_diff(
             self._settings.node_api,
             self._settings.network,
@@ -117,11 +119,13 @@ class SellerNode:
             cursor=place.row_id,
             limit=PAGE,
         )
-        rows = _read(read_payments, await self._ask(call))
+        rows = _read(_feed, await self._ask(call))
         if not rows:
-            return [], place
-        last = rows[-1]
-        return rows, Place(_ms(last.changed_at, place.at_ms), last.id)
+            return [], place, False
+        last = _read_row(rows[-1])
+        after = Place(_ms(last.changed_at, place.at_ms), last.id)
+        known = [_read_row(row) for row in rows if row.get("onChainState") is not None]
+        return known, after, len(rows) >= PAGE and after != place
 
     async def source_of(self, agent_identifier: str) -> Literal["Web3CardanoV1", "Web3CardanoV2"]:
         """The kind of escrow that the agent is registered for, from its metadata."""
@@ -185,6 +189,20 @@ def seen(payment: NodePayment) -> Seen:
         ),
         tuple((amount.quantity, amount.unit) for amount in payment.requested_funds) or None,
     )
+
+
+def _feed(body: Any) -> list[dict[str, Any]]:
+    try:
+        return [dict(row) for row in body["data"]["Payments"]]
+    except (KeyError, TypeError, ValueError):
+        raise WireError("the node's news hold no list of payments", fault="node") from None
+
+
+def _read_row(row: dict[str, Any]) -> NodePayment:
+    try:
+        return read_payment(row)
+    except WireError as error:
+        raise NodeTrouble(f"the node's news cannot be read: {error}", down=True) from error
 
 
 def _payment(reply: Reply) -> NodePayment:

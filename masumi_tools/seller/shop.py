@@ -17,7 +17,7 @@ import rfc8785
 from masumi_tools.calls.registry import payment_information
 from masumi_tools.errors import InputError, JournalError, MasumiError, SettingsError, WireError
 from masumi_tools.hashing import check_hashable, input_hash, output_candidates
-from masumi_tools.http import AsyncHttp
+from masumi_tools.http import AsyncHttp, quick_transport
 from masumi_tools.inputs import check, read_input_schema
 from masumi_tools.models import JobTimes, NodePayment, read_payment_information
 from masumi_tools.money import Amount, total
@@ -87,7 +87,8 @@ class Shop:
         self.engine: Engine = choose(engine, settings.database_url, self.owner)
         self._work = work
         self._hash_form = hash_form
-        self._http = AsyncHttp(settings, on_sandbox_now=self.clock.heard)
+        self._quick = quick_transport()  # only the user's own node and registry are asked over it
+        self._http = AsyncHttp(settings, on_sandbox_now=self.clock.heard, async_transport=self._quick)
         self._locks = locks_for(self.table.engine)
         self.node = SellerNode(settings, self._http)
         self.runner = Runner(
@@ -137,6 +138,8 @@ class Shop:
         await asyncio.to_thread(self.runner.stop, wait_s)
         await asyncio.to_thread(self.engine.stop)
         await self._http.close()
+        if self._quick is not None:
+            await self._quick.aclose()
         self._locks.drop()
         self.table.close()
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from masumi_tools.database import explained, open_engine
 from masumi_tools.errors import JournalBusy, JournalVersionError
-from masumi_tools.seller.jobs import Job, JobState, Rules, due_ms, from_json, to_json
+from masumi_tools.seller.jobs import ENDED, Job, JobState, Rules, due_ms, from_json, to_json
 
 VERSION = 1
 NEVER = 2**62
@@ -53,7 +53,7 @@ _BY_ID = sa.select(_jobs.c.version, _jobs.c.record).where(_jobs.c.job_id == sa.b
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many jobs there are: by state, and the unpaid ones by client."""
+    """How many open jobs there are: by state, and the unpaid ones by client."""
 
     states: dict[str, int]
     unpaid: dict[str, int]
@@ -202,11 +202,12 @@ class JobTable:
         return None if at is None or at >= NEVER else int(at)
 
     def counts(self) -> Counts:
-        """How many jobs there are now."""
+        """How many open jobs there are now; those that have ended, which may be millions, are not counted."""
         count = sa.func.count()
+        is_open = _jobs.c.state.in_([state.value for state in JobState if state not in ENDED])
         unpaid = _jobs.c.state == JobState.AWAITING_PAYMENT.value
         with explained("counting jobs"), self._reading.connect() as db:
-            states = db.execute(sa.select(_jobs.c.state, count).group_by(_jobs.c.state)).all()
+            states = db.execute(sa.select(_jobs.c.state, count).where(is_open).group_by(_jobs.c.state)).all()
             clients = db.execute(
                 sa.select(_jobs.c.client, count).where(unpaid).group_by(_jobs.c.client)
             ).all()

@@ -21,7 +21,7 @@ from masumi_tools.seller.clock import Clock
 from masumi_tools.seller.engine import Engine
 from masumi_tools.seller.jobs import Event, Job, JobState, Rules, Seen, learn, lose, move, next_step, pause_ms
 from masumi_tools.seller.locks import Locks
-from masumi_tools.seller.node import PAGE, NodeTrouble, Place, SellerNode, seen
+from masumi_tools.seller.node import NodeTrouble, Place, SellerNode, seen
 from masumi_tools.seller.table import Counts, JobTable
 
 log = logging.getLogger("masumi_tools.seller")
@@ -138,16 +138,11 @@ class Watch:
 
     async def _read_source(self, source: str) -> None:
         place = self._places.get(source) or await _threaded(self._saved_place, source)
-        start = place
-        while True:
-            rows, after = await self._node.news(source, place)
+        start, more = place, True
+        while more:
+            rows, place, more = await self._node.news(source, place)
             if rows:
                 await _threaded(self._learn_all, [seen(row) for row in rows])
-            if len(rows) < PAGE or after == place:
-                break
-            place = after
-        if rows:
-            place = after
         self._places[source] = place
         if place != start:
             value = json.dumps({"at_ms": place.at_ms, "row_id": place.row_id})

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 from masumi_tools import hashing, identifier
 from masumi_tools.budget import text_of
 from masumi_tools.errors import IdentifierError, Money
 from masumi_tools.hire import refundable_until
+from masumi_tools.inputs.fields import plain_text
 from masumi_tools.models import JobTimes, PricingType, Terms
 from masumi_tools.money import Amount
 from masumi_tools.offer import signed_terms
@@ -143,6 +144,28 @@ class Receipt(BaseModel):
         """What came back, for people."""
         return text_of(self.refunded)
 
+    def __str__(self) -> str:
+        """One line for people: the outcome, the money, and the result or why there is none."""
+        facts = [f"{self.paid_text} paid" if self.paid else "nothing paid"]
+        if self.refunded:
+            facts.append(f"{self.refunded_text} came back")
+        if self.verified is not None:
+            facts.append(
+                f"the result {'matches' if self.verified else 'does NOT match'} the hash on the chain"
+            )
+        words = self.result if self.result is not None else self.reason or self.where_the_money_is
+        return f"{self.outcome} ({', '.join(facts)}): {plain_text(words, 300)}"
+
+    @model_serializer(mode="wrap")
+    def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """States as text: whoever keeps the dump, such as a checkpointer, needs no class of ours to read it."""
+        data: dict[str, Any] = dump(self)
+        if "state" in data:
+            data["state"] = str(data["state"])
+        for moment in data.get("states", ()):
+            moment["state"] = str(moment["state"])
+        return data
+
     def verify(self) -> list[Check]:
         """Check all that can be checked without a network: hashes, identifier, signature, times, amounts."""
         return [*_terms_checks(self), _output_check(self)]
@@ -233,6 +256,9 @@ def where_the_money_is(p: Purchase) -> str:
     }
     if p.state in (State.REFUSED, State.LAPSED):
         return "Nothing was paid."
+    if p.paid_out_ms and not p.ended:
+        back = f", of which {text_of(_capped(p))} came back" if p.returned else ""
+        return f"{price} was paid to the service{back}; it is still asked for the result."
     return sentences.get(p.state, "Nothing has been paid yet.")
 
 

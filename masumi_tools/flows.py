@@ -45,6 +45,8 @@ LISTENER: ContextVar[Callable[[Progress], None] | None] = ContextVar("masumi_lis
 LEASE_MS = 120_000
 RENEW_MS = 30_000
 NODE_READY_S = 600
+# Whose money may be wanted back; before the lock the wish waits for it (node-api 21, rule 7).
+REFUNDABLE = frozenset({State.PAYING, State.PAID, State.LOCKED, State.NEEDS_INPUT, State.DELIVERED})
 LOOKS = frozenset({Ask.LISTING, Ask.NODE_LISTING, Ask.SEARCH, Ask.SCHEMA})
 MOST_CHANGES = 50
 LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
@@ -116,7 +118,8 @@ class Flows:
                     return p, "finished"
         p = self.new_purchase(order, now)
         if quote is not None and quote.listing is not None and now <= quote.until_ms:
-            p = p.move(Event.LISTED, now, listing=quote.listing, price=quote.price, free=quote.free)
+            price = p.max_price or () if quote.dynamic else quote.price
+            p = p.move(Event.LISTED, now, listing=quote.listing, price=price, free=quote.free)
             p = lay_out(p, quote.spec, now)
         row, made = yield Do(lambda: self.journal.add(ledger.row_of(p), call_id, owner, LEASE_MS))
         if not made:
@@ -358,7 +361,7 @@ class Flows:
         until = self._monotonic() + patience_s
 
         def wanted(p: Purchase) -> Purchase:
-            if p.free or p.state not in (State.LOCKED, State.NEEDS_INPUT, State.DELIVERED):
+            if p.free or p.state not in REFUNDABLE:
                 return p
             why = p.refund_wanted or "a refund was asked for by the buyer"
             return p.but(refund_wanted=why, refund_barred=False, refund_due_ms=0)

@@ -24,7 +24,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Told:
-    """What a seller answers: JSON, or a page where `body` is text."""
+    """What a seller answers: JSON, or a page where `body` is text; with status 0 the connection breaks."""
 
     status: int
     body: Any
@@ -76,6 +76,9 @@ class Serving:
                 raw = self.rfile.read(int(self.headers.get("content-length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 told = serving._answer(self.command, self.path, headers, raw)
+                if told.status == 0:
+                    self.close_connection = True
+                    return
                 page = isinstance(told.body, str)
                 content = told.body.encode() if page else json.dumps(told.body).encode()
                 self.send_response(told.status)

@@ -25,8 +25,10 @@ from tests.hire.clocked import _prepare
 class StreetBuyer(Buyer):
     """The package's buyer on real sockets; where it would sleep, the street's clock goes on instead."""
 
-    def __init__(self, street: OpenStreet, budget: Budget | None, journal: Journal) -> None:
-        super().__init__(Settings.from_sandbox(street.sandbox), budget=budget, journal=journal)
+    def __init__(self, street: OpenStreet, budget: Budget | None, journal_url: str) -> None:
+        settings = Settings.from_sandbox(street.sandbox)
+        super().__init__(settings, budget=budget, journal=Journal(journal_url))
+        self.journal_url = journal_url
         self._street = street
         _prepare(self, street)
 
@@ -79,8 +81,13 @@ class OpenStreet:
 
     def buyer(self, budget: str = "20 ADA") -> StreetBuyer:
         self._number += 1
-        journal = Journal(f"sqlite:///{self.folder / f'journal{self._number}.sqlite3'}")
-        self._buyers.append(StreetBuyer(self, Budget(budget), journal))
+        url = f"sqlite:///{self.folder / f'journal{self._number}.sqlite3'}"
+        self._buyers.append(StreetBuyer(self, Budget(budget), url))
+        return self._buyers[-1]
+
+    def heir_of(self, dead: StreetBuyer) -> StreetBuyer:
+        """A buyer of another process, over the journal that a dead one left."""
+        self._buyers.append(StreetBuyer(self, dead.budget, dead.journal_url))
         return self._buyers[-1]
 
     def purchases(self, seller: Seller) -> list[dict[str, Any]]:

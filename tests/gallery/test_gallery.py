@@ -93,9 +93,7 @@ ENDS = [
     unverified(flows.N8n, {"question": "why"}),
     refused(flows.N8nError, {"question": "why"}, "Payment service did not answer"),
     completed(flows.Langdock, HELLO, "raw", "array-sorted", starts=2, answers=({"approve": True},)),
-    completed(
-        flows.LangdockObject, HELLO, "raw-jcs", "array-sorted", starts=2, answers=({"approve": True},)
-    ),
+    completed(flows.LangdockObject, HELLO, "raw-jcs", "array-sorted", starts=2, answers=({"approve": True},)),
     completed(
         flows.Saas,
         {"9": "a", "10": "b", "text": "c"},

@@ -314,7 +314,7 @@ def _taken(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dispatch(progress: Progress) -> None:
-    """One step as a custom event; outside a run nobody listens."""
+    """One step as a custom event; outside a run nobody listens, and that is said by an error."""
     _stream(progress)
     with suppress(RuntimeError):
         dispatch_custom_event(EVENT, news(progress))
@@ -327,7 +327,7 @@ async def _dispatching() -> AsyncIterator[Listener]:
 
     async def tell() -> None:
         while (progress := await waiting.get()) is not None:
-            with suppress(RuntimeError):
+            with suppress(Exception):  # outside a run nobody listens; a handler's fault is its own
                 await adispatch_custom_event(EVENT, news(progress))
 
     def dispatch(progress: Progress) -> None:

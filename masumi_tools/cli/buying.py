@@ -104,6 +104,8 @@ def hire(
             found = buyer.quote(agent)
             if found.listing is not None:
                 data = read_arguments(found.spec, data)
+        # A price that was only looked up is no limit: without one, nothing is paid.
+        agreed = found if found is not None and found.listing is not None and bounds and not cap else None
         made = buyer.hire(
             agent,
             data,
@@ -112,7 +114,7 @@ def hire(
             scope=scope,
             again=again,
             on_mismatch="refund" if on_mismatch == "refund" else "keep",
-            quote=found if found is not None and found.listing is not None and cap is None else None,
+            quote=agreed,
         )
     return _print_receipt(context, made)
 
@@ -234,7 +236,8 @@ def budget(
     elif not lines:
         context.out.print("No budget was used yet.")
     for key, value in lines.items() if not context.as_json else ():
-        context.out.print(show.budget(key or "no budget, only max_price", value))
+        if key or value:
+            context.out.print(show.budget(key or "no budget, only --max-price", value))
     return 0
 
 

@@ -35,6 +35,8 @@ COLOURS = {
     "failed": "red",
     "disputed": "red",
 }
+
+
 @contextlib.contextmanager
 def live(context: Context) -> Iterator[Callable[[Progress], None]]:
     """A line that says what happens while it happens; nothing with --json or without a terminal."""
@@ -84,8 +86,10 @@ def receipt(made: Receipt) -> RenderableType:
     if made.result is not None:
         table.add_row("checked", _checked(made))
     if made.outcome == "needs_input":
-        table.add_row("asked", foreign(_fields_line(question_spec(made))))
-        table.add_row("next", f"masumi-tools answer {made.hire_id} FIELD=VALUE")
+        spec = question_spec(made)
+        given = " ".join(f"{field.id}=..." for field in spec.required or spec.asked)
+        table.add_row("asked", foreign(_fields_line(spec)))
+        table.add_row("next", foreign(f"masumi-tools answer {made.hire_id} {given}"))
     elif made.open:
         table.add_row("next", "masumi-tools sweep   (or the same command again)")
     table.add_row("hire", made.hire_id)

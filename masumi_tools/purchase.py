@@ -211,6 +211,7 @@ class Purchase(BaseModel):
     refund_due_ms: int = 0
     refund_barred: bool = False
     returned: tuple[Amount, ...] = ()
+    paid_out_ms: int = 0  # since when the service has money of a job whose result we have not got
 
     # When to look next.
     next_node_ms: int = 0
@@ -238,6 +239,8 @@ class Purchase(BaseModel):
         """Where the money is: "none", "maybe" (ask the node), "locked", "refunding", "refunded" or "spent"."""
         if self.free:
             return "none"
+        if self.paid_out_ms and not self.ended:
+            return "spent"
         if self.state is State.DISPUTED and self.result is not None:
             return "locked"
         return _MONEY.get(self.state, "none")

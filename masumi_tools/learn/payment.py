@@ -16,6 +16,9 @@ from masumi_tools.models import NodePurchase, OnChainState, read_purchase
 from masumi_tools.money import Amount, total
 from masumi_tools.purchase import Event, Purchase, State
 
+ANOTHERS = "the node answered with another purchase than ours; it is asked again"
+# A service that was paid and gave no result is asked for it so long.
+LAST_ASK_MS = 24 * 60 * 60_000
 # The node's clock and ours may differ by so much; older rows of a list cannot be our purchase.
 LIST_SLACK_MS = 60 * 60_000
 
@@ -24,6 +27,9 @@ def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """POST /purchase: 200 and 409 mean that the node holds it; only a definite no means that it does not."""
     if reply.ok or (reply.status == 409 and isinstance(reply.body, dict) and "object" in reply.body):
         node = _readable(reply.body)
+        if node is not None and _is_anothers(p, node):
+            doubted = p.but(pay_unknown=True) if p.state is State.PAYING else p
+            return _noted(doubted, ANOTHERS, now + _again_ms(reply, ways))
         held = p.move(Event.ACCEPTED, now) if p.state is State.PAYING else p
         if node is None:
             return held.but(next_node_ms=now)
@@ -85,6 +91,8 @@ def refund_asked(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """request-refund: its 404 means already asked, too early or unknown, and a read tells which."""
     if reply.ok:
         node = _found(p, reply.body)
+        if node is not None and _is_anothers(p, node):
+            return _noted(p, ANOTHERS, now + ways.pace.repeat_ms)
         asked = p.move(Event.REFUND_ASKED, now, reason=p.refund_wanted)
         return on_chain(asked, node, now, ways) if node else asked.but(next_node_ms=now)
     if _unknown_path(reply) and p.dialect == "today":
@@ -97,10 +105,12 @@ def refund_asked(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
 
 def on_chain(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purchase:
     """The record after the node showed this state of our purchase; one reading may mean several moves."""
+    if _is_anothers(p, node):  # answers got mixed up on their way: this one says nothing about ours
+        return _noted(p, ANOTHERS, now + ways.pace.repeat_ms)
     if reason := _foreign(p, node):
         if p.state in (State.PAYING, State.PAID):
             return p.move(Event.BROKEN, now, node=node, reason=reason)
-        return p.but(next_node_ms=now + ways.pace.node_ms, notes=(*p.notes[-8:], reason))
+        return _noted(p, reason, now + ways.pace.node_ms)
     p = p.but(node=node, node_read_ms=now, unseen=False, purchase_id=node.id or p.purchase_id)
     if p.state is State.PAYING:
         p = p.move(Event.ACCEPTED, now)
@@ -182,15 +192,20 @@ def _verify(p: Purchase, node: NodePurchase, now: int) -> Purchase:
 
 def _paid_out(p: Purchase, now: int) -> Purchase:
     """The seller took the money. A result that we have not fetched yet is still worth asking for."""
-    if p.state in (State.DELIVERED, State.REFUND_REQUESTED, State.DISPUTED):
-        if p.result is not None:
-            return p.move(Event.PAID_OUT, now)
-        if p.state is not State.DELIVERED and p.quiet_polls > 3:
-            return p.move(Event.BROKEN, now, reason="the service took the money and gave no result")
-        return p.but(next_job_ms=min(p.next_job_ms, now))
-    if p.quiet_polls > 3:
-        return p.move(Event.BROKEN, now, reason="the service took the money and gave no result")
-    return p.but(next_job_ms=min(p.next_job_ms, now))
+    if p.result is not None:
+        return p.move(Event.PAID_OUT, now)
+    if _may_still_come(p, now):
+        return _asked_once_more(p, now)
+    return p.move(Event.BROKEN, now, reason="the service took the money and gave no result")
+
+
+def _may_still_come(p: Purchase, now: int) -> bool:
+    return p.result is None and now - (p.paid_out_ms or now) < LAST_ASK_MS
+
+
+def _asked_once_more(p: Purchase, now: int) -> Purchase:
+    reason = "the service has the money; it is still asked for the result"
+    return p.but(paid_out_ms=p.paid_out_ms or now, next_job_ms=min(p.next_job_ms, now), reason=reason)
 
 
 def _split(p: Purchase, node: NodePurchase, now: int) -> Purchase:
@@ -200,6 +215,8 @@ def _split(p: Purchase, node: NodePurchase, now: int) -> Purchase:
         return p.move(Event.REFUNDED, now, returned=back, reason="the dispute was decided for us")
     if not back and p.result is not None:
         return p.move(Event.PAID_OUT, now, reason="the dispute was decided for the service")
+    if _may_still_come(p, now):
+        return _asked_once_more(p.but(returned=back), now)
     words = "the money was split" if back else "the service got it all"
     return p.move(Event.BROKEN, now, returned=back, reason=f"the dispute was decided: {words}")
 
@@ -267,11 +284,18 @@ def _readable(body: object) -> NodePurchase | None:
         return None
 
 
-def _foreign(p: Purchase, node: NodePurchase) -> str | None:
-    """Why this row is not the purchase that we ordered; None when it is."""
+def _is_anothers(p: Purchase, node: NodePurchase) -> bool:
     assert p.terms is not None
-    if node.blockchain_identifier != p.terms.blockchain_identifier:
-        return "the node answered with another purchase than ours"
+    return node.blockchain_identifier != p.terms.blockchain_identifier
+
+
+def _noted(p: Purchase, note: str, next_node_ms: int) -> Purchase:
+    return p.but(next_node_ms=next_node_ms, notes=(*p.notes[-8:], note))
+
+
+def _foreign(p: Purchase, node: NodePurchase) -> str | None:
+    """Why this row is not the purchase that we ordered, although it has its identifier; None when it is."""
+    assert p.terms is not None
     if node.input_hash and node.input_hash != p.terms.input_hash:
         return "the node holds a purchase with our identifier but another input hash"
     if node.times != p.terms.times:

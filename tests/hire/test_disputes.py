@@ -57,9 +57,35 @@ def test_a_split_without_a_result_is_never_called_a_refund(sandbox: Sandbox, sql
     buyer.hire(target, {"text": "hello"}, patience_s=7 * 3600)
     sandbox.advance(20 * HOUR_MS)
     sandbox.world.jobs.split(sandbox.world.purchases[0], 1000)
+    buyer.sweep()  # from now on the service is asked for the result for a day
+    sandbox.advance(25 * HOUR_MS)
 
     (receipt,) = buyer.sweep()
 
     assert (receipt.outcome, receipt.refunded_text) == ("failed", "nothing")
     assert "the service got it all" in receipt.where_the_money_is
+    buyer.journal.close()
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_service_that_took_the_money_is_asked_for_its_result_for_a_day(
+    sandbox: Sandbox, sqlite_url: str, comes: bool
+) -> None:
+    """Nobody swept until the seller had collected, and then its host was down."""
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
+    buyer.hire(sandbox.service("echo").agent_identifier, {"text": "hello"}, patience_s=0)
+    sandbox.advance(12 * HOUR_MS)
+    assert sandbox.world.purchases[0].on_chain == "Withdrawn"
+    sandbox.arm({"on": "GET /status", "service": "echo", "do": "error-500", "times": 10 if comes else 10_000})
+
+    for _ in range(30):
+        receipt = next(iter(buyer.sweep()), None)
+        if receipt is None:
+            break
+        if receipt.open:
+            assert receipt.where_the_money_is.startswith("1 ADA was paid to the service")
+        sandbox.advance(HOUR_MS)
+
+    (receipt,) = buyer.hires()
+    assert (receipt.outcome, receipt.result) == (("completed", "HELLO") if comes else ("failed", None))
     buyer.journal.close()

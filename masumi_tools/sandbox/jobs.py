@@ -34,8 +34,12 @@ if TYPE_CHECKING:
 
 WAITING = "WaitingForExternalAction"
 MANUAL = "WaitingForManualAction"
-NO_LOCK = "Payment passed without on-chain lock; no FundsLocked tx observed within 300s grace."
+NO_LOCK = (
+    "{} request payByTime ({}) passed without on-chain lock; no FundsLocked tx observed within 300s grace."
+)
 TOO_LATE = "Unexpected state change detected. Possible a action could not be executed in time"
+BY_OTHERS = "Unexpected state change detected. Possible a action was executed externally"
+MANUAL_CHANGED = "State change detected after manual action was required"
 WRONG_AMOUNTS = "Payment amounts do not match. Expected and found amounts differ."
 
 
@@ -52,11 +56,11 @@ class Jobs:
 
     def offered(self, payment: Payment) -> None:
         """A new payment: it waits for its lock, and not for ever."""
-        self.plan(payment.pay_by_ms + LOCK_GRACE_MS, self.intervals.check, lambda: self._expire(payment))
+        self._plan_expiry(payment)
 
     def ordered(self, purchase: Purchase) -> None:
         """A new purchase: the next batch takes it."""
-        self.plan(purchase.pay_by_ms + LOCK_GRACE_MS, self.intervals.check, lambda: self._expire(purchase))
+        self._plan_expiry(purchase)
         self.requested(purchase)
 
     def requested(self, row: Row) -> None:
@@ -137,19 +141,19 @@ class Jobs:
         row.collateral = escrow.collateral
         tx = self._transaction(None, "FundsLocked")
         self._begin(row, "FundsLocking", tx)
-        if chain.loses():
+        lost = chain.loses()
+        # A spelling that is not canonical is on the chain under another text: its own row never matches it.
+        matches = row.identifier == escrow.identifier
+        if lost or not matches:
             self.world.at(now + TX_TIMEOUT_MS, lambda: self._time_out(row, tx))
+        if lost:
             return
         chain.pay_fee(wallet.address)
         chain.lock(escrow)
-        # A spelling that is not canonical is on the chain under another text: its own row never matches it.
-        if row.identifier == escrow.identifier:
-            escrow.purchase = row
-        else:
-            self.world.at(now + TX_TIMEOUT_MS, lambda: self._time_out(row, tx))
-            tx = replace(tx)
+        escrow.purchase = row if matches else None
+        seen = tx if matches else replace(tx)
         land = now + self.intervals.block
-        self.plan(land, self.intervals.check, lambda: self._land_lock(row, escrow, tx))
+        self.plan(land, self.intervals.check, lambda: self._land_lock(row, escrow, seen))
 
     def _land_lock(self, row: Purchase, escrow: Escrow, tx: Transaction) -> None:
         escrow.busy = False
@@ -166,7 +170,7 @@ class Jobs:
                 wallet = escrow.buyer_wallet
                 payment.other_wallet = (self.world.base_id(row.source, wallet.vkey), wallet.vkey)
             else:
-                self._invalid(payment, WRONG_AMOUNTS)
+                self._invalid(payment, chained_note(payment, WRONG_AMOUNTS))
         self._confirm(escrow, tx, "buyer")
         self._show(escrow, "FundsLocked", None, tx)
 
@@ -182,12 +186,17 @@ class Jobs:
                 return wallet
         return None
 
+    def _plan_expiry(self, row: Row) -> None:
+        self.plan(row.pay_by_ms + LOCK_GRACE_MS, self.intervals.check, lambda: self._expire(row))
+
     def _expire(self, row: Row) -> None:
-        if row.on_chain is None:
-            self._invalid(row, NO_LOCK)
+        """Give up on a lock, but not on one that was sent and may still come."""
+        idle = "FundsLockingRequested" if isinstance(row, Purchase) else WAITING
+        if row.on_chain is None and (row.action.requested == idle or row.action.error_type):
+            self._invalid(row, NO_LOCK.format(type(row).__name__, row.pay_by_ms))
 
     def _invalid(self, row: Row, note: str) -> None:
-        set_action(self.world, row, MANUAL, error=("Unknown", chained_note(row, note)))
+        set_action(self.world, row, MANUAL, error=("Unknown", note))
         set_state(self.world, row, "FundsOrDatumInvalid", row.result_hash)
         self.world.changed(row)
 
@@ -290,15 +299,19 @@ class Jobs:
     def _react(self, row: Row, state: str) -> None:
         requested = row.action.requested
         if requested.endswith("Initiated") or requested == WAITING:
-            error = None
-            if requested == WAITING and row.action.error_type:
-                error = (row.action.error_type, row.action.error_note or "")
-            set_action(self.world, row, "None" if state in FINAL else WAITING, error=error)
+            set_action(self.world, row, "None" if state in FINAL else WAITING)
+            return
+        if requested == MANUAL:
+            note = chained_note(row, MANUAL_CHANGED)
+            set_action(self.world, row, MANUAL, error=(row.action.error_type or "Unknown", note))
             return
         move = move_of(requested)
         if move is None:
             return
-        if state in FINAL or state not in move.steps(row):
+        survives = move.name in ("SubmitResult", "SetRefundRequested")
+        if survives and state in ("RefundAuthorized", "WithdrawAuthorized"):
+            set_action(self.world, row, MANUAL, error=("Unknown", BY_OTHERS))
+        elif state in FINAL or (state not in move.steps(row) and not survives):
             set_action(self.world, row, MANUAL, error=("Unknown", TOO_LATE))
         else:
             self._plan_move(row, move, self.world.now_ms())
@@ -344,6 +357,7 @@ class Jobs:
         tx.status = "FailedViaTimeout"
         if row.tx is tx and row.action.requested.endswith("Initiated"):
             set_action(self.world, row, WAITING, error=("Unknown", "Timeout when waiting for transaction"))
+            self._plan_expiry(row)
         touch(self.world, row)
         self.world.changed(row)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from masumi_tools.sandbox.changes import set_action
-from masumi_tools.sandbox.rows import V1
+from masumi_tools.sandbox.rows import V1, Payment, Row, Transaction
 from masumi_tools.sandbox.timetext import HOUR, MINUTE, iso
+from masumi_tools.sandbox.wire import Response
 
 from .market import SOON, Market
 
@@ -35,7 +38,10 @@ def test_purchase_with_less_than_57_seconds_to_pay_is_never_sent(market: Market)
     ):
         assert row["onChainState"] == "FundsOrDatumInvalid"
         assert row["NextAction"]["requestedAction"] == "WaitingForManualAction"
-        assert "within 300s grace" in row["NextAction"]["errorNote"]
+        assert row["NextAction"]["errorNote"].endswith(
+            f"request payByTime ({offer['payByTime']}) passed without on-chain lock; "
+            "no FundsLocked tx observed within 300s grace."
+        )
 
 
 def test_offer_that_nobody_pays_lapses_five_minutes_after_pay_by(market: Market) -> None:
@@ -128,8 +134,12 @@ def test_another_spelling_of_an_identifier_locks_money_that_its_row_never_sees(m
     market.world.advance(SOON)
     assert market.payment(offer["blockchainIdentifier"])["onChainState"] == "FundsLocked"
     assert market.purchase(spelled)["NextAction"]["requestedAction"] == "FundsLockingInitiated"
-    market.world.advance(26 * MINUTE)
-    assert market.purchase(spelled)["onChainState"] == "FundsOrDatumInvalid"
+    market.world.advance(8 * MINUTE)
+    assert market.purchase(spelled)["NextAction"]["errorNote"] == "Timeout when waiting for transaction"
+    market.world.advance(18 * MINUTE)
+    row = market.purchase(spelled)
+    assert row["onChainState"] == "FundsOrDatumInvalid"
+    assert row["CurrentTransaction"]["status"] == "FailedViaTimeout"
     assert market.world.chain.escrowed[""] == 3_000_000
 
 
@@ -180,3 +190,165 @@ def test_recovered_payment_falls_back_to_its_newest_confirmed_transaction(market
     market.submit(identifier)
     market.world.advance(SOON)
     assert market.payment(identifier)["onChainState"] == "ResultSubmitted"
+
+
+def test_lock_that_is_on_its_way_is_not_given_up_until_it_times_out(market: Market) -> None:
+    agent = market.agent(1)
+    offer = market.offer(agent, payByTime=iso(market.world.now_ms() + 90_000))
+    identifier = offer["blockchainIdentifier"]
+    market.world.chain.lose = 1
+    market.data("POST", "/purchase", market.order(agent, offer))
+    market.world.advance(6 * MINUTE + 50_000)
+    assert market.purchase(identifier)["onChainState"] is None
+    assert market.payment(identifier)["onChainState"] == "FundsOrDatumInvalid"
+    market.world.advance(10_000 + SOON)
+    assert market.purchase(identifier)["onChainState"] == "FundsOrDatumInvalid"
+
+
+def test_error_goes_when_the_chain_moves_on(market: Market) -> None:
+    identifier = market.locked(market.agent(1))
+    market.world.chain.lose = 1
+    market.act("/purchase/request-refund", identifier)
+    market.world.advance(8 * MINUTE)
+    assert market.purchase(identifier)["NextAction"]["errorType"] == "Unknown"
+    market.submit(identifier)
+    market.world.advance(SOON)
+    row = market.purchase(identifier)
+    assert (row["onChainState"], row["NextAction"]["errorType"]) == ("ResultSubmitted", None)
+
+
+def test_row_that_waits_for_a_person_goes_on_waiting_when_the_chain_moves_on(market: Market) -> None:
+    identifier = market.locked(market.agent(1))
+    row = market.world.purchase("Preprod", identifier)
+    assert row is not None
+    set_action(market.world, row, "WaitingForManualAction", error=("Unknown", "odd"))
+    market.submit(identifier)
+    market.world.advance(SOON)
+    shown = market.purchase(identifier)
+    assert (shown["onChainState"], shown["NextAction"]["requestedAction"]) == (
+        "ResultSubmitted",
+        "WaitingForManualAction",
+    )
+    assert shown["NextAction"]["errorNote"] == (
+        "odd(WaitingForManualAction) -> State change detected after manual action was required"
+    )
+
+
+def test_queued_result_needs_a_person_when_the_refund_was_authorized_elsewhere(market: Market) -> None:
+    identifier = market.locked(market.agent(2))
+    market.act("/purchase/request-refund", identifier)
+    market.world.advance(SOON)
+    market.act("/payment/authorize-refund", identifier)
+    row = market.world.payment("Preprod", identifier)
+    assert row is not None
+    market.world.advance(50)  # sent, not yet seen
+    assert row.action.requested == "AuthorizeRefundInitiated"
+    set_action(market.world, row, "SubmitResultRequested", result_hash="ab" * 32)
+    market.world.advance(SOON)
+    shown = market.payment(identifier)["NextAction"]
+    assert shown["requestedAction"] == "WaitingForManualAction"
+    assert shown["errorNote"].startswith(
+        "Unexpected state change detected. Possible a action was executed ext"
+    )
+
+
+# Recovery
+
+
+def failing(market: Market, *actions: tuple[str, str | None]) -> Any:
+    """A locked payment in need of a person, with these actions before its error."""
+    identifier = market.locked(market.agent(1))
+    row = market.world.payment("Preprod", identifier)
+    assert row is not None
+    for name, result_hash in actions:
+        set_action(market.world, row, name, result_hash=result_hash)
+    set_action(market.world, row, "WaitingForManualAction", error=("Unknown", "x"))
+    return row
+
+
+def recover(market: Market, row: Row, *, retry: bool = True) -> Response:
+    body = {
+        "network": "Preprod",
+        "blockchainIdentifier": row.identifier,
+        "updatedAt": iso(row.updated_ms),
+        "retryPreviousAction": retry,
+    }
+    path = "/payment" if isinstance(row, Payment) else "/purchase"
+    return market.call("POST", f"{path}/error-state-recovery", body, token=market.world.admin_token)
+
+
+QUEUED, SENT = "SubmitResultRequested", "SubmitResultInitiated"
+
+
+@pytest.mark.parametrize(
+    ("actions", "found"),
+    [
+        ([(QUEUED, "aa")], "aa"),
+        ([(QUEUED, "aa"), (SENT, "bb")], "bb"),
+        ([(QUEUED, "aa"), (SENT, None)], "aa"),
+        ([(QUEUED, None), (SENT, None)], None),
+        ([(QUEUED, "aa"), ("WaitingForExternalAction", None), (SENT, None)], None),
+    ],
+)
+def test_failed_result_is_sent_again_with_its_hash(
+    market: Market, actions: list[tuple[str, str | None]], found: str | None
+) -> None:
+    row = failing(market, *actions)
+    answered = recover(market, row)
+    if found is None:
+        assert answered.json()["error"]["message"] == (
+            "The failed submit-result action has no result hash to retry."
+        )
+    else:
+        assert answered.status == 200
+        assert (row.action.requested, row.action.result_hash) == (QUEUED, found)
+
+
+def test_what_cannot_be_retried(market: Market) -> None:
+    row = failing(market)
+    assert recover(market, row).json()["error"]["message"] == (
+        "The immediately preceding payment action is not retryable."
+    )
+    assert recover(market, row, retry=False).status == 200
+    row = failing(market, (QUEUED, "aa"))
+    row.on_chain = "Withdrawn"
+    assert recover(market, row).json()["error"]["message"] == (
+        "The payment is already completed and its previous action cannot be retried."
+    )
+    assert recover(market, row, retry=False).json()["data"]["NextAction"]["requestedAction"] == "None"
+
+
+def test_recovery_takes_the_newest_transaction_of_the_best_kind_and_gives_up_the_others(
+    market: Market,
+) -> None:
+    row = failing(market)
+    for ms, (status, tx_hash) in enumerate(
+        [
+            ("Pending", "00"),
+            ("Confirmed", "01"),
+            ("Confirmed", None),
+            ("Pending", "03"),
+            ("FailedViaTimeout", "04"),
+        ]
+    ):
+        tx = Transaction(f"tx{ms}", ms, ms, status, tx_hash)
+        row.tx_history.append(tx)
+    assert recover(market, row, retry=False).json()["data"]["CurrentTransaction"]["id"] == "tx1"
+    assert [tx.status for tx in row.tx_history] == [
+        "Pending",
+        "Confirmed",
+        "Confirmed",
+        "FailedViaManualReset",
+        "FailedViaTimeout",
+    ]
+
+
+def test_row_outside_the_scope_of_a_key_is_not_found(market: Market) -> None:
+    row = failing(market)
+    key = market.world.add_key(pay=True, wallet_scoped=True)
+    body = {"network": "Preprod", "blockchainIdentifier": row.identifier, "updatedAt": iso(row.updated_ms)}
+    path = "/payment/error-state-recovery"
+    assert market.refused("POST", path, body, token=key.token) == (404, "Not found")
+    identifier = market.locked(market.agent(1))
+    body = {"network": "Preprod", "blockchainIdentifier": identifier}
+    assert market.refused("POST", "/purchase/request-refund", body, token=key.token) == (404, "Not found")

@@ -119,6 +119,82 @@ def test_v2_purchase_needs_the_return_address_that_was_signed(market: Market) ->
     assert market.call("POST", "/purchase", body).status == 200
 
 
+def test_return_address_of_the_seller_is_its_collection_address_unless_told(market: Market) -> None:
+    agent, bare = market.agent(2), market.world.wallets[-1].address
+    assert agent.wallet is not None
+    agent.wallet.collection_address = bare
+    offer = market.offer(agent)
+    assert offer["sellerReturnAddress"] == bare
+    bought = market.data("POST", "/purchase", market.order(agent, offer))
+    assert bought["sellerReturnAddress"] == bare
+    offer = market.offer(agent)
+    agent.wallet.collection_address = None  # as on a node that does not have the seller's wallet
+    assert market.refused("POST", "/purchase", market.order(agent, offer))[1].endswith("signature invalid")
+    told = market.order(agent, offer, sellerReturnAddress=bare)
+    assert market.call("POST", "/purchase", told).status == 200
+
+
+def test_v2_purchase_needs_a_source_of_the_agents_policy(market: Market) -> None:
+    agent, other = market.agent(2), market.agent(1)
+    offer = market.offer(agent)
+    body = market.order(agent, offer, agentIdentifier=other.agent_identifier)
+    missing = "No configured V2 payment source found for smartContractAddress"
+    assert market.refused("POST", "/purchase", body) == (404, missing)
+    wrong = market.order(agent, offer, smartContractAddress="addr_test1xx")
+    assert market.refused("POST", "/purchase", wrong)[1].endswith("smartContractAddress mismatch")
+    assert market.call("POST", "/purchase", market.order(agent, offer, smartContractAddress="")).status == 200
+
+
+def test_v2_purchase_of_another_contracts_entry_is_refused(market: Market) -> None:
+    agent = market.agent(2)
+    offer = market.offer(agent)
+    assert agent.metadata is not None
+    entry = agent.metadata["supported_payment_sources"][0]
+    entry["settlement"] = entry["settlement"] | {"address": market.world.wallets[0].address}
+    assert market.refused("POST", "/purchase", market.order(agent, offer)) == (
+        400,
+        "Selected Cardano payment source settlement does not match the signed smartContractAddress",
+    )
+
+
+@pytest.mark.parametrize(
+    ("amounts", "status"),
+    [
+        ([("3000000", "")], 200),
+        ([("1", "lovelace"), ("2999999", "LOVELACE")], 200),
+        ([("3000000", ""), ("0", "")], 200),
+        ([("3000000", ""), ("0", "ab" * 30)], 400),
+        ([("2999999", "")], 400),
+        ([], 400),
+    ],
+)
+def test_amounts_of_a_fixed_price_are_compared_by_their_sums(
+    market: Market, amounts: list[tuple[str, str]], status: int
+) -> None:
+    agent = market.agent(1)
+    told = [{"amount": amount, "unit": unit} for amount, unit in amounts]
+    body = market.order(agent, market.offer(agent), Amounts=told)
+    assert market.call("POST", "/purchase", body).status == status
+
+
+def test_split_dynamic_amounts_are_paid_as_one(market: Market) -> None:
+    agent = market.agent(1, kind="Dynamic")
+    funds = [{"amount": "1000000", "unit": ""}, {"amount": "2000000", "unit": "lovelace"}]
+    offer = market.offer(agent, RequestedFunds=funds)
+    bought = market.data("POST", "/purchase", market.order(agent, offer, Amounts=funds))
+    assert bought["PaidFunds"] == [{"amount": "3000000", "unit": ""}]
+
+
+def test_agent_without_metadata_is_not_found(market: Market) -> None:
+    agent = market.agent(1)
+    offer = market.offer(agent)
+    agent.metadata = None
+    assert market.refused("POST", "/purchase", market.order(agent, offer)) == (
+        404,
+        "Agent identifier not found",
+    )
+
+
 def test_return_addresses_get_the_money(market: Market) -> None:
     agent = market.agent(1)
     ours = market.world.wallets[-1].address

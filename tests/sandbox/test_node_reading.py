@@ -62,11 +62,45 @@ def test_cursor_whose_row_no_longer_fits_gives_an_empty_page(market: Market) -> 
     assert market.data("GET", "/purchase", **query) == {"Purchases": []}
 
 
-@pytest.mark.parametrize("word", ["echo", "ECHO", "funds locked", "3", "3.0"])
-def test_search_finds_name_state_and_amount(market: Market, word: str) -> None:
-    market.locked(market.agent(1))
-    assert len(market.data("GET", "/purchase", network="Preprod", searchQuery=word)["Purchases"]) == 1
-    assert market.data("GET", "/purchase", network="Preprod", searchQuery=word + "~") == {"Purchases": []}
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("echo", True),
+        ("ECH", True),
+        ("funds lock", True),
+        ("FundsLocked", True),
+        ("fundslocked ", False),
+        ("funds  locked", False),
+        ("87654", True),
+        ("87654.", True),
+        ("87654.2", True),
+        ("87654.25", True),
+        ("87654.250001", False),
+        ("87654.3", False),
+        ("087654", True),
+        ("87655", False),
+        ("+87654", False),
+        (" 87654", False),
+        (".25", False),
+    ],
+)
+def test_search_finds_name_state_and_how_an_amount_begins(market: Market, word: str, found: bool) -> None:
+    market.locked(market.agent(1, {"": 87_654_250_000}))
+    rows = market.data("GET", "/purchase", network="Preprod", searchQuery=word)["Purchases"]
+    assert len(rows) == found
+
+
+def test_feed_of_purchases_gives_both_types_of_source(market: Market) -> None:
+    agents = [market.agent(1), market.agent(2)]
+    texts = [market.locked(agent) for agent in agents]
+    query = {"network": "Preprod", "filterPaymentSourceType": "Web3CardanoV2"}
+    rows = market.data("GET", "/purchase/diff", **query)["Purchases"]
+    assert [row["blockchainIdentifier"] for row in rows] == texts
+    rows = market.data("GET", "/payment/diff", **query)["Payments"]
+    assert [row["blockchainIdentifier"] for row in rows] == texts[1:]
+    contract = agents[1].source.contract_address
+    rows = market.data("GET", "/purchase/diff", network="Preprod", filterSmartContractAddress=contract)
+    assert [row["blockchainIdentifier"] for row in rows["Purchases"]] == texts[1:]
 
 
 def test_balance_of_an_address(market: Market) -> None:
@@ -76,6 +110,36 @@ def test_balance_of_an_address(market: Market) -> None:
 
 
 # Registry
+
+
+def test_scoped_key_reads_metadata_of_agents_of_its_wallets_only(market: Market) -> None:
+    one, two = market.agent(1), market.agent(2)
+    assert one.wallet is not None
+    key = market.world.add_key(wallet_scoped=True, wallet_ids=(one.wallet.id,))
+    path = "/registry/agent-identifier"
+    for agent, status in ((one, 200), (two, 404)):
+        query = {"network": "Preprod", "agentIdentifier": agent.agent_identifier}
+        assert market.call("GET", path, token=key.token, **query).status == status
+        assert market.call("GET", path, **query).status == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"metadata_version": "1"}, 200),
+        ({"metadata_version": True}, 422),
+        ({"metadata_version": 3}, 422),
+        ({"agentPricing": {"pricingType": "Fixed", "fixedPricing": [{"unit": "", "amount": "5"}]}}, 422),
+        ({"agentPricing": {"pricingType": "Fixed", "fixedPricing": [{"unit": "x", "amount": "0"}]}}, 422),
+        ({"agentPricing": {"pricingType": "Fixed", "fixedPricing": [{"unit": "x", "amount": "1.5"}]}}, 422),
+    ],
+)
+def test_which_metadata_the_node_takes(market: Market, change: Json, status: int) -> None:
+    agent = market.agent(1)
+    assert agent.metadata is not None
+    agent.metadata |= change
+    query = {"network": "Preprod", "agentIdentifier": agent.agent_identifier}
+    assert market.call("GET", "/registry/agent-identifier", **query).status == status
 
 
 def registration(market: Market, version: int) -> Json:

@@ -1,0 +1,3 @@
+from tests.tools.fixtures import buyer, counter, sandbox, settings
+
+__all__ = ["buyer", "counter", "sandbox", "settings"]

@@ -27,7 +27,7 @@ from masumi_tools.dialling import AsyncDialler, Check, Dialler
 from masumi_tools.exchange import OUTSIDE, REPEAT_AFTER_S, Exchange, OnSandboxNow, Party
 from masumi_tools.settings import Settings
 
-__all__ = ["AsyncHttp", "Http", "quick_transport"]
+__all__ = ["AsyncHttp", "Http"]
 
 # Node.js and uvicorn close an idle connection after 5 s. Ours are given up before, so that no POST meets
 # a connection that is just being closed, which would leave its effect unknown.
@@ -199,20 +199,6 @@ def _close(transports: dict[bool, httpx.BaseTransport], pid: int) -> None:
     """Closes what this process opened; a child must not say goodbye on its parent's connections."""
     while transports and pid == os.getpid():
         transports.popitem()[1].close()
-
-
-def quick_transport() -> httpx.AsyncBaseTransport | None:
-    """For `AsyncHttp(async_transport=...)` to one's own node under load; None where httpx-aiohttp is missing.
-
-    It takes a third of the CPU time of httpx's own (0.4 ms against 1.2 ms a call with 8 at once, 2.7 with
-    32). No address guard: never for services.
-    """
-    try:
-        from httpx_aiohttp import AiohttpTransport
-    except ModuleNotFoundError:
-        return None
-    limits = httpx.Limits(max_connections=_MOST_CONNECTIONS, keepalive_expiry=_KEPT_S)
-    return AiohttpTransport(verify=_trusted(), trust_env=False, limits=limits)
 
 
 @cache

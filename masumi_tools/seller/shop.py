@@ -13,11 +13,12 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import rfc8785
+from httpx import AsyncBaseTransport
 
 from masumi_tools.calls.registry import payment_information
 from masumi_tools.errors import InputError, JournalError, MasumiError, SettingsError, WireError
 from masumi_tools.hashing import check_hashable, input_hash, output_candidates
-from masumi_tools.http import AsyncHttp, quick_transport
+from masumi_tools.http import AsyncHttp
 from masumi_tools.inputs import check, read_input_schema
 from masumi_tools.models import JobTimes, NodePayment, read_payment_information
 from masumi_tools.money import Amount, total
@@ -87,7 +88,7 @@ class Shop:
         self.engine: Engine = choose(engine, settings.database_url, self.owner)
         self._work = work
         self._hash_form = hash_form
-        self._quick = quick_transport()  # only the user's own node and registry are asked over it
+        self._quick = _quick_transport()  # only the user's own node and registry are asked over it
         self._http = AsyncHttp(settings, on_sandbox_now=self.clock.heard, async_transport=self._quick)
         self._locks = locks_for(self.table.engine)
         self.node = SellerNode(settings, self._http)
@@ -370,6 +371,14 @@ class Shop:
         if wait_s > self.offer.work_s:
             return f"{ahead} jobs wait; a new one would not be done in time"
         return None
+
+
+def _quick_transport() -> AsyncBaseTransport | None:
+    try:
+        from masumi_tools.seller.transport import NodeTransport
+    except ModuleNotFoundError:  # uvicorn without its standard extra
+        return None
+    return NodeTransport()
 
 
 class _Saver:

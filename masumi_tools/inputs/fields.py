@@ -75,7 +75,7 @@ ALIASES: Final[dict[str, str]] = {
 
 FREE_TEXT: Final = frozenset({"text", "textarea", "search", "password"})
 
-_HIDDEN_MARKS: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+HIDDEN_MARKS: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ def plain_text(value: object, limit: int = 1000) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     text = str(value)[: limit * 4]
-    text = _HIDDEN_MARKS.sub("", text)
+    text = HIDDEN_MARKS.sub("", text)
     text = "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
     text = "".join(char for char in text if unicodedata.category(char) != "Cs")
     text = " ".join(text.split())

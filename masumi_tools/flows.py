@@ -112,7 +112,7 @@ class Flows:
             if row is not None and not row.joinable:
                 p = ledger.purchase_of(row)
                 fresh = p.result is not None and now - p.result_ms <= order.reuse_within_ms
-                if fresh and p.state in (State.DELIVERED, State.SETTLED):
+                if p.stuck or (fresh and p.state in (State.DELIVERED, State.SETTLED)):
                     if call_id:
                         yield Do(lambda: self.journal.link(call_id, p.hire_id))
                     return p, "finished"

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from masumi_tools.errors import Money, StateError
-from masumi_tools.models import JobStatus, Listing, NodePurchase, Terms
+from masumi_tools.models import JobStatus, Listing, NodePurchase, OnChainState, Terms
 from masumi_tools.money import Amount
 
 
@@ -248,6 +248,12 @@ class Purchase(BaseModel):
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the money left and a person has to find it: the same is not bought again unasked (node-api 21)."""
+        invalid = self.node is not None and self.node.on_chain_state == OnChainState.FUNDS_OR_DATUM_INVALID
+        return self.state is State.FAILED and invalid
 
     def at(self, state: State) -> int | None:
         """When `state` was first reached, in milliseconds; None when it was not."""

@@ -6,6 +6,7 @@ unknown is settled by asking again, never by a new purchase.
 
 from __future__ import annotations
 
+from masumi_tools.budget import text_of
 from masumi_tools.calls.call import Reply
 from masumi_tools.calls.selling import iso
 from masumi_tools.errors import WireError
@@ -59,12 +60,12 @@ def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if not _denied(reply):
         return p.but(pay_unknown=True, next_node_ms=now + _again_ms(reply, ways))
     if not unknown:
-        return p.move(Event.REFUSED, now, reason=f"the node refused the purchase: {said(reply)}")
+        return p.move(Event.REFUSED, now, reason=_refusal(p, reply))
     if _past(p, now):
         return p.move(Event.LAPSED, now, reason=f"the node never took the purchase: {said(reply)}")
     # The first POST may still be inside the node: the same no once more, a while later, is proof.
     if _proves_absence(reply) and p.pay_denied_ms and now - p.pay_denied_ms >= ways.pace.in_flight_ms:
-        return p.move(Event.REFUSED, now, reason=f"the node refused the purchase: {said(reply)}")
+        return p.move(Event.REFUSED, now, reason=_refusal(p, reply))
     first = p.pay_denied_ms or (now if _proves_absence(reply) else 0)
     return p.but(pay_denied_ms=first, next_node_ms=now + ways.pace.in_flight_ms)
 
@@ -128,8 +129,10 @@ def _lock(p: Purchase, node: NodePurchase, now: int) -> Purchase:
     if node.on_chain_state == OnChainState.FUNDS_OR_DATUM_INVALID:
         if node.tx_hash is None:
             return p.move(Event.LAPSED, now, reason="pay_by passed and nothing was locked; nothing was spent")
-        words = f"the chain shows no valid lock, but a transaction was sent ({node.tx_hash})"
-        return p.move(Event.BROKEN, now, reason=f"{words}: an operator of the node has to look at it")
+        words = (
+            f"the chain shows no valid lock, but a transaction was sent ({node.tx_hash}); {_amounts(p, node)}"
+        )
+        return p.move(Event.BROKEN, now, reason=f"{words}; an operator of the node has to look at it")
     if node.on_chain_state is None:
         if past and node.tx_hash is None and not node.requested_action.endswith("Initiated"):
             note = f" ({node.error_note})" if node.error_note else ""
@@ -141,6 +144,10 @@ def _lock(p: Purchase, node: NodePurchase, now: int) -> Purchase:
             reason=f"the node waits for its operator: {node.error_note or node.error_type}" if waits else ""
         )
     return p.move(Event.LOCKED, now, next_job_ms=now, reason="")
+
+
+def _amounts(p: Purchase, node: NodePurchase) -> str:
+    return f"{text_of(p.price)} was agreed, {text_of(total(node.paid_funds))} is what the node paid"
 
 
 def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purchase:
@@ -158,9 +165,8 @@ def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purcha
     if state == OnChainState.WITHDRAWN:
         return _paid_out(p, now)
     if state == OnChainState.FUNDS_OR_DATUM_INVALID:
-        return p.move(
-            Event.BROKEN, now, reason="the chain shows the lock as invalid; the money is in the contract"
-        )
+        words = f"the chain shows the lock as invalid; {_amounts(p, node)}"
+        return p.move(Event.BROKEN, now, reason=f"{words}; the money is in the contract")
     if state == OnChainState.DISPUTED:
         return p if p.state is State.DISPUTED else p.move(Event.DISPUTED, now, next_job_ms=now)
     asked = node.requested_action.startswith("SetRefundRequested") or node.requested_action.startswith(
@@ -301,6 +307,15 @@ def _foreign(p: Purchase, node: NodePurchase) -> str | None:
     if node.times != p.terms.times:
         return "the node holds a purchase with our identifier but other times"
     return None
+
+
+def _refusal(p: Purchase, reply: Reply) -> str:
+    words = f"the node refused the purchase: {said(reply)}"
+    if (
+        "amounts do not match" in words.lower()
+    ):  # the order names the agreed price for this (field-notes E 19)
+        return f"the price on chain is no longer the {text_of(p.price)} that was agreed; {words}"
+    return words
 
 
 def _denied(reply: Reply) -> bool:

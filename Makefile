@@ -33,6 +33,9 @@ help:  ## this list
 demo: $(ENVS)/demo/.made  ## an LLM agent with a budget hires, is refused and gets money back; offline
 	@$(ENVS)/demo/bin/masumi-tools demo $(DEMO)
 
+.PHONY: install
+install: $(VENV)/.made  ## an environment in .venv with everything; then: source .venv/bin/activate
+
 .PHONY: test
 test: $(VENV)/.made  ## the whole test suite, offline (PYTEST="tests/core -x" for a part)
 	$(PY) -m pytest $(PYTEST)
@@ -59,7 +62,7 @@ field: $(VENV)/.made  ## read what real services answer (WILD=folder)
 arguments: $(VENV)/.made  ## arguments as models really send them, read and hired with (SHAPES=file)
 	@$(PY) -m tests.inputs.arguments_report $(SHAPES); read=$$?; $(PY) -m tests.tools.shapes $(SHAPES) && exit $$read
 
-.PHONY: torture bench notebooks
+.PHONY: torture bench notebooks docs picture
 torture: $(VENV)/.made  ## the long random runs (minutes to hours)
 	$(PY) -m pytest -m torture --timeout=0 -s $(PYTEST)
 
@@ -68,6 +71,12 @@ bench: $(VENV)/.made  ## every benchmark, each with what it is compared with
 
 notebooks: $(VENV)/.made  ## run every example notebook and keep its outputs
 	$(PY) scripts/notebooks.py
+
+docs: $(ENVS)/docs/.made  ## build the pages of docs/ into site/; a link that leads nowhere is an error
+	$(ENVS)/docs/bin/mkdocs build --strict --quiet
+
+picture: $(VENV)/.made  ## record the demo again for the README
+	$(PY) scripts/record_demo.py
 
 # ---- other environments ----
 
@@ -92,7 +101,7 @@ lock: $(ENVS)/lock/.made  ## renew constraints*.txt (LOCK=--upgrade for newer ve
 	scripts/lock $(ENVS)/lock/bin/uv $(LOCK)
 
 clean:  ## remove the environments and all that tools made, but not .venv
-	rm -rf $(ENVS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(ENVS) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.made: pyproject.toml constraints.txt
 	@$(ENVIRONMENT) $(VENV) -c constraints.txt --group dev -e '.[all]'
@@ -100,6 +109,10 @@ $(VENV)/.made: pyproject.toml constraints.txt
 
 $(ENVS)/demo/.made: pyproject.toml constraints.txt
 	@$(ENVIRONMENT) $(ENVS)/demo -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(ENVS)/docs/.made: pyproject.toml constraints.txt
+	@$(ENVIRONMENT) $(ENVS)/docs -c constraints.txt --group docs
 	@touch $@
 
 $(ENVS)/lowest/.made: pyproject.toml constraints-lowest.txt

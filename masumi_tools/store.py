@@ -147,9 +147,13 @@ def now_ms() -> int:
 
 
 class Journal:
-    """Saved hires. Safe to share among threads; several processes may open the same database."""
+    """Saved hires. Safe to share among threads; several processes may open the same database.
 
-    def __init__(self, url: str) -> None:
+    `now_ms` is the clock that leases run by.
+    """
+
+    def __init__(self, url: str, now_ms: Callable[[], int] = now_ms) -> None:
+        self._now_ms = now_ms
         self._engine = open_engine(url)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with explained("opening it"):
@@ -190,7 +194,7 @@ class Journal:
 
         `owner` drives the new record from the start, for `lease_ms`.
         """
-        lease = {"lease_owner": owner, "lease_until_ms": now_ms() + lease_ms} if owner else {}
+        lease = {"lease_owner": owner, "lease_until_ms": self._now_ms() + lease_ms} if owner else {}
         with explained("saving a new hire"):
             try:
                 with self._engine.begin() as db:
@@ -306,7 +310,7 @@ class Journal:
 
     def take_lease(self, hire_id: str, owner: str, for_ms: int, is_dead: Callable[[str], bool]) -> bool:
         """Whether `owner` now drives this hire; False while the lease of another, who is not dead, runs."""
-        at = now_ms()
+        at = self._now_ms()
         with explained("taking a lease"), self._engine.begin() as db:
             holder = db.scalar(sa.select(_hires.c.lease_owner).where(_hires.c.hire_id == hire_id))
             gone = holder if holder is not None and holder != owner and is_dead(holder) else owner
@@ -389,7 +393,8 @@ class Journal:
             return self._one(db, condition)
 
     def _one(self, db: sa.Connection, condition: sa.ColumnElement[bool]) -> Row | None:
-        query = sa.select(_hires).where(condition).order_by(_hires.c.created_ms.desc()).limit(1)
+        newest = (_hires.c.created_ms.desc(), _hires.c.hire_id.desc())
+        query = sa.select(_hires).where(condition).order_by(*newest).limit(1)
         found = db.execute(query).first()
         return _row(found) if found else None
 

@@ -1,0 +1,159 @@
+"""What the processes of these tests do: hire, answer and sweep as a user's program would, and die on order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from masumi_tools.budget import Budget
+from masumi_tools.buyer import AsyncBuyer, Buyer
+from masumi_tools.calls.call import Call, Reply
+from masumi_tools.exchange import Exchange
+from masumi_tools.http import AsyncHttp, Http
+from masumi_tools.receipt import Receipt
+from masumi_tools.settings import Settings
+from masumi_tools.store import Journal, Row
+
+WRITES = ("add", "save", "save_decided", "take_lease", "drop_lease")
+CALM_S = 3.0  # nothing has moved for so long: nothing will, before the clock is moved
+
+
+class Points:
+    """Names the moments at which a process may die ("before POST /purchase"), and dies at the one ordered."""
+
+    def __init__(self, kill_at: str | None, colour: str = "sync") -> None:
+        self._kill_at = kill_at
+        self._seen: Counter[str] = Counter()
+        self.colour = colour
+        self.passed: list[str] = []
+
+    def reach(self, what: str) -> None:
+        self._seen[what] += 1
+        name = f"{what} #{self._seen[what]}"
+        self.passed.append(name)
+        if name == self._kill_at:
+            os.write(1, b'{"died": true}\n')
+            os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)
+
+
+def install(points: Points) -> None:
+    """Make every write of the journal and every request of this process pass the points around it."""
+
+    def around(name: str) -> None:
+        write: Callable[..., Any] = getattr(Journal, name)
+
+        def writing(self: Journal, *args: Any, **options: Any) -> Any:
+            what = f"{name} {args[0].state}" if isinstance(args[0], Row) else name
+            points.reach(f"before {what}")
+            result = write(self, *args, **options)
+            points.reach(f"after {what}")
+            return result
+
+        setattr(Journal, name, writing)
+
+    for name in WRITES:
+        around(name)
+    request, send, send_async = Exchange.request, Http.send, AsyncHttp.send
+
+    def traced(self: Exchange) -> Any:
+        made, name = request(self), self._call.name
+
+        def sent(event: str, _info: Any) -> None:
+            if event == "http11.send_request_body.complete":
+                points.reach(f"sent {name}")
+
+        async def sent_async(event: str, info: Any) -> None:
+            sent(event, info)
+
+        made.extensions["trace"] = sent_async if points.colour == "async" else sent
+        return made
+
+    def sending(self: Http, call: Call) -> Reply:
+        points.reach(f"before {call.name}")
+        reply = send(self, call)
+        points.reach(f"after {call.name}")
+        return reply
+
+    async def sending_async(self: AsyncHttp, call: Call) -> Reply:
+        points.reach(f"before {call.name}")
+        reply = await send_async(self, call)
+        points.reach(f"after {call.name}")
+        return reply
+
+    Exchange.request, Http.send, AsyncHttp.send = traced, sending, sending_async  # type: ignore[method-assign]
+
+
+def hire(
+    target: str,
+    data: Any,
+    budget: str | None = "20 ADA",
+    name: str = "default",
+    kill_at: str | None = None,
+    answer: Any = None,
+    colour: str = "sync",
+    **options: Any,
+) -> int:
+    """Hire, answer when asked, print the receipt and the points that were passed."""
+    points = Points(kill_at, colour)
+    install(points)
+    bounds = Budget(budget, name=name) if budget else None
+    made = (_hire_async if colour == "async" else _hire)(bounds, target, data, answer, options)
+    told = {"outcome": made.outcome, "hire_id": made.hire_id, "result": made.result, "reason": made.reason}
+    print(json.dumps(told | {"notes": made.notes, "passed": points.passed}))
+    return 0
+
+
+def _hire(bounds: Budget | None, target: str, data: Any, answer: Any, options: dict[str, Any]) -> Receipt:
+    with Buyer(Settings.from_env(), budget=bounds) as buyer:
+        made = buyer.hire(target, data, **options)
+        if made.outcome == "needs_input" and answer is not None:
+            made = buyer.answer(made.hire_id, answer, patience_s=options.get("patience_s", 60))
+        return made
+
+
+def _hire_async(
+    bounds: Budget | None, target: str, data: Any, answer: Any, options: dict[str, Any]
+) -> Receipt:
+    async def run() -> Receipt:
+        async with AsyncBuyer(Settings.from_env(), budget=bounds) as buyer:
+            made = await buyer.hire(target, data, **options)
+            if made.outcome == "needs_input" and answer is not None:
+                made = await buyer.answer(made.hire_id, answer, patience_s=options.get("patience_s", 60))
+            return made
+
+    return asyncio.run(run())
+
+
+def sweep(calm_s: float = CALM_S) -> int:
+    """Sweep, as `masumi-tools sweep --watch` does, until nothing moves any more; print what is in the journal."""
+    with Buyer(Settings.from_env()) as buyer:
+        moved, before = time.monotonic(), None
+        while time.monotonic() - moved < calm_s:
+            swept = buyer.sweep()
+            now = [(made.hire_id, made.state, made.on_chain_state, made.verified) for made in swept]
+            if not now:
+                break
+            if now != before:
+                moved, before = time.monotonic(), now
+            time.sleep(0.05)
+        names = ("hire_id", "outcome", "result", "reason", "budget")
+        told = [{name: getattr(made, name) for name in names} for made in buyer.hires()]
+    print(json.dumps(told))
+    return 0
+
+
+def cli(arguments: list[str]) -> int:
+    """One command of `masumi-tools`."""
+    from masumi_tools.cli.run import run
+
+    status = run(arguments)
+    sys.stdout.flush()
+    return status

@@ -1,0 +1,3 @@
+from tests.tools.fixtures import buyer, counter, settings
+
+__all__ = ["buyer", "counter", "settings"]

@@ -248,7 +248,9 @@ def where_the_money_is(p: Purchase) -> str:
         State.LOCKED: f"{price} is locked in escrow until the result comes or the refund is due.",
         State.NEEDS_INPUT: f"{price} is locked in escrow; the service waits for an answer.",
         State.DELIVERED: f"{price} is in escrow for the service, which delivered.",
-        State.REFUND_REQUESTED: f"{price} is in escrow and is on its way back.",
+        State.REFUND_REQUESTED: f"{price} is in escrow and is on its way back."
+        if p.node is None or p.node.result_hash is None
+        else f"{price} is in escrow and was asked back; the service delivered, so it may dispute that.",
         State.DISPUTED: f"{price} is in escrow and disputed: both a result and a refund wish are on the chain.",
         State.SETTLED: f"{price} was paid to the service.",
         State.REFUNDED: f"{text_of(_capped(p) or p.price)} came back.",

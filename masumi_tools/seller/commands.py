@@ -75,8 +75,8 @@ def serve(
     if service.settings.sandbox and not service.settings.agent_identifier:
         service = service.with_settings(trial.listed(service.offer, service.settings, url))
         say(f"listed in the sandbox as {service.settings.agent_identifier}")
-    say(f"{service.offer.name} takes jobs at {url} ({url}/docs shows its routes); end it with Ctrl-C")
-    service.run(host, port)
+    words = f"{service.offer.name} takes jobs at {url} ({url}/docs shows its routes); end it with Ctrl-C"
+    service.run(host, port, ready=lambda: say(words))
 
 
 def _under(settings: Settings | None, service: Service) -> Service:

@@ -54,7 +54,6 @@ class SellerNode:
         self._settings = settings
         self._http = http
         self.trouble: str | None = None  # why the last call failed; None while the node answers
-        self.asked = 0
         self.answered_at: float | None = None
 
     @property
@@ -159,7 +158,6 @@ class SellerNode:
         return True
 
     async def _ask(self, call: Call) -> Reply:
-        self.asked += 1
         reply = await self._http.send(call)
         if reply.ok:
             self.trouble = None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
@@ -198,18 +197,16 @@ class Service:
             body_bytes=(self._limits or Limits()).body_bytes,
         )
 
-    def run(self, host: str = "127.0.0.1", port: int = 8080) -> None:
-        """Serve until the process is told to stop. Behind a proxy, `host="0.0.0.0"` where it needs that."""
-        try:
-            import uvicorn
-        except ModuleNotFoundError as error:
-            raise MissingExtra(
-                "serving needs the extra seller: pip install 'masumi_tools[seller]'"
-            ) from error
-        sys.setswitchinterval(0.001)  # crews in threads must not keep /status waiting
-        uvicorn.run(
-            self.app, host=host, port=port, log_level="warning", access_log=False, timeout_keep_alive=30
-        )
+    def run(
+        self, host: str = "127.0.0.1", port: int = 8080, *, ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """Serve until the process is told to stop. Behind a proxy, `host="0.0.0.0"` where it needs that.
+
+        `ready` is called once, when requests are taken. SystemExit when it cannot be served; the log says why.
+        """
+        from masumi_tools.seller import serving
+
+        serving.run(self.app, host, port, ready)
 
     @contextmanager
     def trial(self, settings: Settings) -> Iterator[str]:
@@ -220,11 +217,11 @@ class Service:
 
         SettingsError when the settings are not those of a sandbox.
         """
-        from masumi_tools.seller import trial
+        from masumi_tools.seller import serving, trial
 
-        with trial.bound() as (listening, url):
+        with serving.bound() as (listening, url):
             tried = self.with_settings(trial.listed(self.offer, settings, url))
-            with trial.served(tried.app, listening):
+            with serving.served(tried.app, listening):
                 yield tried.settings.agent_identifier or ""
 
     def work(self) -> None:

@@ -75,8 +75,12 @@ class JobTable:
         self.rules = rules
         self.sqlite = self.engine.dialect.name == "sqlite"
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with explained("opening the jobs"):
-            self._make()
+        try:
+            with explained("opening the jobs"):
+                self._make()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self.engine.dispose()
@@ -160,11 +164,9 @@ class JobTable:
         """Jobs that want to be looked at now, the longest waiting first."""
         return self._select(_jobs.c.due_ms <= now_ms, order=_jobs.c.due_ms, limit=limit)
 
-    def in_state(self, *states: JobState, owner: str | None = None, limit: int = 1000) -> list[Job]:
-        """Jobs in these states (of one owner), the oldest first."""
-        where: Any = _jobs.c.state.in_([state.value for state in states])
-        if owner is not None:
-            where = sa.and_(where, _jobs.c.owner == owner)
+    def in_state(self, *states: JobState, limit: int = 1000) -> list[Job]:
+        """Jobs in these states, the oldest first."""
+        where = _jobs.c.state.in_([state.value for state in states])
         return self._select(where, order=_jobs.c.created_ms, limit=limit)
 
     def newest(self, limit: int = 100) -> list[Job]:
@@ -194,12 +196,6 @@ class JobTable:
                 sa.select(_jobs.c.source_type, count).where(_jobs.c.watched).group_by(_jobs.c.source_type)
             )
             return {row[0]: row[1] for row in rows}
-
-    def next_due_ms(self) -> int | None:
-        """When the next job wants to be looked at."""
-        with explained("reading jobs"), self._reading.connect() as db:
-            at = db.scalar(sa.select(sa.func.min(_jobs.c.due_ms)))
-        return None if at is None or at >= NEVER else int(at)
 
     def counts(self) -> Counts:
         """How many open jobs there are now; those that have ended, which may be millions, are not counted."""

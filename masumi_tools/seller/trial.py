@@ -1,13 +1,9 @@
-"""A service on trial: listed by a running sandbox and served on loopback, so that it can be hired at once."""
+"""A service on trial: listed by a running sandbox, so that it can be hired at once."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from masumi_tools.calls.call import Call, encode
@@ -15,9 +11,6 @@ from masumi_tools.errors import MasumiError, SettingsError
 from masumi_tools.http import Http
 from masumi_tools.seller.offer import Offer
 from masumi_tools.settings import Settings
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
 
 
 def listed(offer: Offer, settings: Settings, url: str) -> Settings:
@@ -58,29 +51,3 @@ def _answered(http: Http, call: Call) -> Any:
         why = reply.body.get("error") if isinstance(reply.body, dict) else reply.detail
         raise MasumiError(f"the sandbox does not list the service: {why}", phase="trial", repeatable=True)
     return reply.body
-
-
-@contextlib.contextmanager
-def bound(host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[socket.socket, str]]:
-    """A listening socket and the URL that it will be reached at."""
-    with socket.create_server((host, port)) as listening:
-        yield listening, f"http://{host}:{listening.getsockname()[1]}"
-
-
-@contextlib.contextmanager
-def served(app: FastAPI, listening: socket.socket) -> Iterator[None]:
-    """Serve the app in a thread for the time of the block."""
-    import uvicorn
-
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, args=([listening],), name="trial", daemon=True)
-    thread.start()
-    while not server.started and thread.is_alive():
-        thread.join(0.02)
-    if not server.started:
-        raise MasumiError("the service could not be started; its log says why", phase="trial")
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from masumi_tools.errors import SettingsError
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.seller import sell
 from masumi_tools.seller.trial import listed
-from tests.seller.support import free_port, until
+from tests.seller.support import free_port
 
 SHOP = """
 from masumi_tools.seller import sell
@@ -89,7 +88,6 @@ def test_serve_lists_the_service_in_the_sandbox_and_says_where_it_is(sandbox: Sa
         agent = re.fullmatch(r"listed in the sandbox as ([0-9a-f]+)\n", said[0])
         assert agent, said
         assert said[1].startswith(f"Shout takes jobs at {url}")
-        until(lambda: answers(port), "the server's start")
         settings = Settings.from_sandbox(sandbox)
         with Buyer(settings) as buyer:
             receipt = buyer.hire(agent[1], {"text": "hello"}, max_price="1 ADA")
@@ -102,6 +100,21 @@ def test_serve_lists_the_service_in_the_sandbox_and_says_where_it_is(sandbox: Sa
     assert receipt.url == url
 
 
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def test_serve_on_a_port_that_is_taken_ends_and_says_so(sandbox: Sandbox, tmp_path: Path):
+    (tmp_path / "shop.py").write_text(SHOP)
+    tools = Path(sys.executable).with_name("masumi-tools")
+    env = {**os.environ, "MASUMI_NODE_URL": sandbox.node_url, "MASUMI_NODE_TOKEN": sandbox.token}
+    port = sandbox.node_url.split(":")[2].split("/")[0]
+
+    done = subprocess.run(
+        [tools, "serve", tmp_path / "shop.py", "--port", port],
+        env={**env, "MASUMI_DATABASE_URL": f"sqlite:///{tmp_path}/jobs.sqlite"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "in use" in done.stderr
+    assert "takes jobs" not in done.stderr

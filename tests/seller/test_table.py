@@ -1,0 +1,173 @@
+"""The jobs as they are saved, and the locks that tell who lives, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from masumi_tools.database import open_engine
+from masumi_tools.errors import JournalBusy, JournalVersionError
+from masumi_tools.seller.jobs import Chain, JobState, Rules, move
+from masumi_tools.seller.locks import Locks, locks_for, process_name
+from masumi_tools.seller.table import JobTable
+from tests.seller.support import until
+from tests.seller.test_jobs import LOCKED, NOW, job
+
+
+@pytest.fixture
+def table(database_url: str):
+    one = JobTable(database_url, Rules())
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def open_locks():
+    """Locks as another process of the service would hold them."""
+    engines = []
+
+    def make(url: str) -> Locks:
+        engines.append(open_engine(url))
+        return locks_for(engines[-1])
+
+    yield make
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_job_is_read_as_it_was_saved(table: JobTable):
+    table.add([job(), job(job_id="k", blockchain_identifier="other")], NOW)
+
+    assert table.get("j") == job(version=1)
+    assert table.get("nope") is None
+    assert [one.job_id for one in table.by_payments(["other", "unknown", ""])] == ["k"]
+
+
+def test_a_save_over_another_version_is_refused_and_changes_nothing(table: JobTable):
+    table.add([job()], NOW)
+    first = table.get("j")
+    assert first is not None
+    saved = table.save(move(first, "locked", NOW), NOW)
+
+    with pytest.raises(JournalBusy):
+        table.save(move(first, "expired", NOW), NOW)
+    assert saved.version == 2 and table.get("j") == saved
+
+
+def test_of_many_claims_at_once_one_wins(table: JobTable):
+    table.add([job(JobState.READY, attempt=1)], NOW)
+    won = []
+
+    def claim(name: str) -> None:
+        if table.change(
+            "j", NOW, lambda one: move(one, "claimed", NOW, owner=name) if one.state == "ready" else None
+        ):
+            won.append(name)
+
+    threads = [threading.Thread(target=claim, args=(f"p{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(won) == 1
+    found = table.get("j")
+    assert found is not None and found.owner == won[0]
+
+
+def test_the_searched_columns_follow_the_record(table: JobTable):
+    table.add([job(), job(JobState.READY, job_id="r", owner="p", chain=LOCKED, client="c")], NOW)
+
+    assert table.counts().states == {"awaiting_payment": 1, "ready": 1}
+    assert table.counts().unpaid == {"": 1}
+    assert table.owners() == ["p"]
+    assert [one.job_id for one in table.owned_by("p")] == ["r"]
+    assert table.watched_sources() == {"Web3CardanoV1": 2}
+    assert table.due(NOW) == []
+    assert [one.job_id for one in table.due(job().pay_by_time + Rules().pay_grace_ms)] == ["j"]
+    ended = table.change(
+        "r", NOW, lambda one: move(one, "refused", NOW, chain=Chain("RefundWithdrawn"), owner="")
+    )
+    assert ended is not None and table.watched_sources() == {"Web3CardanoV1": 1}
+    assert table.counts().states == {"awaiting_payment": 1}
+    assert [one.job_id for one in table.newest(1)] in (["j"], ["r"])
+
+
+def test_facts(table: JobTable):
+    assert table.fact("x") is None
+    table.set_fact("x", "1")
+    table.set_fact("x", "2")
+    assert table.fact("x") == "2"
+
+
+def test_jobs_of_a_newer_version_are_not_touched(database_url: str):
+    first = JobTable(database_url, Rules())
+    first.set_fact("version", "99")
+    first.close()
+
+    with pytest.raises(JournalVersionError, match="99"):
+        JobTable(database_url, Rules())
+
+
+def test_many_processes_may_open_a_new_database_at_once(database_url: str):
+    code = (
+        "import sys; from masumi_tools.seller.table import JobTable; from masumi_tools.seller.jobs import Rules; "
+        "JobTable(sys.argv[1], Rules())"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, database_url]) for _ in range(4)]
+
+    assert [one.wait(60) for one in running] == [0] * 4
+
+
+def test_a_lock_is_held_by_one_and_freed_by_its_end(database_url: str, open_locks):
+    mine, other = open_locks(database_url), open_locks(database_url)
+
+    assert mine.take("watch") and mine.take("watch")
+    assert not other.take("watch") and not other.free("watch")
+    assert other.free("process-nobody")
+    mine.drop()
+    assert other.free("watch") and other.take("watch")
+    assert not mine.take("watch")
+    mine.drop()
+    other.drop()
+
+
+def test_a_lock_is_freed_by_kill_9(database_url: str, open_locks):
+    code = (
+        "import sys, time; from masumi_tools.database import open_engine; "
+        "from masumi_tools.seller.locks import locks_for; "
+        "locks = locks_for(open_engine(sys.argv[1])); assert locks.take('process-x'); print('held', flush=True); "
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, database_url], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"held\n"
+        locks = open_locks(database_url)
+        assert not locks.free("process-x")
+        child.kill()
+        child.wait()
+        until(lambda: locks.free("process-x"), "the lock's end")
+        locks.drop()
+
+
+def test_a_server_that_drops_the_connection_takes_the_locks_and_they_are_taken_again(
+    postgres_url: str, open_locks
+):
+    locks = open_locks(postgres_url)
+    engine = open_engine(postgres_url)
+    assert locks.take("process-x")
+    with engine.connect() as db:
+        db.execute(sa.text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
+        db.commit()
+    engine.dispose()
+
+    assert locks.take("process-x")
+    assert not open_locks(postgres_url).free("process-x")
+    locks.drop()
+
+
+def test_no_two_processes_have_one_name():
+    assert process_name() != process_name()

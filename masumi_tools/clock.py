@@ -10,18 +10,31 @@ import time
 from collections.abc import Callable, Iterator
 
 
+FRESH_S = 1.0  # so long the sandbox is not asked for its time again
+
+
 class Clock:
-    """The node's clock: this machine's, moved by what the sandbox says its clock shows."""
+    """The node's clock: this machine's, moved by what the sandbox says its clock shows.
+
+    A clock with its own `now_ms` is told nothing and never stale.
+    """
 
     def __init__(self, now_ms: Callable[[], int] | None = None) -> None:
         self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self._ahead_ms = 0
+        self._fresh_until = float("-inf") if now_ms is None else float("inf")
 
     def now(self) -> int:
         return self._now_ms() + self._ahead_ms
 
     def follow(self, sandbox_ms: int) -> None:
         self._ahead_ms = sandbox_ms - self._now_ms()
+        self._fresh_until = max(self._fresh_until, time.monotonic() + FRESH_S)
+
+    @property
+    def stale(self) -> bool:
+        """Whether the sandbox's clock may have been moved since it was heard last."""
+        return time.monotonic() > self._fresh_until
 
 
 _living: set[str] = set()

@@ -85,8 +85,9 @@ lowest: $(ENVS)/lowest/.made  ## the quick tests with the oldest versions that p
 	$(ENVS)/lowest/bin/python -m pytest -m "not slow and not torture and not postgres" \
 		-W ignore::DeprecationWarning $(PYTEST)  # old versions warn of what newer ones have mended
 
-no-crewai: $(ENVS)/core/.made  ## the smoke tests without crewai and every other extra, newest versions
-	$(ENVS)/core/bin/python -m pytest tests/smoke $(PYTEST)
+no-crewai: $(ENVS)/core/.made  ## the core's tests without crewai and every other extra, newest versions
+	$(ENVS)/core/bin/python -m pytest tests/smoke tests/core tests/models tests/inputs tests/hire \
+		-m "not crewai and not slow and not torture" $(PYTEST)
 
 official: $(VENV)/.made $(ENVS)/official/.made  ## sell to and hire with the official package, in an environment of its own
 	$(PY) -m pytest tests/seller/test_official.py $(PYTEST)

@@ -26,6 +26,8 @@ class Told(Service):
 
     def answer(self, asked: Request) -> Response:
         if asked.path.rstrip("/") == "/input_schema" and self.schema is not None:
+            if isinstance(self.schema, str):
+                return Response(200, {"content-type": "application/json"}, self.schema.encode())
             return reply(200, self.schema)
         return super().answer(asked)
 
@@ -43,7 +45,7 @@ def open_service(
     work: Callable[[Job], str] = repeat,
     **more: Any,
 ) -> Listed:
-    """A new service of the sandbox: `schema` is served as it stands (None: one text), `work` makes the result."""
+    """A new service of the sandbox: `schema` is served as it stands, text as text (None: one field), `work` makes the result."""
     changes = {"title": name, "work": work, **more}
     sample: Sample = replace(ECHO, name=name, fields=() if schema is not None else ECHO.fields, **changes)
     sandbox._open(sample)

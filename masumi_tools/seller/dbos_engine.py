@@ -37,11 +37,11 @@ def in_use() -> str | None:
 
 
 class DbosEngine:
-    """Durable queue and workers of DBOS. One in a process."""
+    """Durable queue and workers of DBOS. One in a process; each service has a file or schema of its own."""
 
     name = "dbos"
 
-    def __init__(self, database_url: str, process: str) -> None:
+    def __init__(self, database_url: str, process: str, service: str = "") -> None:
         self._process = process
         config: DBOSConfig = {
             "name": APP,
@@ -54,10 +54,11 @@ class DbosEngine:
         }
         url = sa.make_url(database_url)
         if url.get_backend_name() == "sqlite":
-            own = url.set(database=f"{url.database}-dbos")
+            own = url.set(database=f"{url.database}-dbos{service}")
             open_engine(own.render_as_string(hide_password=False)).connect().close()  # puts the file in WAL
             config["system_database_url"] = own.set(drivername="sqlite").render_as_string(hide_password=False)
         else:
+            config["dbos_system_schema"] = f"masumi_dbos{service}"
             config["system_database_url"] = url.set(drivername="postgresql").render_as_string(
                 hide_password=False
             )

@@ -113,8 +113,8 @@ def sqlite_problem() -> str | None:
     )
 
 
-def choose(name: EngineName, database_url: str, process: str) -> Engine:
-    """The engine to use. "auto" takes DBOS where it can run, else the plain one and says why.
+def choose(name: EngineName, database_url: str, process: str, service: str = "") -> Engine:
+    """The engine to use for a service, by its key. "auto" takes DBOS where it can run, else the plain one and says why.
 
     MissingExtra or JournalError when "dbos" is asked for and cannot run.
     """
@@ -131,7 +131,7 @@ def choose(name: EngineName, database_url: str, process: str) -> Engine:
     if database_url.partition("://")[2] in ("", "/", "/:memory:"):
         problem = "DBOS cannot use a database in memory"
     if problem is None:
-        return dbos_engine.DbosEngine(database_url, process)
+        return dbos_engine.DbosEngine(database_url, process, service)
     if name == "dbos":
         raise JournalError(problem, phase="engine")
     log.info("jobs run on the plain engine: %s", problem)

@@ -66,7 +66,7 @@ class Registrar:
         self._wait_s = wait_s
         self._asks_every_s = asks_every_s
         self._http = Http(settings)
-        self._table = JobTable(settings.database_url, Rules())
+        self._table = JobTable(settings.database_url, Rules(), offer.name)
 
     def __enter__(self) -> Registrar:
         return self

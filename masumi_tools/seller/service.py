@@ -60,6 +60,7 @@ def sell(
 ) -> Service:
     """A service that sells `work`: `service.app` is ASGI, `service.run()` serves it.
 
+    `name` is also what jobs are kept under: services of different names may share a database.
     `work` is a Crew (a template that is copied for each job and must not have run), a function that makes
     a Crew, a LangChain Runnable, or a function, sync or async, whose parameters are its input. `price` is
     "2 ADA", an Amount, a list of either, "free", or a function of the input (Dynamic pricing).
@@ -202,7 +203,7 @@ class Service:
     ) -> None:
         """Serve until the process is told to stop. Behind a proxy, `host="0.0.0.0"` where it needs that.
 
-        `ready` is called once, when requests are taken. SystemExit when it cannot be served; the log says why.
+        `ready` is called once, when requests are taken. MasumiError when it cannot be served; the log says why.
         """
         from masumi_tools.seller import serving
 

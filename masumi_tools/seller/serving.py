@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 def run(app: FastAPI, host: str, port: int, ready: Callable[[], None]) -> None:
     """Serve until the process is told to stop; `ready` is called once when requests are taken.
 
-    SystemExit when it cannot be served, such as on a port that is taken; the log says why.
+    MasumiError when it cannot be served, such as on a port that is taken; the log says why.
     """
     sys.setswitchinterval(0.001)  # crews in threads must not keep /status waiting
     server = _server(app, ready, host=host, port=port, timeout_keep_alive=30)
-    server.run()
+    with contextlib.suppress(SystemExit):  # uvicorn ends the process with a status of its own
+        server.run()
     if not server.started:
-        raise SystemExit(1)
+        raise _not_started()
 
 
 @contextlib.contextmanager
@@ -42,7 +43,8 @@ def served(app: FastAPI, listening: socket.socket) -> Iterator[None]:
 
     def serve() -> None:
         try:
-            server.run([listening])
+            with contextlib.suppress(SystemExit):
+                server.run([listening])
         finally:
             begun.set()
 
@@ -50,12 +52,16 @@ def served(app: FastAPI, listening: socket.socket) -> Iterator[None]:
     thread.start()
     begun.wait()
     if not server.started:
-        raise MasumiError("the service could not be started; its log says why", phase="serve")
+        raise _not_started()
     try:
         yield
     finally:
         server.should_exit = True
         thread.join()
+
+
+def _not_started() -> MasumiError:
+    return MasumiError("the service could not be started; the lines before say why", phase="serve")
 
 
 def _server(app: FastAPI, ready: Callable[[], None], **options: Any) -> Any:

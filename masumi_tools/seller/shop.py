@@ -29,7 +29,7 @@ from masumi_tools.seller.locks import locks_for, process_name
 from masumi_tools.seller.node import NodeTrouble, SellerNode, seen
 from masumi_tools.seller.offer import Offer
 from masumi_tools.seller.runner import Runner
-from masumi_tools.seller.table import JobTable
+from masumi_tools.seller.table import JobTable, service_key
 from masumi_tools.seller.watch import Watch
 from masumi_tools.seller.work import Work
 from masumi_tools.settings import Settings
@@ -81,11 +81,11 @@ class Shop:
         self.rules = rules
         self.clock = Clock()
         self.owner = process_name()
-        self.table = JobTable(settings.database_url, rules)
+        self.table = JobTable(settings.database_url, rules, offer.name)
         self.agent_identifier = settings.agent_identifier or self.table.fact(AGENT_FACT) or ""
         self.seller_vkey = settings.seller_vkey
         self.source_index = offer.source_index
-        self.engine: Engine = choose(engine, settings.database_url, self.owner)
+        self.engine: Engine = choose(engine, settings.database_url, self.owner, service_key(offer.name))
         self._work = work
         self._hash_form = hash_form
         self._quick = _quick_transport()  # only the user's own node and registry are asked over it

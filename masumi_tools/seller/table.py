@@ -32,6 +32,7 @@ _jobs = sa.Table(
     "masumi_jobs",
     _metadata,
     sa.Column("job_id", sa.String(40), primary_key=True),
+    sa.Column("service", sa.String(250), nullable=False),
     sa.Column("state", sa.String(24), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("owner", sa.String(80), nullable=False),
@@ -43,12 +44,14 @@ _jobs = sa.Table(
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("changed_ms", sa.BigInteger, nullable=False),
     sa.Column("record", sa.Text, nullable=False),
-    sa.Index("masumi_jobs_state", "state", "created_ms"),
-    sa.Index("masumi_jobs_watched", "watched", "source_type"),
+    sa.Index("masumi_jobs_state", "service", "state", "created_ms"),
+    sa.Index("masumi_jobs_watched", "service", "watched", "source_type"),
     sa.Index("masumi_jobs_owner", "owner"),
 )
 
-_BY_ID = sa.select(_jobs.c.version, _jobs.c.record).where(_jobs.c.job_id == sa.bindparam("id"))
+_BY_ID = sa.select(_jobs.c.version, _jobs.c.record, _jobs.c.service).where(
+    _jobs.c.job_id == sa.bindparam("id")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,15 @@ def payment_key(blockchain_identifier: str) -> str:
 
 
 class JobTable:
-    """Saved jobs. Safe to share among threads; several processes and machines may use one database.
+    """The saved jobs of one service, known by its name; "" sees those of every service.
 
+    Safe to share among threads; several processes, machines and services may use one database.
     Raises JournalError where the database cannot be used and JournalBusy where somebody saved first.
     """
 
-    def __init__(self, url: str, rules: Rules) -> None:
+    def __init__(self, url: str, rules: Rules, service: str = "") -> None:
+        self.service = service
+        self._mine = _jobs.c.service == service if service else sa.true()
         self.engine = open_engine(url)
         self.rules = rules
         self.sqlite = self.engine.dialect.name == "sqlite"
@@ -111,7 +117,7 @@ class JobTable:
         with explained("saving a job"), self.engine.begin() as db:
             done = db.execute(
                 _jobs.update()
-                .where(_jobs.c.job_id == job.job_id, _jobs.c.version == job.version)
+                .where(_jobs.c.job_id == job.job_id, _jobs.c.version == job.version, self._mine)
                 .values(**self._columns(job, now_ms), version=job.version + 1)
             )
             if done.rowcount != 1:
@@ -135,6 +141,7 @@ class JobTable:
         due = due_ms(job, now_ms, self.rules)
         return {
             "job_id": job.job_id,
+            "service": self.service,
             "state": job.state.value,
             "owner": job.owner,
             "payment": payment_key(job.blockchain_identifier),
@@ -153,7 +160,7 @@ class JobTable:
         """The job, or None."""
         with explained("reading a job"), self._reading.connect() as db:
             row = db.execute(_BY_ID, {"id": job_id}).first()
-        return _job(row) if row else None
+        return _job(row) if row and (not self.service or row.service == self.service) else None
 
     def by_payments(self, identifiers: Iterable[str]) -> list[Job]:
         """The jobs with these blockchain identifiers."""
@@ -186,14 +193,18 @@ class JobTable:
     def owners(self) -> list[str]:
         """Every process that holds a job, alive or not."""
         with explained("reading jobs"), self._reading.connect() as db:
-            return list(db.scalars(sa.select(_jobs.c.owner).where(_jobs.c.owner != "").distinct()))
+            return list(
+                db.scalars(sa.select(_jobs.c.owner).where(_jobs.c.owner != "", self._mine).distinct())
+            )
 
     def watched_sources(self) -> dict[str, int]:
         """How many jobs wait for news of the node, by source type ("" where the node did not say)."""
         count = sa.func.count()
         with explained("reading jobs"), self._reading.connect() as db:
             rows = db.execute(
-                sa.select(_jobs.c.source_type, count).where(_jobs.c.watched).group_by(_jobs.c.source_type)
+                sa.select(_jobs.c.source_type, count)
+                .where(_jobs.c.watched, self._mine)
+                .group_by(_jobs.c.source_type)
             )
             return {row[0]: row[1] for row in rows}
 
@@ -203,14 +214,16 @@ class JobTable:
         is_open = _jobs.c.state.in_([state.value for state in JobState if state not in ENDED])
         unpaid = _jobs.c.state == JobState.AWAITING_PAYMENT.value
         with explained("counting jobs"), self._reading.connect() as db:
-            states = db.execute(sa.select(_jobs.c.state, count).where(is_open).group_by(_jobs.c.state)).all()
+            states = db.execute(
+                sa.select(_jobs.c.state, count).where(is_open, self._mine).group_by(_jobs.c.state)
+            ).all()
             clients = db.execute(
-                sa.select(_jobs.c.client, count).where(unpaid).group_by(_jobs.c.client)
+                sa.select(_jobs.c.client, count).where(unpaid, self._mine).group_by(_jobs.c.client)
             ).all()
         return Counts({row[0]: row[1] for row in states}, {row[0]: row[1] for row in clients})
 
     def _select(self, where: Any, *, order: Any = None, limit: int | None = None) -> list[Job]:
-        query = sa.select(_jobs.c.version, _jobs.c.record).where(where)
+        query = sa.select(_jobs.c.version, _jobs.c.record).where(where, self._mine)
         if order is not None:
             query = query.order_by(order)
         if limit is not None:
@@ -221,14 +234,24 @@ class JobTable:
     # Small facts: the feed's place, the agent identifier, the seller's key ---------------------------
 
     def fact(self, name: str) -> str | None:
+        name = self._fact_name(name)
         with explained("reading the shop's facts"), self._reading.connect() as db:
             return db.scalar(sa.select(_facts.c.value).where(_facts.c.name == name))
 
     def set_fact(self, name: str, value: str) -> None:
+        name = self._fact_name(name)
         with explained("saving the shop's facts"), self.engine.begin() as db:
             done = db.execute(_facts.update().where(_facts.c.name == name).values(value=value))
             if done.rowcount == 0:
                 db.execute(_facts.insert().values(name=name, value=value))
+
+    def _fact_name(self, name: str) -> str:
+        return f"{service_key(self.service)} {name}"
+
+
+def service_key(service: str) -> str:
+    """A short name of the service for locks, queues and facts."""
+    return sha256(service.encode()).hexdigest()[:12]
 
 
 def _job(row: Any) -> Job:

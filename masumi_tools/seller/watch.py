@@ -22,7 +22,7 @@ from masumi_tools.seller.engine import Engine
 from masumi_tools.seller.jobs import Event, Job, JobState, Rules, Seen, learn, lose, move, next_step, pause_ms
 from masumi_tools.seller.locks import Locks
 from masumi_tools.seller.node import NodeTrouble, Place, SellerNode, seen
-from masumi_tools.seller.table import Counts, JobTable
+from masumi_tools.seller.table import Counts, JobTable, service_key
 
 log = logging.getLogger("masumi_tools.seller")
 
@@ -60,6 +60,7 @@ class Watch:
         self._clock = clock
         self._rules = rules
         self._owner = owner
+        self._lead = f"watch-{service_key(table.service)}"
         self._wake = wake
         self.interval_s = interval_s
         self.counts = Counts({}, {})
@@ -105,7 +106,7 @@ class Watch:
     async def tick(self) -> None:
         """One round: our own results, and, where this process is the watching one, news and what is due."""
         await self._own_results()
-        leads = await _threaded(self._locks.take, "watch")
+        leads = await _threaded(self._locks.take, self._lead)
         if time.monotonic() - self._swept >= _SWEEP_S:
             self._swept = time.monotonic()
             self.counts = await _threaded(self._table.counts)

@@ -128,7 +128,7 @@ def test_dbos_takes_over_what_a_dead_process_had_begun(database_url: str, desk: 
 
     system = _get_dbos_instance()._sys_db.engine
     with system.begin() as db:
-        table = "workflow_status" if database_url.startswith("sqlite") else "dbos.workflow_status"
+        table = "workflow_status" if database_url.startswith("sqlite") else "masumi_dbos.workflow_status"
         db.execute(sa.text(f"UPDATE {table} SET status = 'PENDING' WHERE workflow_uuid = 'job:1'"))
     first.stop()
     desk.takes = True

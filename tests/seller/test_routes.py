@@ -10,6 +10,7 @@ import pytest
 from masumi_tools.models import read_availability, read_payment_information, read_started, read_status
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.seller import Limits, sell
+from masumi_tools.seller.table import Counts
 from masumi_tools.settings import Settings
 from tests.seller.support import Buying, Market, served, until
 
@@ -224,3 +225,15 @@ def test_an_app_is_made_without_settings(monkeypatch: pytest.MonkeyPatch):
     service = sell(work, name="Shop", price="1 ADA")
 
     assert service.app.title == "Shop"
+
+
+def test_a_queue_that_cannot_meet_the_deadline_is_unavailable(market: Market):
+    with market.shop(work) as buying:
+        shop = buying.service.app.state.shop
+        assert shop.unavailable() is None
+        shop.runner.usual_s = shop.offer.work_s / 2  # as if the work had taken so long until now
+        shop.watch.counts = Counts({"ready": 3, "running": 4}, {})
+        shop.watch.interval_s = 60
+        told = buying.http.get("/availability").json()
+
+    assert told["status"] == "unavailable" and "in time" in told["message"]

@@ -20,7 +20,7 @@ from tests.seller.test_jobs import LOCKED, NOW, job
 
 @pytest.fixture
 def table(database_url: str):
-    one = JobTable(database_url, Rules())
+    one = JobTable(database_url, Rules(), "mine")
     yield one
     one.close()
 
@@ -104,9 +104,28 @@ def test_facts(table: JobTable):
     assert table.fact("x") == "2"
 
 
+def test_services_on_one_database_do_not_see_each_other(table: JobTable, database_url: str):
+    other, every = JobTable(database_url, Rules(), "other"), JobTable(database_url, Rules())
+    table.add([job(JobState.READY, owner="p")], NOW)
+    table.set_fact("x", "1")
+    late = job().submit_result_time
+
+    assert other.get("j") is None and other.by_payments(["bid"]) == [] and other.due(late) == []
+    assert other.in_state(*JobState) == [] and other.newest() == [] and other.owned_by("p") == []
+    assert other.owners() == [] and other.watched_sources() == {} and other.counts().states == {}
+    assert other.fact("x") is None
+    assert other.change("j", NOW, lambda one: one) is None
+    with pytest.raises(JournalBusy):
+        other.save(job(version=1), NOW)
+    assert [one.job_id for one in every.newest()] == ["j"]
+    for opened in (other, every):
+        opened.close()
+
+
 def test_jobs_of_a_newer_version_are_not_touched(database_url: str):
     first = JobTable(database_url, Rules())
-    first.set_fact("version", "99")
+    with first.engine.begin() as db:
+        db.execute(sa.text("UPDATE masumi_shop SET value = '99' WHERE name = 'version'"))
     first.close()
 
     with pytest.raises(JournalVersionError, match="99"):

@@ -70,7 +70,7 @@ def quote(ctx: typer.Context, target: Target) -> int:
         context.print_json(show.quote_json(found))
     else:
         context.out.print(show.quote(found))
-    return 0 if found.listing is not None else 1
+    return 1 if found.refusal else 0
 
 
 def hire(
@@ -256,7 +256,10 @@ def _named(buyer: Buyer, target: str) -> str:
         raise InputError(
             f"no service online is named {target!r}; give an agent identifier or a URL, or look with `find`"
         )
-    listed = "; ".join(f"{entry.agent_identifier} ({entry.status})" for entry in hits)
+    listed = "; ".join(
+        f"{entry.agent_identifier} ({entry.status or 'status unknown'}, {show.price_text(entry)})"
+        for entry in hits
+    )
     raise InputError(f"{len(hits)} services are named {target!r}; choose by identifier: {listed}")
 
 

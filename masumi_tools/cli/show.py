@@ -176,7 +176,10 @@ def quote(found: Quote) -> RenderableType:
         table.add_row("does", foreign(found.listing.description, 400))
     table.add_row("price", Text(found.price_text, style="bold"))
     table.add_row("url", foreign(found.listing.api_base_url, 300))
-    table.add_row("input", foreign(inputs.describe(found.spec)))
+    if found.reached:
+        table.add_row("input", foreign(inputs.describe(found.spec)))
+    if found.refusal:
+        table.add_row("but", Text("it cannot be hired now: ", style="yellow") + foreign(found.refusal, 400))
     return table
 
 
@@ -194,7 +197,7 @@ def quote_json(found: Quote) -> dict[str, Any]:
         }
         for field in found.spec.asked
     ]
-    if found.listing is None:
+    if found.refusal:
         document["refusal"] = found.refusal
     return document
 

@@ -88,3 +88,14 @@ def test_budgets_that_nothing_was_spent_of_are_not_listed(say: Say):
     assert "weather" in text
     assert "5 ADA of 5 ADA left" in text
     assert "no budget" not in text
+
+
+def test_a_quote_of_a_service_that_is_down_says_so(say: Say, sandbox: Sandbox):
+    service = sandbox.register_service("Gone", "http://127.0.0.1:9", "1 ADA")
+
+    status, text = say("quote", service.agent_identifier)
+
+    assert status == 1
+    assert "1 ADA" in text
+    assert "it cannot be hired now: the service could not be reached" in text
+    assert "any JSON object" not in text

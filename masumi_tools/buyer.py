@@ -66,7 +66,7 @@ class _Buyer:
 
     def _shares(self, call: Fetch) -> bool:
         """Whether this read is answered from the shared feed: when many hires are driven at once."""
-        return call.watched is not None and len(self._flows.driven) > CROWD
+        return call.watched is not None and len(self._flows.watched) > CROWD
 
     def _feed_is_due(self) -> bool:
         since_ms = self._clock.now() - self._feed.read_ms
@@ -240,7 +240,7 @@ class Buyer(_Buyer):
         assert read.watched is not None
         with self._feed_lock:
             if self._feed_is_due():
-                self._run(self._feed.refresh(list(self._flows.driven.values()), self._clock.now()))
+                self._run(self._feed.refresh(list(self._flows.watched.values()), self._clock.now()))
             return self._feed.reply(read.watched)
 
     def _perform(self, operation: Operation) -> Any:
@@ -396,7 +396,7 @@ class AsyncBuyer(_Buyer):
         assert read.watched is not None
         async with self._feed_lock:
             if self._feed_is_due():
-                await self._run(self._feed.refresh(list(self._flows.driven.values()), self._clock.now()))
+                await self._run(self._feed.refresh(list(self._flows.watched.values()), self._clock.now()))
             return self._feed.reply(read.watched)
 
     async def _perform(self, operation: Operation) -> Any:

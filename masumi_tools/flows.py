@@ -87,6 +87,7 @@ class Flows:
         self._on_progress = on_progress
         self._dialect: Literal["today", "seed"] = "today"
         self.driven: dict[str, Purchase] = {}
+        self._swept: dict[str, Purchase] = {}
         self._leases: dict[str, str] = {}
         self._node_ready_until = 0.0
 
@@ -397,12 +398,20 @@ class Flows:
         """Drive every open hire as far as it goes now, without waiting; one look at the node serves all."""
         yield from self._hear_the_time()
         rows = yield Do(lambda: self.journal.rows(only_open=True))
-        hires = [ledger.purchase_of(row) for row in rows]
-        self.driven |= {p.hire_id: p for p in hires}
+        swept = {row.hire_id: ledger.purchase_of(row) for row in rows}
+        self._swept |= swept  # watched to the end, so that the feed's news of one reach it however late its turn is
         receipts = []
-        for p in hires:
-            receipts.append((yield from self.follow(p.hire_id, self._monotonic(), owner)))
+        try:
+            for hire_id in swept:
+                receipts.append((yield from self.follow(hire_id, self._monotonic(), owner)))
+        finally:
+            self._swept = {key: p for key, p in self._swept.items() if key not in swept}
         return receipts
+
+    @property
+    def watched(self) -> dict[str, Purchase]:
+        """The hires that are driven or swept now: what one look at the node is shared among."""
+        return self._swept | self.driven
 
 
 def ways_of(settings: Settings) -> Ways:

@@ -1,0 +1,57 @@
+"""Sweeps: what they cost the node, what they leave open, and that nothing but the money's owner may begin to pay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from masumi_tools.budget import Budget
+from masumi_tools.sandbox import Sandbox
+from masumi_tools.store import Journal
+from tests.hire.clocked import ClockedBuyer
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(manual_clock=True, listen=False, seed=1) as sandbox:
+        yield sandbox
+
+
+def hire_open(buyer: ClockedBuyer, count: int) -> None:
+    """So many hires of both kinds of escrow that stay open: one half paid and silent, one half delivered."""
+    for number in range(count // 2):
+        silent, second = (buyer.sandbox.service(name).agent_identifier for name in ("silent", "echo-v2"))
+        assert buyer.hire(silent, {"text": f"{number}"}, patience_s=5).outcome == "open"
+        assert buyer.hire(second, {"text": f"{number}"}, patience_s=30).outcome == "completed"
+
+
+def to_node(sandbox: Sandbox, since: int) -> list[str]:
+    return [f"{seen.method} {seen.path}" for seen in sandbox.requests[since:] if seen.to == "node"]
+
+
+def test_a_sweep_asks_the_node_as_often_for_sixty_hires_as_for_ten(tmp_path: object) -> None:
+    asked: dict[int, list[list[str]]] = {}
+    for count in (10, 60):
+        with Sandbox(manual_clock=True, listen=False, seed=1) as sandbox:
+            journal = Journal(f"sqlite:///{tmp_path}/{count}.sqlite")
+            hire_open(ClockedBuyer(sandbox, Budget("200 ADA"), journal), count)
+            sweeper = ClockedBuyer(sandbox, None, journal)
+            rounds = []
+            for wait_ms in (MINUTE_MS, MINUTE_MS, 25 * MINUTE_MS, 30 * MINUTE_MS):
+                sandbox.advance(wait_ms)
+                before = len(sandbox.requests)
+                swept = sweeper.sweep()
+                assert len(swept) == count
+                rounds.append(to_node(sandbox, before))
+            assert {made.outcome for made in swept} == {"completed", "refunded"}
+            asked[count] = rounds
+            journal.close()
+
+    reads = {
+        count: [[path for path in one if "refund" not in path] for one in asked[count]] for count in asked
+    }
+    assert reads[60] == reads[10] == [["GET /purchase/diff"] * 2] * 4

@@ -139,8 +139,7 @@ def test_who_approves_sees_service_price_and_input(sandbox: Sandbox, journal: Jo
 def buyer_with(sandbox: Sandbox, journal: Journal, **settings: Any) -> ClockedBuyer:
     buyer = ClockedBuyer(sandbox, Budget("20 ADA"), journal)
     changed = replace(buyer.settings, **settings)
-    made = ClockedBuyer(sandbox, Budget("20 ADA"), journal, settings=changed)
-    return made
+    return ClockedBuyer(sandbox, Budget("20 ADA"), journal, settings=changed)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,8 @@ class Nest:
             number = self._last
             self._waiting[number] = ended
             out, err = (self._folder / f"{number}.{kind}" for kind in ("out", "err"))
+            out.touch()  # a process may be killed before it prints
+            err.touch()
             order = {"number": number, "act": act, "env": env, "kill_after_s": kill_after_s, "given": given}
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(order | {"out": str(out), "err": str(err)}) + "\n")

@@ -47,8 +47,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _journal(settings: Settings) -> Iterator[Finding]:
     try:
         journal = Journal(settings.database_url)
-        count = len(journal.rows(only_open=True))
-        journal.close()
+        try:
+            count = len(journal.rows(only_open=True))
+            journal.check_writable()
+        finally:
+            journal.close()
     except MasumiError as error:
         yield Finding("journal", False, str(error))
     else:

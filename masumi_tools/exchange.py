@@ -90,9 +90,10 @@ class Exchange:
             check_url(url, sandbox=self._party.sandbox)
         else:
             headers.update(token)
-        connect = Deadline(min(CONNECT_S, max(self._deadline.left_s(), 0.0)))
         whole = self._deadline
-        timeouts = {"connect": connect, "read": whole, "write": whole, "pool": connect}
+        # Counted from the connect on: to wait for a free connection is no fault of the other side.
+        connect = min(CONNECT_S, max(whole.left_s(), 0.0))
+        timeouts = {"connect": connect, "read": whole, "write": whole, "pool": whole}
         return httpx.Request(
             call.method, url, headers=headers, content=call.body, extensions={"timeout": timeouts}
         )

@@ -21,7 +21,7 @@ from masumi_tools import hashing, inputs, ledger, search
 from masumi_tools.budget import AmountsLike, Asked, Budget
 from masumi_tools.calls import node
 from masumi_tools.clock import Clock, is_dead
-from masumi_tools.errors import JournalBusy, JournalError, SettingsError, StateError, UnknownHire
+from masumi_tools.errors import InputError, JournalBusy, JournalError, SettingsError, StateError, UnknownHire
 from masumi_tools.hire import QUICK, Ask, Become, Pace, Pause, Reserve, Rest, Send, Ways, at_rest, next_step
 from masumi_tools.learn import learn
 from masumi_tools.learn.node import readiness
@@ -108,6 +108,8 @@ class Flows:
         now, call_id = self.clock.now(), order.call_id
         if call_id and (row := (yield Do(lambda: self.journal.by_call(call_id)))):
             p = ledger.purchase_of(row)
+            if not order.fits(p.target, p.input_data):
+                raise InputError("this call_id belongs to a hire of another service or with another input")
             return p, "finished" if p.ended or p.state is State.DELIVERED else "open"
         if not order.again:
             row = yield Do(lambda: self.journal.newest_under(order.key))

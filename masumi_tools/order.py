@@ -27,7 +27,11 @@ class Order:
     @property
     def key(self) -> str:
         """One open hire per key: scope, agent and canonical input."""
-        return hashing.input_hash(f"{self.scope}\x00{self.target.rstrip('/').lower()}", self.input_data)
+        return hashing.input_hash(f"{self.scope}\x00{_plain(self.target)}", self.input_data)
+
+    def fits(self, target: str, input_data: Any) -> bool:
+        """Whether a hire of this target with this input is what is asked for."""
+        return _plain(target) == _plain(self.target) and input_data == self.input_data
 
 
 def order_of(
@@ -69,6 +73,10 @@ def order_of(
 def call_key(call_id: str, scope: str) -> str:
     """Under which name the journal remembers a framework's tool call; ids are only unique within a scope."""
     return hashing.input_hash(f"call\x00{scope}", call_id)
+
+
+def _plain(target: str) -> str:
+    return target.rstrip("/").lower()
 
 
 def _is_agent_identifier(text: str) -> bool:

@@ -185,6 +185,16 @@ class Journal:
                 return 0
             return db.scalar(sa.select(_meta.c.value).where(_meta.c.name == "version")) or 0
 
+    def check_writable(self) -> None:
+        """Nothing, when a change could be saved now; JournalError (locked, full, read-only) says why not."""
+        with (
+            explained("trying whether it can be written"),
+            self._engine.connect() as db,
+            db.begin() as change,
+        ):
+            db.execute(_meta.update().values(value=_meta.c.value))
+            change.rollback()
+
     # Writing ---------------------------------------------------------------------------------
 
     def add(

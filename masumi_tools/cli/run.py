@@ -78,7 +78,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _failed(message: str, status: int, as_json: bool, error: MasumiError | None = None) -> int:
-    message = redact(message)
+    message = redact(message, 4_000)  # our own sentences; foreign text in them was cut before
     if as_json:
         document: dict[str, object] = {"error": message}
         if error is not None:

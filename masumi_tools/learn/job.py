@@ -11,6 +11,9 @@ from masumi_tools.purchase import Event, Purchase, State
 # Answers "completed" without a text, or no answer at all, before a hire without escrow is given up.
 EMPTY_ENOUGH = 3
 GONE_ENOUGH = 20
+# So many times the longest pause without a word of the service are worth telling.
+SILENT_POLLS = 5
+SILENT = "the service gives no answer about its job"
 # The same question this long after it was answered is asked anew.
 SAME_QUESTION_MS = 60_000
 
@@ -26,7 +29,12 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if job is None:
         if p.free and polls >= GONE_ENOUGH:
             return p.move(Event.BROKEN, now, reason=f"the free service stopped answering: {said(reply)}")
+        silent = now - max(p.last_seen_job_ms, p.changed_ms) >= SILENT_POLLS * ways.pace.job_max_ms
+        if silent and p.state in (State.LOCKED, State.RUNNING) and not p.refund_wanted:
+            return quiet.but(reason=f"{SILENT} ({said(reply)}); it is asked on until its deadline")
         return quiet
+    if p.reason.startswith(SILENT):
+        quiet = quiet.but(reason="")
     told = p.job is None or (job.state, job.progress) != (p.job.state, p.job.progress)
     quiet = quiet.but(job=job, last_seen_job_ms=now, **({"quiet_polls": 0} if told else {}))
     if job.state is JobState.COMPLETED and job.has_answer and job.result is not None:

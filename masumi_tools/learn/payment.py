@@ -139,11 +139,17 @@ def _lock(p: Purchase, node: NodePurchase, now: int) -> Purchase:
             return p.move(
                 Event.LAPSED, now, reason=f"the money was not locked before pay_by{note}; nothing was spent"
             )
-        waits = node.needs_a_person and not past
-        return p.but(
-            reason=f"the node waits for its operator: {node.error_note or node.error_type}" if waits else ""
-        )
+        return p.but(reason=_not_locked(node, past))
     return p.move(Event.LOCKED, now, next_job_ms=now, reason="")
+
+
+def _not_locked(node: NodePurchase, past: bool) -> str:
+    """What is worth telling of a lock that is not seen yet; "" while that is as usual."""
+    if past:
+        return "the node sent the lock and saw no confirmation of it; whether it is on the chain is not known yet"
+    if node.needs_a_person:
+        return f"the node waits for its operator: {node.error_note or node.error_type}"
+    return ""
 
 
 def _amounts(p: Purchase, node: NodePurchase) -> str:

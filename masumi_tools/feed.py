@@ -76,7 +76,9 @@ class Feed:
     def reply(self, p: Purchase) -> Reply | None:
         """The answer to this hire's read: its row, 304 when nothing changed, None when it has to ask itself."""
         key = p.terms.blockchain_identifier if p.terms else ""
-        if (row := self._rows.pop(key, None)) is not None:
+        row = self._rows.get(key)
+        # A row is told again until the record has it: what was learnt from it may not have been saved.
+        if row is not None and (p.node is None or p.node.changed_at != _changed(row)):
             return Reply(200, {"status": "success", "data": row})
         covered = key in self._joined_ms and (p.node_read_ms or p.created_ms) >= self._joined_ms[key]
         return Reply(304) if self.usable and covered and p.node is not None else None

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from masumi_tools.budget import Budget
+from masumi_tools.errors import JournalBusy
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal
+from masumi_tools.store import Journal, Row
 from tests.hire.clocked import ClockedBuyer, sent
 
 HOUR_MS = 3_600_000
@@ -35,3 +36,34 @@ def test_the_row_at_the_cursor_is_seen_again_when_it_changes_again(
     assert receipt.on_chain_state == "Withdrawn"
     assert "POST /purchase/resolve-blockchain-identifier" not in sent(sandbox)
     buyer.journal.close()
+
+
+def test_what_the_feed_told_is_told_again_when_it_could_not_be_saved(
+    sandbox: Sandbox, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a locked purchase looks unchanged, and lapsed once pay_by has passed."""
+    monkeypatch.setattr("masumi_tools.buyer.CROWD", 0)
+
+    class Overtaken(Journal):
+        overtaken = False
+
+        def save(self, row: Row) -> Row:
+            if self.overtaken:
+                self.overtaken = False
+                raise JournalBusy("another process saved this hire first")
+            return super().save(row)
+
+    journal = Overtaken(sqlite_url)
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), journal)
+    target = sandbox.service("echo").agent_identifier
+    assert buyer.hire(target, {"text": "hello"}, patience_s=0).outcome == "open"
+    sandbox.advance(60_000)
+    journal.overtaken = True
+    buyer.sweep()
+    assert not journal.overtaken
+    sandbox.advance(30 * 60_000)
+
+    (receipt,) = buyer.sweep()
+
+    assert (receipt.outcome, receipt.result) == ("completed", "HELLO")
+    journal.close()

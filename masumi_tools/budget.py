@@ -55,7 +55,7 @@ class Budget:
     """What may be spent under one name, in amounts such as "20 ADA" or ["20 ADA", "5 USDM"].
 
     `total` bounds everything ever spent under `name` in the same journal, `per_hire` one price,
-    `per_day` what is begun since midnight in `time_zone` (default: this machine's), `per_service`
+    `per_day` what is reserved since midnight in `time_zone` (default: this machine's), `per_service`
     what one service gets. A unit that a limit does not name has no money under that limit; a unit that
     `total` does not name has no budget at all. `allow` and `deny` list agent identifiers or service
     URLs. A price above `approve_above` asks `approve`; False or an error of it is a refusal.

@@ -55,6 +55,7 @@ def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False
         entries=entries if changed else (),
         record=p.model_dump_json(),
         version=p.version,
+        at_ms=p.at(State.RESERVED) or 0,
         at_rest=at_rest,
     )
 

@@ -116,6 +116,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+    at_ms: int = 0
 class Used:
     """One line of a budget's use: of one service, at one time, in one unit."""
 
@@ -281,7 +282,7 @@ class Journal:
                     "unit": entry.unit,
                     "budget": row.budget,
                     "service": row.service,
-                    "at_ms": row.created_ms,
+                    "at_ms": row.at_ms or row.created_ms,
                     "money": row.money,
                     "quantity": entry.quantity,
                     "returned": entry.returned,

@@ -11,7 +11,7 @@
     │   ├── JournalBusy       another process holds it, or saved the record first
     │   └── JournalVersionError   the file was written by another version
     ├── StateError            the step is not possible in the hire's present state
-    ├── UnknownHire           no such hire in this journal
+    │   └── UnknownHire       no such hire in this journal
     └── MissingExtra          an optional dependency is not installed
 
 A hire itself does not raise: `Buyer.hire` returns a `Receipt` that says what happened. These errors

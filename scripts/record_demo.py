@@ -1,6 +1,6 @@
 """Record `masumi-tools demo` as docs/demo.svg, the picture of the README.
 
-    python scripts/record_demo.py [FILE]
+python scripts/record_demo.py [FILE]
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def record() -> str:
 def text_of(svg: str) -> str:
     """The words in the picture, line by line as they are shown."""
     rows: dict[float, list[tuple[float, str]]] = {}
-    for x, y, words in re.findall(r'<text class="demo-r\d+" x="([\d.]+)" y="([\d.]+)"[^>]*>(.*?)</text>', svg):
+    for x, y, words in re.findall(
+        r'<text class="demo-r\d+" x="([\d.]+)" y="([\d.]+)"[^>]*>(.*?)</text>', svg
+    ):
         rows.setdefault(float(y), []).append((float(x), words.replace("&#160;", " ")))
     return "\n".join("".join(words for _, words in sorted(row)).rstrip() for _, row in sorted(rows.items()))
 

@@ -53,7 +53,7 @@ class Terminal:
     def type(self, line: str, expected: str) -> str:
         """What the command prints, on both channels; of one that stays, all until it is quiet."""
         run = _Run(line, self.env)
-        if not line.startswith(STAYING):
+        if not line.startswith(STAYING) or "--help" in line:
             return run.to_its_end()
         self._beside.append(run)
         printed = run.until_quiet(_last_line(expected))
@@ -122,8 +122,9 @@ class _Run:
         return self.printed
 
     def stop(self) -> None:
-        os.killpg(self._process.pid, signal.SIGTERM)
-        self._process.wait(20)
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait(20)
         self._close()
 
     def _close(self) -> None:

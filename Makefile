@@ -73,7 +73,8 @@ notebooks: $(VENV)/.made  ## run every example notebook and keep its outputs
 	$(PY) scripts/notebooks.py
 
 docs: $(ENVS)/docs/.made  ## build the pages of docs/ into site/; a link that leads nowhere is an error
-	$(ENVS)/docs/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(ENVS)/docs/bin/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 picture: $(VENV)/.made  ## record the demo again for the README
 	$(PY) scripts/record_demo.py

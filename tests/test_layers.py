@@ -12,11 +12,11 @@ from tests.layers import Source, cycles, sources
 RANKS: tuple[set[str], ...] = (
     {"errors", "money", "hashing", "identifier", "redaction", "jsontext"},
     {"models", "inputs", "settings"},
-    {"calls", "guard", "dialling", "exchange", "http", "database", "store"},
+    {"calls", "guard", "dialling", "exchange", "http", "database", "tables", "store"},
     {"purchase", "offer", "budget"},
     {"hire", "learn", "receipt", "ledger", "order", "operations", "approval", "clock"},
-    {"feed", "search", "flows"},
-    {"buyer", "doctor"},
+    {"feed", "search", "driving", "flows"},
+    {"buyer", "doctor", "inspection"},
     {"tools"},
     {"langchain", "crewai"},
 )
@@ -125,7 +125,7 @@ def test_each_framework_file_keeps_to_its_framework():
     [
         ({"fastapi", "starlette", "uvicorn", "dbos"}, {"seller"}),
         ({"typer", "rich", "click"}, {"cli", "demo"}),
-        ({"sqlalchemy"}, {"database", "store", "seller"}),
+        ({"sqlalchemy"}, {"database", "tables", "store", "seller"}),
         ({"nacl", "cbor2"}, {"identifier", "sandbox"}),
     ],
     ids=["web", "terminal", "database", "signatures"],

@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from masumi_tools.cli import buying, selling, trying
+from masumi_tools.cli import buying, inspecting, selling, trying
 from masumi_tools.cli.context import GLOBAL_FLAGS, GLOBAL_OPTIONS, Context, settings_options
 from masumi_tools.errors import InputError, MasumiError
 from masumi_tools.redaction import redact
@@ -25,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(settings_options)
-for room in (trying, buying, selling):
+for room in (trying, buying, inspecting, selling):
     room.add_to(app)
 
 

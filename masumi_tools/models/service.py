@@ -158,5 +158,6 @@ def read_demo(body: Any, http_status: int = 200) -> Demo | None:
         if isinstance(output, Mapping):
             text = output.get("result", next(iter(output.values()), None))
         if isinstance(text, str) and isinstance(given, Mapping):
-            return Demo(dict(given), text)
+            whole = given.get("input_data")  # some show the whole body of start_job
+            return Demo(dict(whole if isinstance(whole, Mapping) and len(given) == 1 else given), text)
     return None

@@ -218,4 +218,12 @@ def payment_information(
     }
     if source_index is not None:
         data["supportedPaymentSourceIndex"] = source_index
+        # The second version keeps its prices by payment source (node-api 13).
+        kept = {
+            "chain": "Cardano",
+            "network": network,
+            "paymentSourceType": source,
+            "sourceIndex": source_index,
+        }
+        data["SupportedPaymentSources"] = [{**kept, "pricing": offer.pricing()}]
     return {"status": "success", "data": data}

@@ -81,6 +81,7 @@ def test_an_ack_names_state_and_code_where_the_service_does() -> None:
 def test_a_demo_is_read_and_anything_else_is_none() -> None:
     demo = read_demo({"input": {"text": "a"}, "output": {"result": "A"}})
     assert demo is not None and (demo.input_data, demo.output) == ({"text": "a"}, "A")
+    assert read_demo({"input": {"input_data": {"text": "a"}}, "output": {"result": "A"}}) == demo
     for status, body in (
         (501, {"detail": "none"}),
         (404, None),

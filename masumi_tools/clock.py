@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
-
 FRESH_S = 1.0  # so long the sandbox is not asked for its time again
 
 

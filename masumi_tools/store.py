@@ -7,80 +7,17 @@ its write and never overwrites. A reservation is one transaction: sum, decide, s
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from masumi_tools.database import explained, open_engine
-from masumi_tools.errors import JournalBusy, JournalVersionError
-
-_metadata = sa.MetaData()
-_meta = sa.Table(
-    "masumi_journal",
-    _metadata,
-    sa.Column("name", sa.String(40), primary_key=True),
-    sa.Column("value", sa.Integer, nullable=False),
-)
-_hires = sa.Table(
-    "masumi_hires",
-    _metadata,
-    sa.Column("hire_id", sa.String(40), primary_key=True),
-    sa.Column("key", sa.String(64), nullable=False, index=True),
-    sa.Column("open_key", sa.String(64), unique=True, nullable=True),
-    sa.Column("state", sa.String(24), nullable=False),
-    sa.Column("is_open", sa.Boolean, nullable=False, index=True),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("budget", sa.String(200), nullable=False),
-    sa.Column("service", sa.String(512), nullable=False),
-    sa.Column("created_ms", sa.BigInteger, nullable=False),
-    sa.Column("changed_ms", sa.BigInteger, nullable=False),
-    sa.Column("lease_owner", sa.String(64), nullable=True),
-    sa.Column("lease_until_ms", sa.BigInteger, nullable=False, default=0),
-    sa.Column("record", sa.Text, nullable=False),
-)
-_amounts = sa.Table(
-    "masumi_amounts",
-    _metadata,
-    sa.Column("hire_id", sa.String(40), primary_key=True),
-    sa.Column("unit", sa.String(250), primary_key=True),
-    sa.Column("budget", sa.String(200), nullable=False),
-    sa.Column("service", sa.String(512), nullable=False),
-    sa.Column("at_ms", sa.BigInteger, nullable=False),
-    sa.Column("money", sa.String(12), nullable=False),
-    sa.Column("quantity", sa.BigInteger, nullable=False),
-    sa.Column("returned", sa.BigInteger, nullable=False),
-    sa.Index("masumi_amounts_budget", "budget", "unit"),
-)
-_calls = sa.Table(
-    "masumi_calls",
-    _metadata,
-    sa.Column("call_id", sa.String(64), primary_key=True),
-    sa.Column("hire_id", sa.String(40), nullable=False),
-)
-_budgets = sa.Table(
-    "masumi_budgets",
-    _metadata,
-    sa.Column("name", sa.String(200), primary_key=True),
-    sa.Column("limits", sa.Text, nullable=False),
-)
-
-_notes = sa.Table(
-    "masumi_notes",
-    _metadata,
-    sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("text", sa.Text, nullable=False),
-)
-
-# Step n leads from version n to n + 1. A step is never edited after it was released.
-_MIGRATIONS: list[Callable[[sa.Connection], None]] = [
-    _metadata.create_all,
-    partial(_notes.create, checkfirst=True),
-]
-VERSION = len(_MIGRATIONS)
+from masumi_tools.errors import JournalBusy
+from masumi_tools.tables import amounts, budgets, calls, hires, meta, migrate, newest, notes, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +33,10 @@ class Entry:
 class Row:
     """One saved record. `money` is how its entries count: reserved, locked, spent, refunded, released.
 
-    Saving a row that is `at_rest` gives its lease back in the same transaction.
+    `at_ms` is the moment whose day they count to, that of the reservation; 0 takes `created_ms`.
+    Saving a row that is `at_rest` gives its lease back in the same transaction. `after` is the id of the
+    newest record under the key that was seen when a new one was made ("" for none): adding it answers
+    what has come between.
     """
 
     hire_id: str
@@ -112,11 +52,12 @@ class Row:
     record: str
     entries: tuple[Entry, ...] = ()
     version: int = 0
+    at_ms: int = 0
     at_rest: bool = False
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-    at_ms: int = 0
 class Used:
     """One line of a budget's use: of one service, at one time, in one unit."""
 
@@ -157,34 +98,26 @@ class Journal:
         self._now_ms = now_ms
         self._engine = open_engine(url)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        with explained("opening it"):
-            self._migrate()
+        try:
+            with explained("opening it"):
+                self._migrate()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._engine.dispose()
 
     def _migrate(self) -> None:
-        if self.schema_version() == VERSION:
+        if self.schema_version() == newest():
             return
         with self._engine.begin() as db:
-            _meta.create(db, checkfirst=True)
-            at = db.scalar(sa.select(_meta.c.value).where(_meta.c.name == "version").with_for_update()) or 0
-            if at > VERSION:
-                raise JournalVersionError(
-                    f"the journal has version {at}, this masumi_tools reads up to {VERSION}; "
-                    "install the newer masumi_tools, or name another database"
-                )
-            for step in _MIGRATIONS[at:]:
-                step(db)
-            db.execute(sa.delete(_meta))
-            db.execute(_meta.insert().values(name="version", value=VERSION))
+            migrate(db)
 
     def schema_version(self) -> int:
         """The version that the database has now; 0 when it is new. Changes nothing."""
         with explained("reading its version"), self._reading.connect() as db:
-            if not sa.inspect(db).has_table(_meta.name):
-                return 0
-            return db.scalar(sa.select(_meta.c.value).where(_meta.c.name == "version")) or 0
+            return version_of(db)
 
     def check_writable(self) -> None:
         """Nothing, when a change could be saved now; JournalError (locked, full, read-only) says why not."""
@@ -193,7 +126,7 @@ class Journal:
             self._engine.connect() as db,
             db.begin() as change,
         ):
-            db.execute(_meta.update().values(value=_meta.c.value))
+            db.execute(meta.update().values(value=meta.c.value))
             change.rollback()
 
     # Writing ---------------------------------------------------------------------------------
@@ -201,7 +134,8 @@ class Journal:
     def add(
         self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
     ) -> tuple[Row, bool]:
-        """Save a new record, or answer the one that is open under the same key (or call id) already.
+        """Save a new record, or answer the one that is there already: open under the same key, made
+        under it since the caller looked (`row.after`; it may have ended), or known by the call id.
 
         `owner` drives the new record from the start, for `lease_ms`.
         """
@@ -211,43 +145,56 @@ class Journal:
                 with self._engine.begin() as db:
                     if call_id and (known := self._by_call(db, call_id)):
                         return known, False
-                    db.execute(_hires.insert().values(**_columns(row), **lease, version=1))
+                    newest = self._one(db, hires.c.key == row.key) if row.after is not None else None
+                    if newest is not None and newest.hire_id != row.after and not newest.joinable:
+                        return newest, False
+                    db.execute(hires.insert().values(**_columns(row), **lease, version=1))
                     self._write_entries(db, row)
                     if call_id:
-                        db.execute(_calls.insert().values(call_id=call_id, hire_id=row.hire_id))
+                        db.execute(calls.insert().values(call_id=call_id, hire_id=row.hire_id))
                     return replace(row, version=1), True
             except sa.exc.IntegrityError:
                 pass
             with self._engine.begin() as db:
-                known = (call_id and self._by_call(db, call_id)) or self._one(
-                    db, _hires.c.open_key == row.key
+                known = (
+                    (call_id and self._by_call(db, call_id))
+                    or self._one(db, hires.c.open_key == row.key)
+                    or self._one(db, hires.c.key == row.key)
                 )
                 if known is None:
                     raise JournalBusy("the same hire was begun and ended at this moment; ask again")
-                if call_id and self._by_call(db, call_id) is None:
-                    db.execute(_calls.insert().values(call_id=call_id, hire_id=known.hire_id))
-                return known, False
+        if call_id and known.joinable:
+            self.link(call_id, known.hire_id)
+        return known, False
 
     def link(self, call_id: str, hire_id: str) -> None:
         """Remember that this tool call belongs to this hire; a call that is known keeps its own."""
-        with explained("saving a call id"), self._engine.begin() as db:
-            if self._by_call(db, call_id) is None:
-                db.execute(_calls.insert().values(call_id=call_id, hire_id=hire_id))
+        with (
+            explained("saving a call id"),
+            contextlib.suppress(sa.exc.IntegrityError),
+            self._engine.begin() as db,
+        ):
+            db.execute(calls.insert().values(call_id=call_id, hire_id=hire_id))
 
     def note(self, name: str, text: str) -> str:
         """Keep a text under a name, and answer it; a name that is known keeps its own text."""
         with explained("saving a note"):
             try:
                 with self._engine.begin() as db:
-                    db.execute(_notes.insert().values(name=name, text=text))
+                    db.execute(notes.insert().values(name=name, text=text))
                 return text
             except sa.exc.IntegrityError:
                 return self.noted(name) or text
 
     def save(self, row: Row) -> Row:
         """Save over the version that `row` was read with; JournalBusy when somebody saved first."""
-        with explained("saving a hire"), self._engine.begin() as db:
-            return self._save(db, row)
+        with explained("saving a hire"):
+            try:
+                with self._engine.begin() as db:
+                    return self._save(db, row)
+            except sa.exc.IntegrityError:  # a newer hire is open under the key: that one is joined, not this
+                with self._engine.begin() as db:
+                    return self._save(db, replace(row, joinable=False))
 
     def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int, limits: str = "") -> Row:
         """Sum the budget's use, let `decide` make the row to save of it, and save: one transaction.
@@ -261,8 +208,8 @@ class Journal:
 
     def _save(self, db: sa.Connection, row: Row) -> Row:
         done = db.execute(
-            _hires.update()
-            .where(_hires.c.hire_id == row.hire_id, _hires.c.version == row.version)
+            hires.update()
+            .where(hires.c.hire_id == row.hire_id, hires.c.version == row.version)
             .values(**_columns(row), **_FREE if row.at_rest else {}, version=row.version + 1)
         )
         if done.rowcount != 1:
@@ -273,9 +220,9 @@ class Journal:
     def _write_entries(self, db: sa.Connection, row: Row) -> None:
         if not row.entries:
             return
-        db.execute(_amounts.delete().where(_amounts.c.hire_id == row.hire_id))
+        db.execute(amounts.delete().where(amounts.c.hire_id == row.hire_id))
         db.execute(
-            _amounts.insert(),
+            amounts.insert(),
             [
                 {
                     "hire_id": row.hire_id,
@@ -296,26 +243,24 @@ class Journal:
         if db.dialect.name == "postgresql":
             from sqlalchemy.dialects import postgresql
 
-            db.execute(postgresql.insert(_budgets).values(name=name, limits="").on_conflict_do_nothing())
-        known = db.scalar(sa.select(_budgets.c.limits).where(_budgets.c.name == name).with_for_update())
+            db.execute(postgresql.insert(budgets).values(name=name, limits="").on_conflict_do_nothing())
+        known = db.scalar(sa.select(budgets.c.limits).where(budgets.c.name == name).with_for_update())
         if known is None:
-            db.execute(_budgets.insert().values(name=name, limits=limits))
+            db.execute(budgets.insert().values(name=name, limits=limits))
         elif limits and known != limits:
-            db.execute(_budgets.update().where(_budgets.c.name == name).values(limits=limits))
+            db.execute(budgets.update().where(budgets.c.name == name).values(limits=limits))
 
     def _usage(self, db: sa.Connection, row: Row, since_ms: int) -> Usage:
-        counts = sa.func.sum(_amounts.c.quantity - _amounts.c.returned)
+        counts = sa.func.sum(amounts.c.quantity - amounts.c.returned)
         of_budget = sa.and_(
-            _amounts.c.budget == row.budget, _amounts.c.money != "released", _amounts.c.hire_id != row.hire_id
+            amounts.c.budget == row.budget, amounts.c.money != "released", amounts.c.hire_id != row.hire_id
         )
 
         def summed(*also: sa.ColumnElement[bool]) -> dict[str, int]:
-            query = sa.select(_amounts.c.unit, counts).where(of_budget, *also).group_by(_amounts.c.unit)
+            query = sa.select(amounts.c.unit, counts).where(of_budget, *also).group_by(amounts.c.unit)
             return {unit: int(value) for unit, value in db.execute(query)}
 
-        return Usage(
-            summed(), summed(_amounts.c.service == row.service), summed(_amounts.c.at_ms >= since_ms)
-        )
+        return Usage(summed(), summed(amounts.c.service == row.service), summed(amounts.c.at_ms >= since_ms))
 
     # Leases ----------------------------------------------------------------------------------
 
@@ -323,16 +268,16 @@ class Journal:
         """Whether `owner` now drives this hire; False while the lease of another, who is not dead, runs."""
         at = self._now_ms()
         with explained("taking a lease"), self._engine.begin() as db:
-            holder = db.scalar(sa.select(_hires.c.lease_owner).where(_hires.c.hire_id == hire_id))
+            holder = db.scalar(sa.select(hires.c.lease_owner).where(hires.c.hire_id == hire_id))
             gone = holder if holder is not None and holder != owner and is_dead(holder) else owner
             done = db.execute(
-                _hires.update()
+                hires.update()
                 .where(
-                    _hires.c.hire_id == hire_id,
+                    hires.c.hire_id == hire_id,
                     sa.or_(
-                        _hires.c.lease_owner.is_(None),
-                        _hires.c.lease_owner.in_((owner, gone)),
-                        _hires.c.lease_until_ms < at,
+                        hires.c.lease_owner.is_(None),
+                        hires.c.lease_owner.in_((owner, gone)),
+                        hires.c.lease_until_ms < at,
                     ),
                 )
                 .values(lease_owner=owner, lease_until_ms=at + for_ms)
@@ -342,21 +287,21 @@ class Journal:
     def drop_lease(self, hire_id: str, owner: str) -> None:
         with explained("giving a lease back"), self._engine.begin() as db:
             db.execute(
-                _hires.update()
-                .where(_hires.c.hire_id == hire_id, _hires.c.lease_owner == owner)
+                hires.update()
+                .where(hires.c.hire_id == hire_id, hires.c.lease_owner == owner)
                 .values(lease_owner=None, lease_until_ms=0)
             )
 
     # Reading ---------------------------------------------------------------------------------
 
     def get(self, hire_id: str) -> Row | None:
-        return self._read(_hires.c.hire_id == hire_id)
+        return self._read(hires.c.hire_id == hire_id)
 
     def open_under(self, key: str) -> Row | None:
-        return self._read(_hires.c.open_key == key)
+        return self._read(hires.c.open_key == key)
 
     def newest_under(self, key: str) -> Row | None:
-        return self._read(_hires.c.key == key)
+        return self._read(hires.c.key == key)
 
     def by_call(self, call_id: str) -> Row | None:
         with explained("reading"), self._reading.connect() as db:
@@ -365,15 +310,15 @@ class Journal:
     def noted(self, name: str) -> str | None:
         """The text under this name, or None."""
         with explained("reading"), self._reading.connect() as db:
-            return db.scalar(sa.select(_notes.c.text).where(_notes.c.name == name))
+            return db.scalar(sa.select(notes.c.text).where(notes.c.name == name))
 
     def rows(self, *, only_open: bool = False, budget: str | None = None, limit: int = 10_000) -> list[Row]:
         """The newest records first, at most `limit`."""
-        query = sa.select(_hires).order_by(_hires.c.created_ms.desc(), _hires.c.hire_id.desc()).limit(limit)
+        query = sa.select(hires).order_by(*_NEWEST).limit(limit)
         if only_open:
-            query = query.where(_hires.c.is_open)
+            query = query.where(hires.c.is_open)
         if budget is not None:
-            query = query.where(_hires.c.budget == budget)
+            query = query.where(hires.c.budget == budget)
         with explained("reading"), self._reading.connect() as db:
             return [_row(found) for found in db.execute(query)]
 
@@ -384,7 +329,7 @@ class Journal:
 
     def used(self, budget: str) -> list[Used]:
         """Every line that counts against the budget, and those that were released."""
-        query = sa.select(_amounts).where(_amounts.c.budget == budget).order_by(_amounts.c.at_ms)
+        query = sa.select(amounts).where(amounts.c.budget == budget).order_by(amounts.c.at_ms)
         with explained("reading"), self._reading.connect() as db:
             return [
                 Used(found.unit, found.service, found.at_ms, found.money, found.quantity, found.returned)
@@ -394,9 +339,9 @@ class Journal:
     def budgets(self) -> dict[str, str]:
         """The names of all budgets that were ever used, with the limits that they had last, as text."""
         with explained("reading"), self._reading.connect() as db:
-            names = db.scalars(sa.select(_hires.c.budget).distinct().order_by(_hires.c.budget))
+            names = db.scalars(sa.select(hires.c.budget).distinct().order_by(hires.c.budget))
             found = dict.fromkeys(names, "")
-            limits = {name: text for name, text in db.execute(sa.select(_budgets.c.name, _budgets.c.limits))}
+            limits = {name: text for name, text in db.execute(sa.select(budgets.c.name, budgets.c.limits))}
             return {name: limits.get(name, text) for name, text in found.items()}
 
     def _read(self, condition: sa.ColumnElement[bool]) -> Row | None:
@@ -404,16 +349,17 @@ class Journal:
             return self._one(db, condition)
 
     def _one(self, db: sa.Connection, condition: sa.ColumnElement[bool]) -> Row | None:
-        newest = (_hires.c.created_ms.desc(), _hires.c.hire_id.desc())
-        query = sa.select(_hires).where(condition).order_by(*newest).limit(1)
+        newest = (hires.c.created_ms.desc(), hires.c.hire_id.desc())
+        query = sa.select(hires).where(condition).order_by(*newest).limit(1)
         found = db.execute(query).first()
         return _row(found) if found else None
 
     def _by_call(self, db: sa.Connection, call_id: str) -> Row | None:
-        hire_id = db.scalar(sa.select(_calls.c.hire_id).where(_calls.c.call_id == call_id))
-        return self._one(db, _hires.c.hire_id == hire_id) if hire_id else None
+        hire_id = db.scalar(sa.select(calls.c.hire_id).where(calls.c.call_id == call_id))
+        return self._one(db, hires.c.hire_id == hire_id) if hire_id else None
 
 
+_NEWEST = (hires.c.created_ms.desc(), hires.c.hire_id.desc())
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until_ms": 0}
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from masumi_tools.errors import JournalBusy, JournalError, JournalVersionError
-from masumi_tools.store import VERSION, Entry, Journal, Row, Usage
+from masumi_tools.errors import JournalBusy, JournalError
+from masumi_tools.store import Entry, Journal, Row, Usage
+from masumi_tools.tables import newest
 
 PROCESSES, EACH, LIMIT = 8, 200, 1000
 
@@ -57,6 +58,31 @@ def test_a_key_is_free_again_when_its_hire_can_no_longer_be_joined(journal: Jour
     second, made = journal.add(row("b"))
 
     assert made and second.hire_id == "b"
+
+
+def test_a_record_that_was_made_since_the_caller_looked_is_answered_though_it_has_ended(
+    journal: Journal,
+) -> None:
+    first, _ = journal.add(row("a", after=""))
+    journal.save(replace(first, joinable=False, is_open=False))
+
+    overtaken, made = journal.add(row("b", after=""))
+    knowing, made_knowing = journal.add(row("b", after="a"))
+
+    assert (overtaken.hire_id, made, knowing.hire_id, made_knowing) == ("a", False, "b", True)
+
+
+def test_a_record_that_may_be_joined_again_lets_a_newer_one_be_joined(journal: Journal) -> None:
+    first, _ = journal.add(row("a"))
+    delivered = journal.save(replace(first, joinable=False))
+    journal.add(row("b", created_ms=11))
+
+    disputed = journal.save(replace(delivered, joinable=True, record='{"disputed": true}'))
+
+    joined, made = journal.add(row("c"))
+    assert (joined.hire_id, made) == ("b", False)
+    kept = journal.get("a")
+    assert kept is not None and (kept.record, kept.version) == ('{"disputed": true}', disputed.version)
 
 
 def test_a_call_id_keeps_its_own_hire(journal: Journal) -> None:
@@ -152,24 +178,10 @@ def test_eight_processes_never_reserve_more_than_the_budget(database_url: str) -
 # Ways to fail --------------------------------------------------------------------------------
 
 
-def test_a_newer_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
-    file = tmp_path / "j.sqlite3"
-    Journal(f"sqlite:///{file}").close()
-    with sqlite3.connect(file) as db:
-        db.execute("update masumi_journal set value = ?", (VERSION + 1,))
-    db.close()
-    before = file.read_bytes()
-
-    with pytest.raises(JournalVersionError, match="newer"):
-        Journal(f"sqlite:///{file}")
-
-    assert file.read_bytes() == before
-
-
 def test_a_new_database_is_version_0_until_it_is_opened(tmp_path: Path) -> None:
     journal = Journal(f"sqlite:///{tmp_path / 'j.sqlite3'}")
 
-    assert journal.schema_version() == VERSION
+    assert journal.schema_version() == newest()
 
 
 @pytest.mark.parametrize(

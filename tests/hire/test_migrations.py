@@ -1,0 +1,148 @@
+"""Journals of other versions: an older one is brought up to date whole or not at all, a newer one is left alone."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from masumi_tools import tables
+from masumi_tools.database import open_engine
+from masumi_tools.errors import JournalError, JournalVersionError
+from masumi_tools.store import Journal, Usage
+from tests.hire.test_journal import row
+
+FIRST = Path(__file__).with_name("journal-v1.sql").read_text()
+Step = Callable[[sa.Connection], object]
+
+
+@pytest.fixture
+def first_version(database_url: str) -> str:
+    """The URL of a journal as the first version left it, with one hire, its money and its call."""
+    engine = open_engine(database_url)
+    with engine.begin() as db:
+        for statement in FIRST.split(";"):
+            if statement.strip() and statement.strip() not in ("BEGIN TRANSACTION", "COMMIT"):
+                db.exec_driver_sql(statement)
+    engine.dispose()
+    return database_url
+
+
+def add_step(monkeypatch: pytest.MonkeyPatch, step: Step) -> None:
+    monkeypatch.setattr(tables, "STEPS", [*tables.STEPS, step])
+
+
+def widen(db: sa.Connection) -> None:
+    db.execute(sa.text("ALTER TABLE masumi_hires ADD COLUMN colour VARCHAR(10) NOT NULL DEFAULT 'blue'"))
+
+
+def test_an_older_journal_is_brought_up_to_date_with_all_that_is_in_it(first_version: str) -> None:
+    journal = Journal(first_version)
+
+    assert journal.schema_version() == tables.newest()
+    kept, by_call = journal.get("a1"), journal.by_call("c1")
+    assert kept is not None and by_call is not None
+    assert (kept.record, kept.version, kept.joinable, by_call.hire_id) == ('{"hire": "a1"}', 7, True, "a1")
+    assert journal.usage(row("new"), 0) == Usage({"": 1_000_000}, {"": 1_000_000}, {"": 1_000_000})
+    assert journal.budgets() == {"default": "20 ADA"}
+    assert (journal.note("n", "text"), journal.noted("n")) == ("text", "text")
+    journal.close()
+
+
+def test_a_step_that_is_added_runs_once_and_on_older_journals_alone(
+    first_version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def step(db: sa.Connection) -> None:
+        ran.append(db.dialect.name)
+        widen(db)
+
+    add_step(monkeypatch, step)
+    for _time in range(2):
+        journal = Journal(first_version)
+        assert journal.schema_version() == tables.newest() == 3
+        journal.close()
+    new = Journal(f"sqlite:///{tmp_path / 'new.sqlite'}")
+    new.close()
+
+    assert len(ran) == 1, "neither a second time nor on a new journal"
+
+
+def test_a_step_that_fails_leaves_the_journal_as_it_was(
+    first_version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(db: sa.Connection) -> None:
+        widen(db)
+        db.execute(sa.text("UPDATE masumi_hires SET no_such_column = 1"))
+
+    before = contents(first_version)
+    add_step(monkeypatch, half)
+
+    with pytest.raises(JournalError, match="opening it"):
+        Journal(first_version)
+
+    assert contents(first_version) == before
+
+
+def contents(url: str) -> dict[str, list[Any]]:
+    engine = open_engine(url)
+    with engine.connect() as db:
+        names = sorted(sa.inspect(db).get_table_names())
+        found = {name: [tuple(r) for r in db.exec_driver_sql(f"SELECT * FROM {name}")] for name in names}
+    engine.dispose()
+    return found
+
+
+def test_a_newer_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "j.sqlite3"
+    Journal(f"sqlite:///{file}").close()
+    with sqlite3.connect(file) as db:
+        db.execute("update masumi_journal set value = ?", (tables.newest() + 1,))
+    db.close()
+    before = file.read_bytes()
+
+    with pytest.raises(JournalVersionError, match="install the newer masumi_tools"):
+        Journal(f"sqlite:///{file}")
+
+    assert file.read_bytes() == before
+
+
+def test_a_journal_that_is_not_opened_is_not_changed_by_the_question_for_its_version(
+    first_version: str,
+) -> None:
+    before = contents(first_version)
+    engine = open_engine(first_version)
+    with engine.connect() as db:
+        assert tables.version_of(db) == 1
+    engine.dispose()
+
+    assert contents(first_version) == before
+
+
+def test_many_may_make_a_journal_at_the_same_instant(database_url: str) -> None:
+    assert open_at_once(database_url) == [tables.newest()] * 8
+
+
+def test_many_may_bring_a_journal_up_to_date_at_the_same_instant(first_version: str) -> None:
+    assert open_at_once(first_version) == [tables.newest()] * 8
+
+
+def open_at_once(url: str) -> list[int]:
+    start = threading.Barrier(8)
+
+    def opened(_number: int) -> int:
+        start.wait()
+        journal = Journal(url)
+        version = journal.schema_version()
+        journal.close()
+        return version
+
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(opened, range(8)))

@@ -8,88 +8,38 @@ later call, in this process or another, and goes on from the record.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import secrets
-import time
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from masumi_tools import hashing, inputs, ledger, search
-from masumi_tools.budget import AmountsLike, Asked, Budget
-from masumi_tools.calls import node
-from masumi_tools.clock import Clock, is_dead
-from masumi_tools.errors import InputError, JournalBusy, JournalError, SettingsError, StateError, UnknownHire
-from masumi_tools.hire import QUICK, Ask, Become, Pace, Pause, Reserve, Rest, Send, Ways, at_rest, next_step
-from masumi_tools.learn import learn
-from masumi_tools.learn.node import readiness
+from masumi_tools.budget import AmountsLike
+from masumi_tools.clock import is_dead
+from masumi_tools.driving import LEASE_MS, LISTENER, LOOK_S, Driver, Progress
+from masumi_tools.errors import InputError, JournalBusy, SettingsError, StateError
+from masumi_tools.hire import QUICK, Pace, Ways
 from masumi_tools.learn.offer import lay_out
 from masumi_tools.models import Listing
 from masumi_tools.money import parse_amounts
-from masumi_tools.operations import Approve, Do, Fetch, Flow, Sleep, read
+from masumi_tools.operations import Do, Flow, Sleep
 from masumi_tools.order import Order, order_of
-from masumi_tools.purchase import BEFORE_PAYING, Event, Moment, Purchase, State
+from masumi_tools.purchase import Event, Moment, Purchase, State
 from masumi_tools.receipt import Receipt, receipt_of
 from masumi_tools.search import Quote
 from masumi_tools.settings import Settings
-from masumi_tools.store import Journal
 
-log = logging.getLogger("masumi_tools")
+__all__ = ["LISTENER", "Flows", "Progress", "ways_of"]
 
-# Who else is told of the hires that this thread or task drives, beside the buyer's own listener.
-LISTENER: ContextVar[Callable[[Progress], None] | None] = ContextVar("masumi_listener", default=None)
+Known = Literal["new", "open", "finished"]
 
-# A lease outlives the longest request; a process that died on this machine loses its leases at once.
-LEASE_MS = 120_000
-RENEW_MS = 30_000
-NODE_READY_S = 600
 # Whose money may be wanted back; before the lock the wish waits for it (node-api 21, rule 7).
 REFUNDABLE = frozenset({State.PAYING, State.PAID, State.LOCKED, State.NEEDS_INPUT, State.DELIVERED})
-LOOKS = frozenset({Ask.LISTING, Ask.NODE_LISTING, Ask.SEARCH, Ask.SCHEMA})
 MOST_CHANGES = 50
-LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What `on_progress` is told: the hire's state when it changes, and the service's own words meanwhile."""
-
-    hire_id: str
-    state: State
-    text: str
-    at_ms: int
-    ms_left: int | None
-
-
-class Flows:
-    """The flows of one buyer over one journal. Holds no connection; that is the drivers' part."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        budget: Budget | None,
-        journal: Journal,
-        ways: Ways,
-        clock: Clock,
-        token_hex: Callable[[int], str] = secrets.token_hex,
-        monotonic: Callable[[], float] = time.monotonic,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> None:
-        self.settings = settings
-        self.budget = budget
-        self.journal = journal
-        self.ways = ways
-        self.clock = clock
-        self._token_hex = token_hex
-        self._monotonic = monotonic
-        self._on_progress = on_progress
-        self._dialect: Literal["today", "seed"] = "today"
-        self.driven: dict[str, Purchase] = {}
-        self._swept: dict[str, Purchase] = {}
-        self._leases: dict[str, str] = {}
-        self._node_ready_until = 0.0
+class Flows(Driver):
+    """The flows of one buyer over one journal."""
 
     # Hiring ----------------------------------------------------------------------------------
 
@@ -102,34 +52,66 @@ class Flows:
             return receipt_of(p, reused=True)
         return (yield from self.follow(p.hire_id, until, owner, p if known == "new" else None))
 
-    def _begin(
-        self, order: Order, quote: Quote | None, owner: str
-    ) -> Flow[tuple[Purchase, Literal["new", "open", "finished"]]]:
+    def _begin(self, order: Order, quote: Quote | None, owner: str) -> Flow[tuple[Purchase, Known]]:
+        for _attempt in range(MOST_CHANGES):
+            known, newest = yield from self._known(order)
+            if known is not None:
+                return known, "open" if known.joinable else "finished"
+            p = self._first(order, quote)
+            row = replace(ledger.row_of(p), after=newest)
+            kept, made = yield Do(partial(self.journal.add, row, order.call_id, owner, LEASE_MS))
+            if made:
+                self._tell(p)
+                return p.but(version=kept.version), "new"
+            known = ledger.purchase_of(kept)
+            if known.joinable and not (yield from self._gives_way(known, p, owner)):
+                return known, "open"
+            # The same hire was begun and ended since we looked: perhaps it is the answer.
+        raise JournalBusy("the same hire is begun and ended by others all the time; ask again")
+
+    def _known(self, order: Order) -> Flow[tuple[Purchase | None, str | None]]:
+        """The earlier hire that answers this call, or the id of the newest of its kind ("" for none)."""
         now, call_id = self.clock.now(), order.call_id
         if call_id and (row := (yield Do(lambda: self.journal.by_call(call_id)))):
             p = ledger.purchase_of(row)
             if not order.fits(p.target, p.input_data):
                 raise InputError("this call_id belongs to a hire of another service or with another input")
-            return p, "finished" if p.ended or p.state is State.DELIVERED else "open"
-        if not order.again:
-            row = yield Do(lambda: self.journal.newest_under(order.key))
-            if row is not None and not row.joinable:
-                p = ledger.purchase_of(row)
-                fresh = p.result is not None and now - p.result_ms <= order.reuse_within_ms
-                if p.stuck or (fresh and p.state in (State.DELIVERED, State.SETTLED)):
-                    if call_id:
-                        yield Do(lambda: self.journal.link(call_id, p.hire_id))
-                    return p, "finished"
+            return p, None
+        if order.again:
+            return None, None
+        row = yield Do(lambda: self.journal.newest_under(order.key))
+        if row is None or row.joinable:
+            return None, row.hire_id if row else ""
+        p = ledger.purchase_of(row)
+        fresh = p.result is not None and now - p.result_ms <= order.reuse_within_ms
+        if not (p.stuck or (fresh and p.state in (State.DELIVERED, State.SETTLED))):
+            return None, p.hire_id
+        if call_id:
+            yield Do(lambda: self.journal.link(call_id, p.hire_id))
+        return p, None
+
+    def _first(self, order: Order, quote: Quote | None) -> Purchase:
+        now = self.clock.now()
         p = self.new_purchase(order, now)
-        if quote is not None and quote.listing is not None and now <= quote.until_ms:
-            price = p.max_price or () if quote.dynamic else quote.price
-            p = p.move(Event.LISTED, now, listing=quote.listing, price=price, free=quote.free)
-            p = lay_out(p, quote.spec, now)
-        row, made = yield Do(lambda: self.journal.add(ledger.row_of(p), call_id, owner, LEASE_MS))
-        if not made:
-            return ledger.purchase_of(row), "open"
-        self._tell(p)
-        return p.but(version=row.version), "new"
+        if quote is None or quote.listing is None or now > quote.until_ms:
+            return p
+        price = p.max_price or () if quote.dynamic else quote.price
+        p = p.move(Event.LISTED, now, listing=quote.listing, price=price, free=quote.free)
+        return lay_out(p, quote.spec, now)
+
+    def _gives_way(self, p: Purchase, mine: Purchase, owner: str) -> Flow[bool]:
+        """Whether a hire that nobody drives and that holds no money was given up, for its limits are not mine."""
+        begun = p.state not in (State.ASKED, State.LISTED)
+        if begun or (p.budget, p.max_price) == (mine.budget, mine.max_price):
+            return False
+        if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, LEASE_MS, is_dead))):
+            return False
+        why = "it was interrupted before anything was paid, and asked for anew with other limits"
+        try:
+            yield from self.save(p, p.move(Event.REFUSED, self.clock.now(), reason=why))
+        except JournalBusy:
+            return False
+        return True
 
     def new_purchase(self, order: Order, now: int) -> Purchase:
         """A record at its very beginning, with a fresh identifier_from_purchaser of 20 hex digits."""
@@ -179,177 +161,6 @@ class Flows:
                 self.ways, query, tags=tags, capability=capability, max_price=cap, limit=limit
             )
         )
-
-    # Driving ---------------------------------------------------------------------------------
-
-    def follow(self, hire_id: str, until: float, owner: str, held: Purchase | None = None) -> Flow[Receipt]:
-        """Drive the hire, or watch whoever drives it, until it rests or `until` (monotonic seconds) passes.
-
-        `held` is the record of a hire whose lease `owner` has already.
-        """
-        look, known = LOOK_S[0], held
-        yield from self._hear_the_time()
-        while True:
-            try:
-                if held or (yield Do(lambda: self.journal.take_lease(hire_id, owner, LEASE_MS, is_dead))):
-                    known = held or (yield from self._load(hire_id))
-                    held = None
-                    self._leases[hire_id] = owner
-                    try:
-                        p = yield from self._drive(known, until, owner)
-                    except GeneratorExit:  # the caller was cancelled: nothing may be awaited any more
-                        self.release(hire_id, owner)
-                        raise
-                    except BaseException:
-                        known = self.driven.get(hire_id, known)
-                        yield Do(lambda: self.release(hire_id, owner))
-                        raise
-                    if hire_id in self._leases:
-                        yield Do(lambda: self.release(hire_id, owner))
-                    self.driven.pop(hire_id, None)
-                    return receipt_of(p)
-                known = yield from self._load(hire_id)
-            except JournalError as error:
-                begun = known is not None and known.state not in BEFORE_PAYING
-                if not isinstance(error, JournalBusy) or self._monotonic() >= until:
-                    if known is None or not begun:
-                        raise
-                    return receipt_of(_unwritten(known, error))
-                log.debug("hire %s: %s", hire_id, error)
-            else:
-                if at_rest(known, self.clock.now(), self.ways) or self._monotonic() >= until:
-                    return receipt_of(known)
-            yield Sleep(min(look, max(until - self._monotonic(), 0.001)))
-            look = min(look * 2, LOOK_S[1])
-
-    def release(self, hire_id: str, owner: str) -> None:
-        """Give the lease back; a lease that cannot be given back runs out by itself."""
-        self.driven.pop(hire_id, None)
-        self._leases.pop(hire_id, None)
-        with contextlib.suppress(JournalError):
-            self.journal.drop_lease(hire_id, owner)
-
-    def _hear_the_time(self) -> Flow[None]:
-        """The sandbox's clock may be days ahead: it is heard before the time decides that nothing is due."""
-        if self.settings.sandbox and self.clock.stale:
-            yield Fetch(node.health(self.ways.node))
-
-    def _load(self, hire_id: str) -> Flow[Purchase]:
-        row = yield Do(lambda: self.journal.get(hire_id))
-        if row is None:
-            raise UnknownHire(f"there is no hire {hire_id!r} in this journal")
-        return ledger.purchase_of(row)
-
-    def _drive(self, p: Purchase, until: float, owner: str) -> Flow[Purchase]:
-        """The loop: one step after the other, each reply saved before the next step is chosen."""
-        renewed = self._monotonic()
-        while True:
-            now = self.clock.now()
-            self.driven[p.hire_id] = p
-            step = next_step(p, now, self.ways)
-            if isinstance(step, Rest):
-                return p
-            try:
-                if self._monotonic() - renewed > RENEW_MS / 1000:
-                    renewed = self._monotonic()
-                    if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, LEASE_MS, is_dead))):  # noqa: B023
-                        raise JournalBusy("another process drives this hire now")
-                if isinstance(step, Pause):
-                    left = until - self._monotonic()
-                    if at_rest(p, now, self.ways) or left <= 0 or (step.expected_ms - now) / 1000 > left:
-                        return p
-                    yield Sleep(min(max(step.until_ms - now, 1) / 1000, left))
-                    continue
-                if isinstance(step, Send) and step.announce is not None:
-                    p = yield from self.save(p, step.announce)
-                    self.driven[p.hire_id] = p
-                p = yield from self._take(p, step)
-            except JournalBusy:
-                raise
-            except JournalError as error:
-                if p.state in BEFORE_PAYING:
-                    raise
-                # The journal knows that a payment was begun; any later call goes on from there.
-                return _unwritten(p, error)
-
-    def _take(self, p: Purchase, step: Send | Reserve | Become) -> Flow[Purchase]:
-        if isinstance(step, Reserve):
-            return (yield from self._reserve(p))
-        if isinstance(step, Become):
-            return (yield from self.save(p, step.purchase))
-        if step.ask in LOOKS:
-            reply = yield from read(step.call, self.ways.pace.repeat_ms / 1000)
-        else:
-            watched = p if step.ask is Ask.READ and p.state is not State.PAYING else None
-            reply = yield Fetch(step.call, watched)
-        after = learn(p, step.ask, reply, self.clock.now(), self.ways)
-        self._dialect = after.dialect
-        return (yield from self.save(p, after))
-
-    def save(self, before: Purchase, after: Purchase) -> Flow[Purchase]:
-        """Save what changed, and tell those who listen."""
-        if not ledger.worth_saving(before, after):
-            self._told(before, after)
-            return after
-        rests = at_rest(after, self.clock.now(), self.ways)
-        row = ledger.row_of(after, before, at_rest=rests)
-        saved = yield Do(lambda: self.journal.save(row))
-        after = after.but(version=saved.version)
-        if rests:
-            self._leases.pop(after.hire_id, None)
-        self._told(before, after)
-        return after
-
-    def _told(self, before: Purchase, after: Purchase) -> None:
-        if after.state is not before.state or _words(after) != _words(before):
-            self._tell(after)
-
-    def _reserve(self, p: Purchase) -> Flow[Purchase]:
-        denied = None if p.free else (yield from self._node_refuses())
-        budget = self.budget
-        if p.budget != (budget.name if budget else ""):
-            denied = f"it was begun under the budget {p.budget!r}, which is not the one here"
-        if denied is None and budget is not None and not p.free and budget.needs_approval(p.price):
-            denied = yield Approve(budget, self.asked(p))
-        now = self.clock.now()
-        before = p
-        p = yield Do(lambda: ledger.reserve(self.journal, before, budget, denied, now))
-        self._tell(p)
-        return p
-
-    def _node_refuses(self) -> Flow[str | None]:
-        """Why the node would not pay, asked before a service is troubled; a yes is good for ten minutes."""
-        if self._monotonic() < self._node_ready_until:
-            return None
-        reply = yield from read(node.key_status(self.ways.node), self.ways.pace.repeat_ms / 1000)
-        reason = readiness(reply, self.ways.network)
-        if reason is None:
-            self._node_ready_until = self._monotonic() + NODE_READY_S
-        return reason
-
-    def asked(self, p: Purchase) -> Asked:
-        """What an approve callback is shown of this hire."""
-        listing = p.listing
-        return Asked(
-            hire_id=p.hire_id,
-            agent_identifier=listing.agent_identifier if listing else "",
-            name=listing.name if listing else "",
-            url=listing.api_base_url if listing else p.target,
-            price=p.price,
-            input_data=p.input_data,
-            budget=p.budget,
-        )
-
-    def _tell(self, p: Purchase) -> None:
-        log.info("hire %s: %s", p.hire_id, p.state.value)
-        listeners = [tell for tell in (self._on_progress, LISTENER.get()) if tell is not None]
-        if not listeners:
-            return
-        deadline = p.terms.times.submit_result_time - self.clock.now() if p.terms else None
-        told = Progress(p.hire_id, p.state, _words(p), self.clock.now(), deadline)
-        for tell in listeners:
-            with contextlib.suppress(Exception):  # a listener's fault must not stop a hire that moves money
-                tell(told)
 
     # Asking, answering, asking back ------------------------------------------------------------
 
@@ -401,7 +212,9 @@ class Flows:
         yield from self._hear_the_time()
         rows = yield Do(lambda: self.journal.rows(only_open=True))
         swept = {row.hire_id: ledger.purchase_of(row) for row in rows}
-        self._swept |= swept  # watched to the end, so that the feed's news of one reach it however late its turn is
+        self._swept |= (
+            swept  # watched to the end, so that the feed's news of one reach it however late its turn is
+        )
         receipts = []
         try:
             for hire_id in swept:
@@ -428,14 +241,3 @@ def ways_of(settings: Settings) -> Ways:
         network=settings.network,
         pace=QUICK if settings.sandbox else Pace(),
     )
-
-
-def _unwritten(p: Purchase, error: JournalError) -> Purchase:
-    """The record as it is known, where the journal fails after money may have moved: no reason to raise."""
-    return p.but(notes=(*p.notes, f"{error}; the hire goes on when the journal works again"))
-
-
-def _words(p: Purchase) -> str:
-    if p.job is not None and p.job.progress and p.state in (State.LOCKED, State.RUNNING):
-        return p.job.progress
-    return p.reason

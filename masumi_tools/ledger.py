@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from masumi_tools.budget import Budget, text_of
 from masumi_tools.money import Amount
 from masumi_tools.offer import above
-from masumi_tools.purchase import JOINABLE, Event, Purchase, State
+from masumi_tools.purchase import Event, Purchase, State
 from masumi_tools.store import Entry, Journal, Row, Usage, Used
 
 # How a hire counts against its budget. ASKED and LISTED hold nothing yet.
@@ -46,7 +46,7 @@ def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False
         key=p.key,
         state=p.state.value,
         is_open=not p.ended,
-        joinable=p.state in JOINABLE,
+        joinable=p.joinable,
         budget=p.budget,
         service=service_of(p),
         created_ms=p.created_ms,

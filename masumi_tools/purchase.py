@@ -250,6 +250,11 @@ class Purchase(BaseModel):
         return self.state in ENDED
 
     @property
+    def joinable(self) -> bool:
+        """Whether a second identical call goes on with this hire instead of starting another."""
+        return self.state in JOINABLE
+
+    @property
     def stuck(self) -> bool:
         """Whether the money left and a person has to find it: the same is not bought again unasked (node-api 21)."""
         invalid = self.node is not None and self.node.on_chain_state == OnChainState.FUNDS_OR_DATUM_INVALID

@@ -6,7 +6,6 @@ byte has been sent, and when the answer is in. Then another process makes the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -165,12 +164,6 @@ def check(story: Story, then: str, played: list[tuple[Case, Books]]) -> None:
         for p in found.hires:
             if p.state in DONE:
                 assert p.free or p.result == story.data(case.number)["text"].upper(), (case, p.result)
-
-
-@pytest.fixture
-def nest(tmp_path: Path) -> Iterator[Nest]:
-    with Nest(tmp_path) as nest:
-        yield nest
 
 
 @pytest.mark.slow

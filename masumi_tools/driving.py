@@ -37,6 +37,7 @@ LISTENER: ContextVar[Callable[[Progress], None] | None] = ContextVar("masumi_lis
 # A lease outlives the longest request; a process that died on this machine loses its leases at once.
 LEASE_MS = 120_000
 RENEW_MS = 30_000
+APPROVAL_MS = 60 * 60_000  # a person who is asked may take so long; nothing is reserved meanwhile
 NODE_READY_S = 600
 LOOKS = frozenset({Ask.LISTING, Ask.NODE_LISTING, Ask.SEARCH, Ask.SCHEMA})
 LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
@@ -151,8 +152,7 @@ class Driver:
             try:
                 if self._monotonic() - renewed > RENEW_MS / 1000:
                     renewed = self._monotonic()
-                    if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, LEASE_MS, is_dead))):  # noqa: B023
-                        raise JournalBusy("another process drives this hire now")
+                    yield from self._hold(p, owner, LEASE_MS)
                 if isinstance(step, Pause):
                     left = until - self._monotonic()
                     if at_rest(p, now, self.ways) or left <= 0 or (step.expected_ms - now) / 1000 > left:
@@ -170,6 +170,10 @@ class Driver:
                     raise
                 # The journal knows that a payment was begun; any later call goes on from there.
                 return _unwritten(p, error)
+
+    def _hold(self, p: Purchase, owner: str, for_ms: int) -> Flow[None]:
+        if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, for_ms, is_dead))):
+            raise JournalBusy("another process drives this hire now")
 
     def _take(self, p: Purchase, step: Send | Reserve | Become) -> Flow[Purchase]:
         if isinstance(step, Reserve):
@@ -209,6 +213,7 @@ class Driver:
         if p.budget != (budget.name if budget else ""):
             denied = f"it was begun under the budget {p.budget!r}, which is not the one here"
         if denied is None and budget is not None and not p.free and budget.needs_approval(p.price):
+            yield from self._hold(p, self._leases[p.hire_id], APPROVAL_MS)
             denied = yield Approve(budget, self.asked(p))
         now = self.clock.now()
         before = p

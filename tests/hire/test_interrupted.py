@@ -1,0 +1,141 @@
+"""What a process leaves behind that ended before it paid, and who may go on with it under which limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from masumi_tools.budget import Asked, Budget
+from masumi_tools.receipt import Receipt
+from masumi_tools.sandbox import Sandbox
+from masumi_tools.store import Journal, now_ms
+from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal, purchases
+
+DATA = {"text": "hello"}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(manual_clock=True, listen=False, seed=1) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'journal.sqlite3'}"
+
+
+@pytest.fixture
+def journal(url: str) -> Iterator[Journal]:
+    journal = Journal(url)
+    yield journal
+    journal.close()
+
+
+def die(sandbox: Sandbox, url: str, write: int, budget: Budget | None, max_price: str | None = None) -> None:
+    """A process that ends right after its n-th write: 1 is the first entry, 2 the reservation."""
+    journal = CrashingJournal(url, write, after=True)
+    with pytest.raises(Crash):
+        hire(sandbox, journal, budget, max_price)
+    journal.close()
+
+
+def hire(sandbox: Sandbox, journal: Journal, budget: Budget | None, max_price: str | None = None) -> Receipt:
+    buyer = ClockedBuyer(sandbox, budget, journal)
+    return buyer.hire(sandbox.service("echo").agent_identifier, DATA, max_price=max_price, patience_s=60)
+
+
+def test_the_same_call_with_the_same_limits_goes_on_with_the_same_hire(
+    sandbox: Sandbox, url: str, journal: Journal
+) -> None:
+    die(sandbox, url, 1, Budget("20 ADA"))
+    (left,) = journal.rows()
+
+    made = hire(sandbox, journal, Budget("20 ADA"))
+
+    assert (made.outcome, made.hire_id) == ("completed", left.hire_id)
+
+
+def test_under_another_budget_the_call_is_a_hire_of_its_own(
+    sandbox: Sandbox, url: str, journal: Journal
+) -> None:
+    die(sandbox, url, 1, Budget("20 ADA", name="research"))
+
+    made = hire(sandbox, journal, Budget("5 ADA", name="sales"))
+
+    assert (made.outcome, made.budget, made.paid_text) == ("completed", "sales", "1 ADA")
+    assert {row.budget: row.state for row in journal.rows()} == {"sales": "delivered", "research": "refused"}
+    assert journal.used("research") == []
+
+
+def test_what_the_second_caller_allows_is_not_exceeded_by_what_the_first_allowed(
+    sandbox: Sandbox, url: str, journal: Journal
+) -> None:
+    die(sandbox, url, 1, None, max_price="5 ADA")
+
+    made = hire(sandbox, journal, None, max_price="0.5 ADA")
+
+    assert made.outcome == "refused" and "more than the 0.5 ADA" in made.reason
+    assert purchases(sandbox) == []
+
+
+def test_what_was_reserved_already_is_gone_on_with_under_its_own_budget(
+    sandbox: Sandbox, url: str, journal: Journal
+) -> None:
+    die(sandbox, url, 2, Budget("20 ADA", name="research"))
+
+    made = hire(sandbox, journal, Budget("5 ADA", name="sales"))
+
+    assert (made.outcome, made.budget) == ("completed", "research")
+    assert len(purchases(sandbox)) == 1
+
+
+@pytest.mark.parametrize("write", [1, 2])
+def test_a_sweep_without_a_budget_reserves_nothing(
+    sandbox: Sandbox, url: str, journal: Journal, write: int
+) -> None:
+    """It goes on with what was reserved, and gives up what was not, whatever max_price would have allowed."""
+    die(sandbox, url, write, Budget("1 ADA"), max_price="5 ADA")
+    sweeper = ClockedBuyer(sandbox, None, journal)
+
+    for _round in range(20):
+        swept = sweeper.sweep()
+        sandbox.advance(10_000)
+    (made,) = sweeper.hires()
+
+    assert made.outcome == ("refused" if write == 1 else "completed"), swept
+    assert len(purchases(sandbox)) == write - 1
+
+
+@pytest.mark.parametrize("name", ["", "other"])
+def test_a_budget_that_is_used_up_stays_so_whoever_sweeps(
+    sandbox: Sandbox, url: str, journal: Journal, name: str
+) -> None:
+    used = ClockedBuyer(sandbox, Budget("1 ADA", per_hire="5 ADA"), journal)
+    used.hire(sandbox.service("echo").agent_identifier, {"text": "first"}, patience_s=60)
+    die(sandbox, url, 1, Budget("1 ADA", per_hire="5 ADA"))
+
+    ClockedBuyer(sandbox, Budget("50 ADA", name=name) if name else None, journal).sweep()
+
+    assert len(purchases(sandbox)) == 1
+    assert [str(line) for line in used.budget_lines()] == ["0 ADA of 1 ADA left: 1 ADA locked"]
+
+
+def test_while_a_person_is_asked_nobody_else_decides(sandbox: Sandbox, url: str) -> None:
+    ahead_ms = 0
+    journal = Journal(url, lambda: now_ms() + ahead_ms)
+
+    def think_for_half_an_hour(asked: Asked) -> bool:
+        nonlocal ahead_ms
+        ahead_ms = 30 * 60_000
+        (swept,) = ClockedBuyer(sandbox, None, journal).sweep()
+        assert (swept.hire_id, swept.outcome) == (asked.hire_id, "open")
+        return True
+
+    budget = Budget("20 ADA", approve_above="0.5 ADA", approve=think_for_half_an_hour)
+    made = hire(sandbox, journal, budget)
+    journal.close()
+
+    assert made.outcome == "completed"

@@ -91,7 +91,7 @@ no-crewai: $(ENVS)/core/.made  ## the core's tests without crewai and every othe
 		-m "not crewai and not slow and not torture" $(PYTEST)
 
 official: $(VENV)/.made $(ENVS)/official/.made  ## sell to and hire with the official package, in an environment of its own
-	$(PY) -m pytest tests/seller/test_official.py $(PYTEST)
+	$(PY) -m pytest tests/seller/test_official.py tests/gallery/test_official.py $(PYTEST)
 
 .PHONY: build lock clean
 build: $(VENV)/.made  ## wheel and source archive, checked
@@ -126,8 +126,8 @@ $(ENVS)/core/.made: pyproject.toml constraints-core.txt
 	@touch $@
 
 # The official package changes every Python that it is installed into (its .pth), so it gets its own.
-$(ENVS)/official/.made:
-	@$(ENVIRONMENT) $(ENVS)/official masumi==1.2.0
+$(ENVS)/official/.made: constraints.txt
+	@$(ENVIRONMENT) $(ENVS)/official -c constraints.txt masumi==1.2.0 'crewai>=1.15,<2'
 	@touch $@
 
 $(ENVS)/lock/.made:

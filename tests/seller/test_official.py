@@ -1,4 +1,4 @@
-"""Both ways with the official package: it hires our service, and our buyer hires its server.
+"""The official package hires our service. Its server as a seller is in tests/gallery/test_official.py.
 
 It lives in an environment of its own, which `make official` makes.
 """
@@ -10,13 +10,10 @@ import os
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
-from masumi_tools import Budget, Buyer
 from masumi_tools.seller import ask_human
-from masumi_tools.settings import Settings
-from tests.seller.support import Market, free_port, until
+from tests.seller.support import Market, until
 
 REPO = Path(__file__).resolve().parents[2]
 PYTHON = REPO / ".envs/official/bin/python"
@@ -61,38 +58,3 @@ def test_the_official_purchase_hires_our_service_and_its_models_read_every_answe
         assert said["hash"] == buying.payment(job)["resultHash"]  # its own verification of our hash
         assert said["node_is_reachable"]
         assert all(found["passed"] for found in said["environment"]), said["environment"]
-
-
-def test_our_buyer_hires_the_official_server(market: Market, tmp_path: Path):
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    listed = market.sandbox.register_service("official", url, "1 ADA")
-    log = (tmp_path / "log").open("wb")
-    with subprocess.Popen(
-        [
-            PYTHON, HERE / "serve.py", str(port), market.sandbox.node_url, market.sandbox.token,
-            listed.agent_identifier, listed.seller_vkey,
-        ],
-        stdout=log,
-        stderr=log,
-    ) as server:  # fmt: skip
-        try:
-
-            def up() -> bool:
-                try:
-                    return httpx.get(f"{url}/availability", timeout=1).status_code == 200
-                except httpx.HTTPError:
-                    return False
-
-            until(up, "the official server's start", 30)
-            settings = Settings.from_sandbox(
-                market.sandbox, database_url=f"sqlite:///{tmp_path}/buyer.sqlite"
-            )
-            with Buyer(settings, budget=Budget("20 ADA")) as buyer:
-                receipt = buyer.hire(listed.agent_identifier, {"text": "hello"}, patience_s=90)
-        finally:
-            server.kill()
-            log.close()
-
-    assert (receipt.outcome, receipt.result) == ("completed", "official\nHELLO"), receipt
-    assert receipt.verified is True

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from masumi_tools import flows, ledger
-from masumi_tools.approval import decide, not_approved
+from masumi_tools.approval import decide, judge, judged, not_approved, not_judged
 from masumi_tools.budget import AmountsLike, Budget
 from masumi_tools.calls.call import Reply
 from masumi_tools.clock import Clock, turn
@@ -23,8 +23,9 @@ from masumi_tools.feed import Feed
 from masumi_tools.flows import Flows, Progress
 from masumi_tools.http import AsyncHttp, Http
 from masumi_tools.models import Listing
-from masumi_tools.operations import Approve, Do, Fetch, Flow, Operation, Sleep
-from masumi_tools.order import call_key, order_of
+from masumi_tools.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
+from masumi_tools.order import Judge, Policy, call_key, order_of
+from masumi_tools.purchase import Purchase
 from masumi_tools.receipt import Receipt, receipt_of
 from masumi_tools.search import Quote
 from masumi_tools.settings import Settings
@@ -129,14 +130,16 @@ class Buyer(_Buyer):
         call_id: str | None = None,
         again: bool = False,
         reuse_within_s: float = 600,
-        on_mismatch: Literal["keep", "refund"] = "keep",
+        on_mismatch: Policy | Judge = "keep",
         quote: Quote | None = None,
     ) -> Receipt:
         """Hire the service, or go on with the same hire, and return its Receipt after at most `patience_s`.
 
         The same hire (scope, target, canonical input) while one is open joins it; a finished one within
         `reuse_within_s` is returned again and not charged; `again=True` buys anew. When patience ends the
-        hire goes on: the same call, `resume` or `sweep` picks it up. Raises InputError for arguments that
+        hire goes on: the same call, `resume` or `sweep` picks it up. `on_mismatch` says what becomes of a
+        result that does not match its hash on the chain: "keep" (marked unverified), "refund", or a function
+        that is shown the receipt and answers one of the two. Raises InputError for arguments that
         no hire can have and JournalError for a journal that cannot be written; then nothing was paid.
         Whatever else happens is in the Receipt: `outcome`, `reason`, `where_the_money_is`.
         """
@@ -253,6 +256,8 @@ class Buyer(_Buyer):
                 time.sleep(seconds)
             case Approve(budget, asked):
                 return decide(budget, asked)
+            case Decide(function, receipt):
+                return judge(function, receipt)
         return None
 
 
@@ -287,7 +292,7 @@ class AsyncBuyer(_Buyer):
         call_id: str | None = None,
         again: bool = False,
         reuse_within_s: float = 600,
-        on_mismatch: Literal["keep", "refund"] = "keep",
+        on_mismatch: Policy | Judge = "keep",
         quote: Quote | None = None,
     ) -> Receipt:
         """As `Buyer.hire`."""
@@ -415,4 +420,10 @@ class AsyncBuyer(_Buyer):
                 except Exception as error:
                     return not_approved(error)
                 return None if yes is True else not_approved()
+            case Decide(function, receipt):
+                try:
+                    told = function(receipt)
+                    return judged(await told if inspect.isawaitable(told) else told)
+                except Exception as error:
+                    return not_judged(error)
         return None

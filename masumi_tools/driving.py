@@ -23,8 +23,9 @@ from masumi_tools.errors import JournalBusy, JournalError, UnknownHire
 from masumi_tools.hire import Ask, Become, Pause, Reserve, Rest, Send, Ways, at_rest, next_step
 from masumi_tools.learn import learn
 from masumi_tools.learn.node import readiness
-from masumi_tools.operations import Approve, Do, Fetch, Flow, Sleep, read
-from masumi_tools.purchase import BEFORE_PAYING, Purchase, State
+from masumi_tools.operations import Approve, Decide, Do, Fetch, Flow, Sleep, read
+from masumi_tools.order import Judge
+from masumi_tools.purchase import BEFORE_PAYING, MISMATCH, Purchase, State
 from masumi_tools.receipt import Receipt, receipt_of
 from masumi_tools.settings import Settings
 from masumi_tools.store import Journal
@@ -82,10 +83,18 @@ class Driver:
         self._leases: dict[str, str] = {}
         self._node_ready_until = 0.0
 
-    def follow(self, hire_id: str, until: float, owner: str, held: Purchase | None = None) -> Flow[Receipt]:
+    def follow(
+        self,
+        hire_id: str,
+        until: float,
+        owner: str,
+        held: Purchase | None = None,
+        judge: Judge | None = None,
+    ) -> Flow[Receipt]:
         """Drive the hire, or watch whoever drives it, until it rests or `until` (monotonic seconds) passes.
 
-        `held` is the record of a hire whose lease `owner` has already.
+        `held` is the record of a hire whose lease `owner` has already; `judge` is asked about a result that
+        does not match.
         """
         look, known = LOOK_S[0], held
         yield from self._hear_the_time()
@@ -96,7 +105,7 @@ class Driver:
                     held = None
                     self._leases[hire_id] = owner
                     try:
-                        p = yield from self._drive(known, until, owner)
+                        p = yield from self._drive(known, until, owner, judge)
                     except GeneratorExit:  # the caller was cancelled: nothing may be awaited any more
                         self.release(hire_id, owner)
                         raise
@@ -140,7 +149,7 @@ class Driver:
             raise UnknownHire(f"there is no hire {hire_id!r} in this journal")
         return ledger.purchase_of(row)
 
-    def _drive(self, p: Purchase, until: float, owner: str) -> Flow[Purchase]:
+    def _drive(self, p: Purchase, until: float, owner: str, judge: Judge | None) -> Flow[Purchase]:
         """The loop: one step after the other, each reply saved before the next step is chosen."""
         renewed = self._monotonic()
         while True:
@@ -150,6 +159,9 @@ class Driver:
             if isinstance(step, Rest):
                 return p
             try:
+                if judge is not None and p.undecided:
+                    p = yield from self._judge(p, judge, owner)
+                    continue
                 if self._monotonic() - renewed > RENEW_MS / 1000:
                     renewed = self._monotonic()
                     yield from self._hold(p, owner, LEASE_MS)
@@ -220,6 +232,14 @@ class Driver:
         p = yield Do(lambda: ledger.reserve(self.journal, before, budget, denied, now))
         self._tell(p)
         return p
+
+    def _judge(self, p: Purchase, judge: Judge, owner: str) -> Flow[Purchase]:
+        yield from self._hold(p, owner, APPROVAL_MS)
+        self._leases[p.hire_id] = owner
+        policy, note = yield Decide(judge, receipt_of(p))
+        notes = (*p.notes, note) if note else p.notes
+        wanted = MISMATCH if policy == "refund" else p.refund_wanted
+        return (yield from self.save(p, p.but(on_mismatch=policy, refund_wanted=wanted, notes=notes)))
 
     def _node_refuses(self) -> Flow[str | None]:
         """Why the node would not pay, asked before a service is troubled; a yes is good for ten minutes."""

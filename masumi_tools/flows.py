@@ -24,8 +24,8 @@ from masumi_tools.models import Listing
 from masumi_tools.money import parse_amounts
 from masumi_tools.operations import Do, Flow, Sleep
 from masumi_tools.order import Order, order_of
-from masumi_tools.purchase import Event, Moment, Purchase, State
-from masumi_tools.receipt import Receipt, receipt_of
+from masumi_tools.purchase import BEFORE_PAYING, ON_DEMAND, Event, Moment, Purchase, State
+from masumi_tools.receipt import Receipt, not_coming_back, receipt_of
 from masumi_tools.search import Quote
 from masumi_tools.settings import Settings
 
@@ -35,6 +35,7 @@ Known = Literal["new", "open", "finished"]
 
 # Whose money may be wanted back; before the lock the wish waits for it (node-api 21, rule 7).
 REFUNDABLE = frozenset({State.PAYING, State.PAID, State.LOCKED, State.NEEDS_INPUT, State.DELIVERED})
+CALLED_OFF = "it was called off before anything was paid"
 MOST_CHANGES = 50
 
 
@@ -50,7 +51,7 @@ class Flows(Driver):
         p, known = yield from self._begin(order, quote, owner)
         if known == "finished":
             return receipt_of(p, reused=True)
-        return (yield from self.follow(p.hire_id, until, owner, p if known == "new" else None))
+        return (yield from self.follow(p.hire_id, until, owner, p if known == "new" else None, order.judge))
 
     def _begin(self, order: Order, quote: Quote | None, owner: str) -> Flow[tuple[Purchase, Known]]:
         for _attempt in range(MOST_CHANGES):
@@ -179,17 +180,21 @@ class Flows(Driver):
         return (yield from self.follow(hire_id, until, owner))
 
     def refund(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
-        """Ask for the money back. Never refused by a budget; what the node says is in the receipt."""
+        """Ask for the money back. Never refused by a budget; the receipt says what came of it, or why nothing."""
         until = self._monotonic() + patience_s
 
         def wanted(p: Purchase) -> Purchase:
+            if p.state in BEFORE_PAYING:
+                return p.move(Event.REFUSED, self.clock.now(), reason=CALLED_OFF)
             if p.free or p.state not in REFUNDABLE:
                 return p
-            why = p.refund_wanted or "a refund was asked for by the buyer"
-            return p.but(refund_wanted=why, refund_barred=False, refund_due_ms=0)
+            return p.but(refund_wanted=ON_DEMAND, refund_barred=False, refund_due_ms=0)
 
+        yield from self._hear_the_time()
         yield from self._change(hire_id, wanted)
-        return (yield from self.follow(hire_id, until, owner))
+        made = yield from self.follow(hire_id, until, owner)
+        why = not_coming_back(made, self.clock.now())
+        return made.model_copy(update={"reason": why}) if why else made
 
     def _change(self, hire_id: str, change: Callable[[Purchase], Purchase]) -> Flow[None]:
         """Change a record that others may be driving; who drives it loses one save and reads it again."""

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 from masumi_tools.budget import Asked, Budget
 from masumi_tools.calls.call import Call, Reply
+from masumi_tools.order import Judge
 from masumi_tools.purchase import Purchase
+from masumi_tools.receipt import Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,15 @@ class Approve:
     asked: Asked
 
 
-Operation = Do | Fetch | Sleep | Approve
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Ask the caller's function about a result that does not match; the answer is (policy, note)."""
+
+    judge: Judge
+    receipt: Receipt
+
+
+Operation = Do | Fetch | Sleep | Approve | Decide
 T = TypeVar("T")
 Flow = Generator[Operation, Any, T]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +10,10 @@ from masumi_tools import hashing
 from masumi_tools.budget import AmountsLike
 from masumi_tools.errors import InputError
 from masumi_tools.money import Amount, parse_amounts
+from masumi_tools.receipt import Receipt
+
+Policy = Literal["keep", "refund"]
+Judge = Callable[[Receipt], Policy | Awaitable[Policy]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,8 @@ class Order:
     call_id: str | None
     again: bool
     reuse_within_ms: int
-    on_mismatch: Literal["keep", "refund"]
+    on_mismatch: Literal["keep", "refund", "ask"]
+    judge: Judge | None = None
 
     @property
     def key(self) -> str:
@@ -43,9 +49,14 @@ def order_of(
     call_id: str | None = None,
     again: bool = False,
     reuse_within_s: float = 600,
-    on_mismatch: Literal["keep", "refund"] = "keep",
+    on_mismatch: Policy | Judge = "keep",
 ) -> Order:
     """The arguments of `hire`, checked before anything is sent; InputError says what is wrong."""
+    judge = on_mismatch if callable(on_mismatch) else None
+    if judge is None and on_mismatch not in ("keep", "refund"):
+        raise InputError(
+            "on_mismatch is 'keep', 'refund', or a function that takes the receipt and answers one of them"
+        )
     if not str(target).strip():
         raise InputError("say whom to hire: an agent identifier, or the https URL of a service")
     target = str(target).strip()
@@ -66,7 +77,8 @@ def order_of(
         call_id=None if call_id is None else call_key(call_id, scope),
         again=again,
         reuse_within_ms=int(reuse_within_s * 1000),
-        on_mismatch=on_mismatch,
+        on_mismatch="ask" if callable(on_mismatch) else on_mismatch,
+        judge=judge,
     )
 
 

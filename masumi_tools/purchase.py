@@ -65,6 +65,10 @@ class Event(StrEnum):
     BROKEN = "broken"  # the money is stuck, split, or gone without a result
 
 
+# Why money is wanted back.
+ON_DEMAND = "a refund was asked for by the buyer"
+MISMATCH = "the result does not match the hash on the chain"
+
 _S, _E = State, Event
 _BEFORE_MONEY = {_E.REFUSED: _S.REFUSED}
 _ON_CHAIN = {
@@ -158,7 +162,7 @@ class Purchase(BaseModel):
     input_data: JsonValue
     nonce: str
     max_price: tuple[Amount, ...] | None = None
-    on_mismatch: Literal["keep", "refund"] = "keep"
+    on_mismatch: Literal["keep", "refund", "ask"] = "keep"
     created_ms: int
 
     # Where it stands.
@@ -174,6 +178,7 @@ class Purchase(BaseModel):
     asked_registry: bool = False
     price: tuple[Amount, ...] = ()
     free: bool = False
+    available_ms: int = 0  # when the service last did not say that it takes no jobs
     layouts: tuple[Layout, ...] = ()
     layout: int = 0
     start_attempts: int = 0
@@ -253,6 +258,11 @@ class Purchase(BaseModel):
     def joinable(self) -> bool:
         """Whether a second identical call goes on with this hire instead of starting another."""
         return self.state in JOINABLE
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the caller's function has to say what becomes of a result that does not match."""
+        return self.state is State.DELIVERED and self.verified is False and self.on_mismatch == "ask"
 
     @property
     def stuck(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -262,6 +263,21 @@ def where_the_money_is(p: Purchase) -> str:
         back = f", of which {text_of(_capped(p))} came back" if p.returned else ""
         return f"{price} was paid to the service{back}; it is still asked for the result."
     return sentences.get(p.state, "Nothing has been paid yet.")
+
+
+def not_coming_back(r: Receipt, now: int) -> str | None:
+    """Why the money of this hire, which was just asked back, is not coming; None when it is, or none was paid."""
+    if r.outcome in ("refund_requested", "refunded", "disputed", "refused", "lapsed"):
+        return None
+    if not r.price:
+        return "nothing was paid, so there is nothing to ask back"
+    if r.money not in ("maybe", "locked"):
+        return f"it cannot be asked back any more: {r.where_the_money_is}"
+    if r.refundable_until_ms is not None and now >= r.refundable_until_ms:
+        until = dt.datetime.fromtimestamp(r.refundable_until_ms / 1000, dt.UTC)
+        return f"it is too late to ask for it: the node took such a request until {until:%Y-%m-%d %H:%M} UTC"
+    last = f": {r.notes[-1]}" if r.notes else ""
+    return f"the node has not taken the request yet, which is kept and made again{last}"
 
 
 def _terms_checks(r: Receipt) -> list[Check]:

@@ -191,7 +191,9 @@ def refund(ctx: typer.Context, hire_id: HireId, patience: Patience = 60) -> int:
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
         made = buyer.refund(hire_id, patience_s=patience)
     _print_receipt(context, made)
-    return 0 if made.outcome in ("refunded", "refund_requested", "disputed") else status_of(made)
+    if made.outcome in ("refunded", "refund_requested", "disputed", "refused", "lapsed"):
+        return 0  # the money is here, or on its way
+    return 3 if made.open else 1
 
 
 def sweep(

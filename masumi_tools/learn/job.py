@@ -6,7 +6,7 @@ from masumi_tools.calls.call import Reply
 from masumi_tools.hire import Ways
 from masumi_tools.learn.words import said
 from masumi_tools.models import JobState, JobStatus, read_ack, read_status
-from masumi_tools.purchase import Event, Purchase, State
+from masumi_tools.purchase import ON_DEMAND, Event, Purchase, State
 
 # Answers "completed" without a text, or no answer at all, before a hire without escrow is given up.
 EMPTY_ENOUGH = 3
@@ -87,7 +87,8 @@ def _delivered(p: Purchase, result: str, now: int) -> Purchase:
     if p.free:
         return p.move(Event.DELIVERED, now, verified=None, **got)
     if p.state in (State.LOCKED, State.NEEDS_INPUT):
-        return p.move(Event.DELIVERED, now, next_node_ms=now, refund_wanted="", **got)
+        wanted = p.refund_wanted if p.refund_wanted == ON_DEMAND else ""
+        return p.move(Event.DELIVERED, now, next_node_ms=now, refund_wanted=wanted, **got)
     # The money is being asked back already; the result is kept all the same.
     return p.but(next_node_ms=now, **got)
 

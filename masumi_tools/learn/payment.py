@@ -15,7 +15,7 @@ from masumi_tools.hire import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways
 from masumi_tools.learn.words import said
 from masumi_tools.models import NodePurchase, OnChainState, read_purchase
 from masumi_tools.money import Amount, total
-from masumi_tools.purchase import Event, Purchase, State
+from masumi_tools.purchase import MISMATCH, Event, Purchase, State
 
 ANOTHERS = "the node answered with another purchase than ours; it is asked again"
 # A service that was paid and gave no result is asked for it so long.
@@ -159,8 +159,7 @@ def _amounts(p: Purchase, node: NodePurchase) -> str:
 def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purchase:
     assert p.terms is not None
     state, times = node.on_chain_state, p.terms.times
-    if p.state is State.DELIVERED:
-        p = _verify(p, node, now)
+    p = _verify(p, node)
     if state == OnChainState.REFUND_WITHDRAWN:
         back = _came_back(p, node) or p.price
         return p.move(
@@ -189,17 +188,14 @@ def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purcha
     return p
 
 
-def _verify(p: Purchase, node: NodePurchase, now: int) -> Purchase:
+def _verify(p: Purchase, node: NodePurchase) -> Purchase:
     """Compare the result with the hash on the chain, once there is one."""
     if p.verified is not None or node.result_hash is None or p.result is None:
         return p
     form = which(output_candidates(p.nonce, p.result), node.result_hash)
     if form is not None:
         return p.but(verified=True, result_hash_form=form)
-    wanted = (
-        "the result does not match the hash on the chain" if p.on_mismatch == "refund" else p.refund_wanted
-    )
-    return p.but(verified=False, refund_wanted=wanted)
+    return p.but(verified=False, refund_wanted=MISMATCH if p.on_mismatch == "refund" else p.refund_wanted)
 
 
 def _paid_out(p: Purchase, now: int) -> Purchase:

@@ -69,6 +69,7 @@ class Ask(StrEnum):
     LISTING = "listing"
     NODE_LISTING = "node_listing"
     SEARCH = "search"
+    AVAILABILITY = "availability"
     SCHEMA = "schema"
     START = "start"
     PAY = "pay"
@@ -160,6 +161,8 @@ def _reserved(p: Purchase, now: int, ways: Ways) -> Step:
     if now < p.next_job_ms:
         return Pause(p.next_job_ms, p.next_job_ms)
     url = p.listing.api_base_url
+    if not p.layouts and not p.available_ms:
+        return Send(Ask.AVAILABILITY, service.availability(url))
     if not p.layouts:
         return Send(Ask.SCHEMA, service.input_schema(url))
     return Send(Ask.START, service.start_job(url, p.layouts[p.layout].body))

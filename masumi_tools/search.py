@@ -12,11 +12,12 @@ from masumi_tools.errors import MasumiError, SettingsError, WireError
 from masumi_tools.hire import Send, Ways, next_step
 from masumi_tools.inputs import InputSpec
 from masumi_tools.learn import learn
+from masumi_tools.learn.offer import unavailable
 from masumi_tools.learn.words import said
 from masumi_tools.models import Listing, PricingType, read_registry_entries
 from masumi_tools.money import Amount
 from masumi_tools.offer import above
-from masumi_tools.operations import Flow, read
+from masumi_tools.operations import Fetch, Flow, read
 from masumi_tools.purchase import Purchase, State
 
 QUOTE_MS = 5 * 60_000
@@ -67,11 +68,14 @@ def quote(p: Purchase, now: int, ways: Ways) -> Flow[Quote]:
         p = learn(p, step.ask, reply, now, ways)
     if p.listing is None:
         return Quote(p.target, None, (), False, False, InputSpec(open_ended=True), now, p.reason)
-    shown = yield from read(service.input_schema(p.listing.api_base_url), pause_s)
+    url = p.listing.api_base_url
+    why = unavailable((yield Fetch(service.availability(url))))
+    shown = yield from read(service.input_schema(url), pause_s)
+    reason: str | None = None
     if not shown.sent:
-        reason: str | None = f"the service could not be reached: {said(shown)}"
-    else:
-        reason = None
+        reason = f"the service could not be reached: {said(shown)}"
+    elif why is not None:
+        reason = f"the service takes no jobs: {why}"
     spec = inputs.read_input_schema(shown.content if shown.ok else None)
     dynamic = p.listing.price.pricing is PricingType.DYNAMIC
     return Quote(

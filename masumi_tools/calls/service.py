@@ -20,6 +20,7 @@ from masumi_tools.models import JobStatus
 START_S = 90.0
 PROVIDE_S = 120.0
 READ_S = 30.0
+AVAILABLE_S = 10.0
 
 
 def url(base: str, name: str) -> str:
@@ -39,8 +40,8 @@ def payment_information(base: str) -> Call:
 
 
 def availability(base: str) -> Call:
-    """Whether the service says that it takes jobs."""
-    return Call("GET /availability", "service", url(base, "availability"), timeout_s=READ_S)
+    """Whether the service says that it takes jobs. It is not waited for long: silence forbids nothing."""
+    return Call("GET /availability", "service", url(base, "availability"), timeout_s=AVAILABLE_S)
 
 
 def input_schema(base: str) -> Call:

@@ -16,6 +16,7 @@ _LEARN = {
     Ask.LISTING: offer.listing,
     Ask.NODE_LISTING: offer.node_listing,
     Ask.SEARCH: offer.search,
+    Ask.AVAILABILITY: offer.availability,
     Ask.SCHEMA: offer.schema,
     Ask.START: offer.started,
     Ask.PAY: payment.paid,

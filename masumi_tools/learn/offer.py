@@ -16,6 +16,7 @@ from masumi_tools.models import (
     Listing,
     PricingType,
     read_agent_metadata,
+    read_availability,
     read_payment_information,
     read_registry_entries,
     read_started,
@@ -94,6 +95,21 @@ def _listed(p: Purchase, found: Listing, now: int, ways: Ways) -> Purchase:
     elif not free and (reason := above(price, p.max_price)):
         return _refused(p, now, reason)
     return p.move(Event.LISTED, now, listing=found, price=() if free else price, free=free)
+
+
+def availability(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """Only a clear no stops before start_job; silence and strange answers forbid nothing (field-notes A1)."""
+    if (why := unavailable(reply)) is not None:
+        return _refused(p, now, f"the service takes no jobs: {why}")
+    return p.but(available_ms=now)
+
+
+def unavailable(reply: Reply) -> str | None:
+    """Why the service says that it takes no jobs; None where it does not say so."""
+    if reply.fault is not None or not (reply.ok or reply.status == 503):
+        return None
+    read = read_availability(reply.body, reply.status or 200)
+    return (read.why or "no reason given") if read.available is False else None
 
 
 def schema(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:

@@ -194,3 +194,40 @@ def test_an_answer_that_is_no_offer_ends_before_paying_with_the_sellers_words(
     assert words in receipt.reason
     assert (street.purchases(seller), street.serving.count("spec", "POST /start_job")) == ([], 1)
     assert street.serving.count("elsewhere", "POST /start_job") == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (Told(200, {"status": "unavailable", "message": "Payment service not configured"}), "not configured"),
+        (Told(200, {"status": "unavailable", "type": "masumi-agent"}), "unavailable"),
+        (Told(503, {"status": "unavailable", "message": "Outreach service is not responding"}), "Outreach"),
+        (Told(200, {"available": False}), "false"),
+        (Told(200, {"status": "available"}), None),
+        (Told(200, {"available": True}), None),
+        (Told(200, {}), None),
+        (Told(200, "<html>busy</html>"), None),
+        (Told(404, {"detail": "Not Found"}), None),
+        (Told(503, "<html>proxy</html>"), None),
+        (Told(500, {"detail": "boom"}), None),
+        (Told(0, None), None),
+    ],
+)
+def test_only_a_clear_no_of_availability_stops_before_start_job(
+    street: OpenStreet, told: Told, why: str | None
+) -> None:
+    class Saying(Spec):
+        def availability(self) -> Told:
+            return told
+
+    seller, buyer = street.open(Saying), street.buyer()
+
+    quoted = buyer.quote(seller.agent)
+    receipt = buyer.hire(seller.agent, HELLO, patience_s=600)
+
+    assert receipt.outcome == ("completed" if why is None else "refused"), receipt.reason
+    assert (quoted.refusal is None) == (why is None)
+    if why is not None:
+        assert "the service takes no jobs" in receipt.reason and why in receipt.reason
+        assert why in (quoted.refusal or "")
+        assert street.serving.count(seller.name, "POST /start_job") == 0

@@ -25,6 +25,7 @@ DAY = 24 * 3_600_000
 ENDPOINTS: dict[str, tuple[str, str]] = {
     "GET /payment-information": ("echo", "today"),
     "GET /api-key-status": ("echo", "today"),
+    "GET /availability": ("echo", "today"),
     "GET /input_schema": ("echo", "today"),
     "POST /start_job": ("echo", "today"),
     "POST /purchase": ("echo", "today"),

@@ -74,6 +74,7 @@ def test_the_requests_of_one_hire_are_the_shortest_possible(sandbox: Sandbox, ur
     log = [name for name, _ in itertools.groupby(sent(sandbox)[before:])]
     assert log == [
         "GET /payment-information",
+        "GET /availability",
         "GET /input_schema",
         "POST /start_job",
         "POST /purchase",

@@ -93,7 +93,7 @@ no-crewai: $(ENVS)/core/.made  ## the core's tests without crewai and every othe
 official: $(VENV)/.made $(ENVS)/official/.made  ## sell to and hire with the official package, in an environment of its own
 	$(PY) -m pytest tests/seller/test_official.py tests/gallery/test_official.py $(PYTEST)
 
-.PHONY: build lock clean
+.PHONY: build extras lock clean
 build: $(VENV)/.made  ## wheel and source archive, checked
 	rm -rf dist
 	$(PY) -m build
@@ -101,6 +101,14 @@ build: $(VENV)/.made  ## wheel and source archive, checked
 
 lock: $(ENVS)/lock/.made  ## renew constraints*.txt (LOCK=--upgrade for newer versions)
 	scripts/lock $(ENVS)/lock/bin/uv $(LOCK)
+extras: build  ## install the wheel with each extra alone, and use it
+	@for extra in core langchain crewai seller postgres cli demo; do \
+		rm -rf $(ENVS)/extra; \
+		$(ENVIRONMENT) $(ENVS)/extra -c constraints.txt "$$(echo dist/*.whl)$$([ $$extra = core ] || echo "[$$extra]")" \
+			>/dev/null || exit 1; \
+		$(ENVS)/extra/bin/python -I scripts/try_extra.py $$extra || exit 1; \
+	done; rm -rf $(ENVS)/extra
+
 
 clean:  ## remove the environments and all that tools made, but not .venv
 	rm -rf $(ENVS) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

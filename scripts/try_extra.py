@@ -1,0 +1,87 @@
+"""Use an installed masumi_tools with one extra alone; run by `make extras` in an environment of its own.
+
+python -I scripts/try_extra.py core|langchain|crewai|seller|postgres|cli|demo
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+HELLO = {"text": "hello"}
+
+
+def core() -> None:
+    from masumi_tools import Buyer, Settings
+    from masumi_tools.sandbox import Sandbox
+
+    with Sandbox() as sandbox, Buyer(Settings.from_sandbox(sandbox)) as buyer:
+        receipt = buyer.hire(sandbox.service("echo").agent_identifier, HELLO, max_price="1 ADA")
+    assert (receipt.result, receipt.verified) == ("HELLO", True), receipt
+
+
+def langchain() -> None:
+    from masumi_tools import Budget, MasumiAgentTool, Settings
+    from masumi_tools.sandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        echo, settings = sandbox.service("echo").agent_identifier, Settings.from_sandbox(sandbox)
+        tool = MasumiAgentTool.for_agent(echo, budget=Budget("2 ADA"), settings=settings)
+        assert "HELLO" in tool.invoke(HELLO)
+        tool.close()
+
+
+def crewai() -> None:
+    from masumi_tools import Budget, Settings
+    from masumi_tools.crewai import MasumiAgentTool
+    from masumi_tools.sandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        echo, settings = sandbox.service("echo").agent_identifier, Settings.from_sandbox(sandbox)
+        tool = MasumiAgentTool.for_agent(echo, budget=Budget("2 ADA"), settings=settings)
+        assert "HELLO" in str(tool.run(**HELLO))
+        tool.close()
+
+
+def seller() -> None:
+    from masumi_tools import Buyer, Settings
+    from masumi_tools.sandbox import Sandbox
+    from masumi_tools.seller import sell
+
+    def shout(text: str) -> str:
+        """Puts a text in capitals."""
+        return text.upper()
+
+    with Sandbox() as sandbox:
+        settings = Settings.from_sandbox(sandbox)
+        with sell(shout, name="Shout", price="1 ADA").trial(settings) as agent, Buyer(settings) as buyer:
+            receipt = buyer.hire(agent, HELLO, max_price="1 ADA")
+    assert (receipt.result, receipt.verified) == ("HELLO", True), receipt
+
+
+def postgres() -> None:
+    from masumi_tools.database import open_engine
+
+    assert open_engine("postgresql://127.0.0.1/none").dialect.driver == "psycopg"
+
+
+def cli() -> None:
+    assert "hire" in command("--help")
+    assert json.loads(command("hires", "--json", "--database-url", "sqlite://")) == {"hires": []}
+
+
+def demo() -> None:
+    scenarios = json.loads(command("demo", "--json"))["scenarios"]
+    assert [one["outcome"] for one in scenarios] == ["completed", "refunded", "refused"], scenarios
+
+
+def command(*words: str) -> str:
+    tool = Path(sys.executable).with_name("masumi-tools")
+    return subprocess.run([tool, *words], check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+if __name__ == "__main__":
+    {one.__name__: one for one in (core, langchain, crewai, seller, postgres, cli, demo)}[sys.argv[1]]()
+    print(f"{sys.argv[1]}: works")

@@ -78,7 +78,9 @@ def service(world: dict[str, Any], name: str) -> dict[str, str]:
 
 def read(answer: httpx.Response) -> Any:
     if answer.is_error:
-        raise SystemExit(f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text[:300]}")
+        raise SystemExit(
+            f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text[:300]}"
+        )
     return answer.json()
 
 
@@ -264,7 +266,9 @@ def memory_mb() -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="fewer hires")
     parser.add_argument("--only", choices=("hire", "crowd"), help="one half only")
     asked = parser.parse_args()

@@ -50,7 +50,9 @@ def foreign(text: str, mark: str, limit: int = RESULT_LIMIT) -> str:
 
 
 def _printable(text: str) -> str:
-    kept = (c for c in HIDDEN_MARKS.sub("", text) if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
+    kept = (
+        c for c in HIDDEN_MARKS.sub("", text) if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs")
+    )
     return "".join(kept)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +31,6 @@ from tests.hire.clocked import ClockedAsyncBuyer, ClockedBuyer, Crash, purchases
 
 HELLO = {"text": "hello"}
 HOUR = 3_600_000
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[OpenStreet]:
-    with OpenStreet(tmp_path) as street:
-        yield street
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(manual_clock=True, listen=False, seed=1) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def journal(sqlite_url: str) -> Iterator[Journal]:
-    journal = Journal(sqlite_url)
-    yield journal
-    journal.close()
 
 
 def agent(sandbox: Sandbox, name: str) -> str:

@@ -6,8 +6,6 @@ The sandbox keeps the node's own intervals here, and hours pass by moving its cl
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,12 +21,6 @@ from tests.gallery.street import OpenStreet
 from tests.hire.clocked import Crash
 
 HELLO = {"text": "hello"}
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[OpenStreet]:
-    with OpenStreet(tmp_path) as street:
-        yield street
 
 
 # ---- D1, D2: offers that run out ----------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,19 +21,6 @@ from tests.hire.clocked import ClockedBuyer, purchases, sent
 
 HELLO = {"text": "hello"}
 Entry = dict[str, Any]
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(manual_clock=True, listen=False, seed=1) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def journal(sqlite_url: str) -> Iterator[Journal]:
-    journal = Journal(sqlite_url)
-    yield journal
-    journal.close()
 
 
 class Listing(httpx.BaseTransport):

@@ -69,18 +69,14 @@ class _Buyer:
         """Whether this read is answered from the shared feed: when many hires are driven at once."""
         return call.watched is not None and len(self._flows.watched) > CROWD
 
-    def _feed_is_due(self) -> bool:
-        since_ms = self._clock.now() - self._feed.read_ms
-        pace = self._flows.ways.pace
-        return since_ms >= (pace.lock_ms if self._feed.usable else pace.node_ms)
+    def _watched(self) -> list[Purchase]:
+        return list(self._flows.watched.values())
 
     def now_ms(self) -> int:
         """The node's time as far as it is known, in ms: this machine's, or the sandbox's."""
         return self._clock.now()
 
-    def hires(
-        self, *, only_open: bool = False, budget: str | None = None, scope: str = ""
-    ) -> list[Receipt]:
+    def hires(self, *, only_open: bool = False, budget: str | None = None, scope: str = "") -> list[Receipt]:
         """The receipts in the journal, the newest first; of those scopes that begin with `scope`. Reads only."""
         hires = [ledger.purchase_of(row) for row in self.journal.rows(only_open=only_open, budget=budget)]
         return [receipt_of(p) for p in hires if p.scope.startswith(scope)]
@@ -242,8 +238,8 @@ class Buyer(_Buyer):
     def _shared(self, read: Fetch) -> Reply | None:
         assert read.watched is not None
         with self._feed_lock:
-            if self._feed_is_due():
-                self._run(self._feed.refresh(list(self._flows.watched.values()), self._clock.now()))
+            if self._feed.due(read.watched, now := self._clock.now()):
+                self._run(self._feed.refresh(self._watched, now))
             return self._feed.reply(read.watched)
 
     def _perform(self, operation: Operation) -> Any:
@@ -279,6 +275,8 @@ class AsyncBuyer(_Buyer):
     ) -> None:
         super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress)
         self._feed_lock = anyio.Lock()
+        # One writer at a time is all that SQLite lets through; more of them would wait by sleeping.
+        self._writers = anyio.CapacityLimiter(1 if self.settings.database_url.startswith("sqlite") else 8)
         self._http = AsyncHttp(self.settings, on_sandbox_now=self._clock.follow, async_transport=transport)
 
     async def hire(
@@ -400,14 +398,14 @@ class AsyncBuyer(_Buyer):
     async def _shared(self, read: Fetch) -> Reply | None:
         assert read.watched is not None
         async with self._feed_lock:
-            if self._feed_is_due():
-                await self._run(self._feed.refresh(list(self._flows.watched.values()), self._clock.now()))
+            if self._feed.due(read.watched, now := self._clock.now()):
+                await self._run(self._feed.refresh(self._watched, now))
             return self._feed.reply(read.watched)
 
     async def _perform(self, operation: Operation) -> Any:
         match operation:
             case Do(work):
-                return await anyio.to_thread.run_sync(work)
+                return await anyio.to_thread.run_sync(work, limiter=self._writers)
             case Fetch(call):
                 shared = await self._shared(operation) if self._shares(operation) else None
                 return shared or await self._http.send(call)

@@ -7,7 +7,7 @@ what it brought. A feed that cannot be read is not used: each hire then asks for
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from masumi_tools.calls import node
@@ -16,12 +16,14 @@ from masumi_tools.errors import WireError
 from masumi_tools.hire import Ways
 from masumi_tools.models import read_purchase
 from masumi_tools.operations import Fetch, Flow
-from masumi_tools.purchase import Purchase
+from masumi_tools.purchase import Purchase, State
 
 SOURCE_TYPES = ("Web3CardanoV1", "Web3CardanoV2")
 MOST_PAGES = 50
 # The node's clock and ours may differ; rows that come again do no harm.
 OVERLAP_MS = 5 * 60_000
+# Who waits for the chain right now: for the lock, or for the result's hash.
+HURRY = frozenset({State.PAID, State.DELIVERED})
 
 
 class Feed:
@@ -32,13 +34,24 @@ class Feed:
         self._since: dict[str, tuple[str, str | None]] = {}
         self._rows: dict[str, Any] = {}
         self._joined_ms: dict[str, int] = {}
+        self._hurried = False
         self.usable = True
         self.read_ms = 0
 
-    def refresh(self, watched: Iterable[Purchase], now: int) -> Flow[None]:
-        """Read what changed, of both source types; nothing else is remembered than what is watched."""
-        hires = [p for p in watched if p.terms is not None]
-        wanted = {p.terms.blockchain_identifier for p in hires if p.terms}
+    def due(self, asks: Purchase, now: int) -> bool:
+        """Whether this hire's read is a reason to look: often while one waits for the chain, else at leisure."""
+        pace = self._ways.pace
+        hurry = self.usable and (self._hurried or asks.state in HURRY)
+        return now - self.read_ms >= (pace.lock_ms if hurry else pace.node_ms)
+
+    def refresh(self, watched: Callable[[], Iterable[Purchase]], now: int) -> Flow[None]:
+        """Read what changed, of both source types; nothing else is remembered than what is watched.
+
+        `watched` is asked anew for each page: a hire that pays while this goes on may have its row in it.
+        """
+        hires = [p for p in watched() if p.terms is not None]
+        self._hurried = any(p.state in HURRY for p in hires)
+        wanted = _identifiers(hires)
         self._rows = {key: row for key, row in self._rows.items() if key in wanted}
         # What changed before a hire was watched has gone by: it is covered from the last look on.
         self._joined_ms = {key: self._joined_ms.get(key, self.read_ms) for key in wanted}
@@ -59,6 +72,7 @@ class Feed:
                     self.usable, self.read_ms = False, now
                     return
                 # The cursor's row comes again; when it has changed meanwhile it is news, though its id is known.
+                wanted = _identifiers(watched())
                 fresh = [row for row in rows if (_changed(row), row.get("id")) != (since, cursor)]
                 self._rows |= {
                     row["blockchainIdentifier"]: row
@@ -82,6 +96,10 @@ class Feed:
             return Reply(200, {"status": "success", "data": row})
         covered = key in self._joined_ms and (p.node_read_ms or p.created_ms) >= self._joined_ms[key]
         return Reply(304) if self.usable and covered and p.node is not None else None
+
+
+def _identifiers(hires: Iterable[Purchase]) -> set[str]:
+    return {p.terms.blockchain_identifier for p in hires if p.terms is not None}
 
 
 def _rows(reply: Reply) -> list[dict[str, Any]] | None:

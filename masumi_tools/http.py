@@ -131,11 +131,16 @@ class AsyncHttp:
 
     async def send(self, call: Call) -> Reply:
         """As `Http.send`. When the awaiting task is cancelled, the effect of the call is unknown."""
+        loop = await self._loop()
+        async with loop.turns[call.to == "service"]:  # its time begins with its turn
+            return await self._send(loop, call)
+
+    async def _send(self, loop: _Loop, call: Call) -> Reply:
         exchange = Exchange(self._party, call)
         while (reply := exchange.reply) is None:
             try:
                 request = exchange.request()
-                transport = self._given or await self._transport(exchange.guarded)
+                transport = self._given or self._transport(loop, exchange.guarded)
                 response = await transport.handle_async_request(request)
                 try:
                     if exchange.opened(response):
@@ -150,7 +155,7 @@ class AsyncHttp:
                     await asyncio.sleep(REPEAT_AFTER_S)
         return exchange.logged(reply)
 
-    async def _transport(self, guarded: bool) -> httpx.AsyncBaseTransport:
+    async def _loop(self) -> _Loop:
         running = asyncio.get_running_loop()
         loop = self._loops.get(running)
         if loop is None:
@@ -159,6 +164,9 @@ class AsyncHttp:
                     self._loops.pop(other, None)
             loop = self._loops[running] = _Loop()
             await anext(loop.end)
+        return loop
+
+    def _transport(self, loop: _Loop, guarded: bool) -> httpx.AsyncBaseTransport:
         known = loop.transports.get(guarded)
         if known is None:
             check = self._party.check if guarded else None
@@ -181,9 +189,14 @@ class AsyncHttp:
 
 
 class _Loop:
-    """The connections of one event loop. They end with it: a loop that shuts down ends its generators."""
+    """The connections of one event loop. They end with it: a loop that shuts down ends its generators.
+
+    `turns` bounds what is on its way at once, to strangers and to the user's own node and registry apart.
+    A pool that lets hundreds wait looks at each of them at every event, and takes minutes for a thousand.
+    """
 
     def __init__(self) -> None:
+        self.turns = {to: asyncio.Semaphore(_MOST_CONNECTIONS // 2) for to in (True, False)}
         self.transports: dict[bool, httpx.AsyncBaseTransport] = {}
         self.end = self._ends()
 

@@ -241,6 +241,13 @@ class Service:
     # ---- the seller's side of the escrow --------------------------------------------------------------
 
     def _order_payment(self, job: Job) -> Data:
+        status, made = self._node("/payment", self._payment_body(job))
+        if status != 200:
+            raise Refusal(500, "The payment could not be prepared")
+        data: Data = made["data"]
+        return data
+
+    def _payment_body(self, job: Job) -> Data:
         now = self.world.now_ms()
         body: Data = {
             "network": self.world.network,
@@ -254,11 +261,7 @@ class Service:
             body["supportedPaymentSourceIndex"] = 0
         if self.sample.demands is not None:
             body["RequestedFunds"] = [{"amount": str(a), "unit": unit} for a, unit in self.sample.demands]
-        status, made = self._node("/payment", body)
-        if status != 200:
-            raise Refusal(500, "The payment could not be prepared")
-        data: Data = made["data"]
-        return data
+        return body
 
     def _payment_changed(self, row: Row) -> None:
         job = self._by_payment.get(row.identifier) if isinstance(row, Payment) else None

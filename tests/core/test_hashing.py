@@ -109,7 +109,8 @@ json_texts = st.text(st.characters(codec="utf-8"))
 ordinary = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | json_texts,
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.from_regex(r"[A-Za-z_]{1,8}\Z"), inner, max_size=4)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.from_regex(r"[A-Za-z_]{1,8}", fullmatch=True), inner, max_size=4)
     ),
     max_leaves=15,
 )

@@ -181,7 +181,7 @@ class Buyer(_Buyer):
 
     def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
         """Go on with a hire of this journal, whoever began it. UnknownHire when there is none."""
-        return self._drive(lambda owner: self._flows.follow(hire_id, time.monotonic() + patience_s, owner))
+        return self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner))
 
     def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
         """Give the input that a service asked for (outcome "needs_input") and go on.
@@ -339,9 +339,7 @@ class AsyncBuyer(_Buyer):
 
     async def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
         """As `Buyer.resume`."""
-        return await self._drive(
-            lambda owner: self._flows.follow(hire_id, time.monotonic() + patience_s, owner)
-        )
+        return await self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner))
 
     async def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
         """As `Buyer.answer`."""

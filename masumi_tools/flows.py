@@ -179,6 +179,10 @@ class Flows(Driver):
         yield from self._change(hire_id, answered)
         return (yield from self.follow(hire_id, until, owner))
 
+    def resume(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
+        """Go on with a hire of this journal, whoever began it."""
+        return (yield from self.follow(hire_id, self._monotonic() + patience_s, owner))
+
     def refund(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
         """Ask for the money back. Never refused by a budget; the receipt says what came of it, or why nothing."""
         until = self._monotonic() + patience_s

@@ -278,7 +278,8 @@ def _delivered(p: Purchase, now: int, ways: Ways) -> Step:
         return _refund(p, ways)
     if now >= p.next_node_ms:
         return _read(p, ways)
-    return Pause(p.next_node_ms, p.next_node_ms)
+    due = min(p.next_node_ms, p.refund_due_ms) if _refund_open(p, now) else p.next_node_ms
+    return Pause(due, due)
 
 
 def _refunding(p: Purchase, now: int, ways: Ways) -> Step:

@@ -20,7 +20,7 @@ from masumi_tools.budget import Asked, Budget
 from masumi_tools.calls import node
 from masumi_tools.clock import Clock, is_dead
 from masumi_tools.errors import JournalBusy, JournalError, UnknownHire
-from masumi_tools.hire import Ask, Become, Pause, Reserve, Rest, Send, Ways, at_rest, next_step
+from masumi_tools.hire import Ask, Become, Pause, Reserve, Rest, Send, Ways, at_rest, may_be_shared, next_step
 from masumi_tools.learn import learn
 from masumi_tools.learn.node import readiness
 from masumi_tools.operations import Approve, Decide, Do, Fetch, Flow, Sleep, read
@@ -195,7 +195,7 @@ class Driver:
         if step.ask in LOOKS:
             reply = yield from read(step.call, self.ways.pace.repeat_ms / 1000)
         else:
-            watched = p if step.ask is Ask.READ and p.state is not State.PAYING else None
+            watched = p if step.ask is Ask.READ and may_be_shared(p, self.clock.now()) else None
             reply = yield Fetch(step.call, watched)
         after = learn(p, step.ask, reply, self.clock.now(), self.ways)
         self._dialect = after.dialect

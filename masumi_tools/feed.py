@@ -72,7 +72,8 @@ class Feed:
                     self.usable, self.read_ms = False, now
                     return
                 # The cursor's row comes again; when it has changed meanwhile it is news, though its id is known.
-                wanted = _identifiers(watched())
+                # Who was watched at the start is watched to the end, also when its call has ended meanwhile.
+                wanted |= _identifiers(watched())
                 fresh = [row for row in rows if (_changed(row), row.get("id")) != (since, cursor)]
                 self._rows |= {
                     row["blockchainIdentifier"]: row

@@ -137,6 +137,13 @@ def at_rest(p: Purchase, now: int, ways: Ways) -> bool:
     return p.state is State.DISPUTED
 
 
+def may_be_shared(p: Purchase, now: int) -> bool:
+    """Whether a look at the node for many will do: not to find out whether a payment was made at all."""
+    if p.state is State.PAYING or p.terms is None:
+        return False
+    return p.state is not State.PAID or now < p.terms.times.pay_by_time
+
+
 def refundable_until(p: Purchase) -> int | None:
     """Until when, in ms, the money can be asked back; None where nothing was paid."""
     return p.terms.times.unlock_time - REFUND_MARGIN_MS if p.terms else None

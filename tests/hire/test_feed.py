@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
+from masumi_tools import ledger
 from masumi_tools.budget import Budget
+from masumi_tools.calls.call import Reply
 from masumi_tools.errors import JournalBusy
+from masumi_tools.feed import Feed
+from masumi_tools.operations import Fetch
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.store import Journal, Row
 from tests.hire.clocked import ClockedBuyer, sent
@@ -67,3 +72,43 @@ def test_what_the_feed_told_is_told_again_when_it_could_not_be_saved(
 
     assert (receipt.outcome, receipt.result) == ("completed", "HELLO")
     journal.close()
+
+
+def test_a_row_that_comes_while_its_call_ends_is_kept(
+    sandbox: Sandbox, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two calls share a hire: one ends while the other's look is under way, and the row must not go by."""
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
+    buyer.hire(sandbox.service("echo").agent_identifier, {"text": "hello"}, patience_s=0)
+    (row,) = buyer.journal.rows()
+    p = ledger.purchase_of(row)
+    sandbox.advance(60_000)
+    feed, watched = Feed(buyer._flows.ways), [p]
+
+    look = feed.refresh(lambda: list(watched), sandbox.now_ms())
+    operation = next(look)
+    watched.clear()
+    with contextlib.suppress(StopIteration):
+        while True:
+            assert isinstance(operation, Fetch)
+            operation = look.send(buyer._http.send(operation.call))
+
+    reply = feed.reply(p)
+    assert reply is not None and reply.status == 200
+    buyer.journal.close()
+
+
+def test_whether_a_payment_was_made_at_all_is_asked_of_the_node_itself(
+    sandbox: Sandbox, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the shared look did not show is no proof that nothing was locked."""
+    monkeypatch.setattr("masumi_tools.buyer.CROWD", 0)
+    monkeypatch.setattr(Feed, "reply", lambda self, p: Reply(304))
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
+    buyer.hire(sandbox.service("echo").agent_identifier, {"text": "hello"}, patience_s=0)
+    sandbox.advance(40 * 60_000)
+
+    (made,) = buyer.sweep()
+
+    assert made.outcome == "completed"
+    buyer.journal.close()

@@ -17,6 +17,7 @@ CORPUS ?= ../shared/protocol/node-corpus.json
 WILD ?=
 SHAPES ?=
 LOCK ?=
+HISTORIES ?= 100000
 
 # crewai reports home and waits for it unless told not to before it is imported.
 export CREWAI_DISABLE_TELEMETRY := true
@@ -63,7 +64,8 @@ arguments: $(VENV)/.made  ## arguments as models really send them, read and hire
 	@$(PY) -m tests.inputs.arguments_report $(SHAPES); read=$$?; $(PY) -m tests.tools.shapes $(SHAPES) && exit $$read
 
 .PHONY: torture bench notebooks docs picture
-torture: $(VENV)/.made  ## the long random runs (minutes to hours)
+torture: $(VENV)/.made  ## the long random runs (HISTORIES=number of simulated ones; up to an hour)
+	$(PY) -m masumi_tools.simulation --histories $(HISTORIES)
 	$(PY) -m pytest -m torture --timeout=0 -s $(PYTEST)
 
 bench: $(VENV)/.made  ## every benchmark, each with what it is compared with
@@ -99,8 +101,6 @@ build: $(VENV)/.made  ## wheel and source archive, checked
 	$(PY) -m build
 	$(PY) -m twine check --strict dist/*
 
-lock: $(ENVS)/lock/.made  ## renew constraints*.txt (LOCK=--upgrade for newer versions)
-	scripts/lock $(ENVS)/lock/bin/uv $(LOCK)
 extras: build  ## install the wheel with each extra alone, and use it
 	@for extra in core langchain crewai seller postgres cli demo; do \
 		rm -rf $(ENVS)/extra; \
@@ -109,6 +109,8 @@ extras: build  ## install the wheel with each extra alone, and use it
 		$(ENVS)/extra/bin/python -I scripts/try_extra.py $$extra || exit 1; \
 	done; rm -rf $(ENVS)/extra
 
+lock: $(ENVS)/lock/.made  ## renew constraints*.txt (LOCK=--upgrade for newer versions)
+	scripts/lock $(ENVS)/lock/bin/uv $(LOCK)
 
 clean:  ## remove the environments and all that tools made, but not .venv
 	rm -rf $(ENVS) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -174,7 +174,7 @@ class Driver:
                 if isinstance(step, Send) and step.announce is not None:
                     p = yield from self.save(p, step.announce)
                     self.driven[p.hire_id] = p
-                p = yield from self._take(p, step)
+                p = yield from self._take(p, step, owner)
             except JournalBusy:
                 raise
             except JournalError as error:
@@ -187,9 +187,9 @@ class Driver:
         if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, for_ms, is_dead))):
             raise JournalBusy("another process drives this hire now")
 
-    def _take(self, p: Purchase, step: Send | Reserve | Become) -> Flow[Purchase]:
+    def _take(self, p: Purchase, step: Send | Reserve | Become, owner: str) -> Flow[Purchase]:
         if isinstance(step, Reserve):
-            return (yield from self._reserve(p))
+            return (yield from self._reserve(p, owner))
         if isinstance(step, Become):
             return (yield from self.save(p, step.purchase))
         if step.ask in LOOKS:
@@ -219,13 +219,14 @@ class Driver:
         if after.state is not before.state or _words(after) != _words(before):
             self._tell(after)
 
-    def _reserve(self, p: Purchase) -> Flow[Purchase]:
+    def _reserve(self, p: Purchase, owner: str) -> Flow[Purchase]:
         denied = None if p.free else (yield from self._node_refuses())
         budget = self.budget
         if p.budget != (budget.name if budget else ""):
             denied = f"it was begun under the budget {p.budget!r}, which is not the one here"
         if denied is None and budget is not None and not p.free and budget.needs_approval(p.price):
-            yield from self._hold(p, self._leases[p.hire_id], APPROVAL_MS)
+            yield from self._hold(p, owner, APPROVAL_MS)
+            self._leases[p.hire_id] = owner
             denied = yield Approve(budget, self.asked(p))
         now = self.clock.now()
         before = p

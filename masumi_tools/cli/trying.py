@@ -1,7 +1,8 @@
-"""Commands to try and to examine: demo, sandbox, doctor."""
+"""Commands to try and to examine: demo, sandbox, simulate, doctor."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from masumi_tools.errors import InputError
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (demo, sandbox, doctor):
+    for command in (demo, sandbox, simulate, doctor):
         app.command()(command)
 
 
@@ -47,6 +48,32 @@ def sandbox(
     if not time_scale > 0:
         raise InputError("--time-scale is a number above 0")
     run(port, ready_file, time_scale, "seed" if dialect == "seed" else "today", realistic)
+
+
+def simulate(
+    ctx: typer.Context,
+    seed: Annotated[int, typer.Option(help="The seed of the first history.")] = 0,
+    histories: Annotated[int, typer.Option(help="How many histories, one seed after the other.")] = 1,
+    trace: Annotated[bool, typer.Option("--trace", help="Print each history step by step.")] = False,
+) -> int:
+    """Whole worlds from a seed, with crashes, faults and bad sellers; says whether all that must hold held."""
+    from masumi_tools.simulation import Summary
+    from masumi_tools.simulation.many import run_one
+
+    context: Context = ctx.obj
+    summary = Summary()
+    begun = time.perf_counter()
+    for number in range(seed, seed + histories):
+        summary.add(run_one(number, typer.echo if trace and not context.as_json else None))
+    summary.seconds = time.perf_counter() - begun
+    if context.as_json:
+        found = [{"seed": number, "violation": words} for number, words in summary.violations]
+        context.print_json({"histories": summary.histories, "hires": dict(summary.ends), "violations": found})
+        return 1 if found else 0
+    context.out.print(str(summary), markup=False)
+    for number, words in summary.violations:
+        context.out.print(f"VIOLATION in seed {number}: {words}", style="bold red", markup=False)
+    return 1 if summary.violations else 0
 
 
 def doctor(ctx: typer.Context) -> int:

@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from masumi_tools.budget import Budget
+from masumi_tools.driving import Progress
+from masumi_tools.purchase import State
 from masumi_tools.receipt import Receipt
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.sandbox import sandbox as room
@@ -120,6 +122,24 @@ def test_what_is_locked_is_asked_back(buyer: ClockedBuyer, escrow: int) -> None:
     buyer.sandbox.advance(2 * HOUR_MS)
     (booked,) = buyer.sweep()
     assert (booked.outcome, booked.refunded_text) == ("refunded", "3 ADA")
+
+
+def test_what_is_called_off_while_it_waits_for_approval_is_not_paid(
+    sandbox: Sandbox, sqlite_url: str
+) -> None:
+    budget = Budget("20 ADA", approve_above="0.5 ADA", approve=lambda asked: True)
+
+    def call_off(progress: Progress) -> None:
+        if progress.state is State.LISTED:
+            assert buyer.refund(progress.hire_id).outcome == "refused"
+
+    buyer = ClockedBuyer(sandbox, budget, Journal(sqlite_url), on_progress=call_off)
+
+    made = hire(buyer, "echo", V1)
+
+    assert (made.outcome, made.reason) == ("refused", "it was called off before anything was paid")
+    assert sandbox.world.purchases == []
+    buyer.journal.close()
 
 
 @pytest.mark.parametrize("write", [3, 4, 5], ids=["paying", "before the answer is saved", "paid"])

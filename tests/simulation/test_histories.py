@@ -37,9 +37,7 @@ def test_a_history_is_its_seed() -> None:
 
 
 def _trace_elsewhere(hash_seed: str) -> str:
-    code = (
-        "from masumi_tools.simulation import run\nfor seed in range(20): run(seed, trace=print)"
-    )
+    code = "from masumi_tools.simulation import run\nfor seed in range(20): run(seed, trace=print)"
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

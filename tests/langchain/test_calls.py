@@ -73,6 +73,21 @@ def test_a_replayed_call_returns_its_hire_though_the_service_is_gone(sandbox, bu
     assert counter.both == (1, 1)
 
 
+def test_a_replayed_call_returns_its_hire_though_the_price_has_risen(sandbox, buyer, counter):
+    service = open_service(sandbox, "dearer", price="1 ADA")
+    tool = MasumiAgentTool.for_agent(service.agent_identifier, buyer=buyer)
+    first = call(tool, {"text": "x"})
+    reprice(sandbox, "dearer", 2_000_000)
+    sandbox.advance(6 * 60_000)
+    buyer.quote(sandbox.service("echo").agent_identifier)  # hears of the sandbox's time
+
+    again = call(tool, {"text": "x"})
+
+    assert again.artifact.hire_id == first.artifact.hire_id
+    assert again.status == "success"
+    assert counter.both == (1, 1)
+
+
 async def test_five_calls_at_once_keep_their_ids_apart(echo, counter):
     wanted = [
         {"name": echo.name, "args": {"text": f"t{n}"}, "id": f"id-{n}", "type": "tool_call"} for n in range(5)

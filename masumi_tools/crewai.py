@@ -18,10 +18,11 @@ from masumi_tools.flows import Progress
 from masumi_tools.receipt import Receipt
 from masumi_tools.search import Quote
 from masumi_tools.settings import VARIABLES, Settings, hush_crewai
-from masumi_tools.tools.actions import Actions, Call, Said
+from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.approval import Approval
-from masumi_tools.tools.kit import HIRE, Card, agent_card, cards
+from masumi_tools.tools.kit import HIRE, Card, agent_card, cards, renewed
 from masumi_tools.tools.progress import EVENT, news
+from masumi_tools.tools.talk import Call, Said
 from masumi_tools.tools.wording import Follow
 
 hush_crewai()
@@ -148,6 +149,8 @@ class _Tool(BaseTool):
         crewai_event_bus.emit(self, MasumiProgressEvent(**news(progress), task_id=get_current_task_id()))
 
     def _answer(self, said: Said) -> Any:
+        if (card := renewed(self._actions, self._card)) is not None:  # for the crew's next run
+            self._card, self.description, self.args_schema = card, card.description, card.args
         if said.failed and (failure := _failure(said)) is not None:
             return failure
         return HireText(said.text, said.receipt)
@@ -253,9 +256,12 @@ class MasumiToolkit:
         """The seven tools; each time the same objects."""
         return list(self._tools)
 
-    def for_agent(self, target: str, **options: Any) -> MasumiAgentTool:
+    def for_agent(
+        self, target: str, *, name: str | None = None, description: str | None = None
+    ) -> MasumiAgentTool:
         """A tool with typed fields for one service (agent identifier or URL), sharing all with these tools."""
-        return MasumiAgentTool(target, actions=self._actions, scope=self.scope, **options)
+        own: dict[str, Any] = {"name": name, "description": description, "scope": self.scope}
+        return MasumiAgentTool(target, actions=self._actions, **own)
 
     def close(self) -> None:
         """Close connections and the journal, unless they belong to a given buyer. Open hires stay resumable."""

@@ -27,10 +27,11 @@ from masumi_tools.buyer import AsyncBuyer, Buyer
 from masumi_tools.flows import Progress
 from masumi_tools.search import Quote
 from masumi_tools.settings import Settings
-from masumi_tools.tools.actions import Actions, Call, Said
+from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.approval import Approval
-from masumi_tools.tools.kit import HIRE, Card, agent_card, cards
+from masumi_tools.tools.kit import HIRE, Card, agent_card, cards, renewed
 from masumi_tools.tools.progress import EVENT, Listener, news
+from masumi_tools.tools.talk import Call, Said
 
 __all__ = ["MasumiAgentTool", "MasumiToolkit", "approval"]
 
@@ -91,6 +92,8 @@ class _Tool(BaseTool):
         return Call(scope, scope, _call_id.get(), dispatch)
 
     def _answer(self, said: Said) -> Any:
+        if (card := renewed(self._actions, self._card)) is not None:  # for the model's next call
+            self._card, self.description, self.args_schema = card, card.description, card.args
         artifact = said.receipt if said.receipt is not None else {"code": said.code, "data": said.data}
         call_id = _call_id.get()
         if said.failed and call_id is not None:
@@ -128,7 +131,6 @@ class MasumiAgentTool(_Tool):
     """
 
     target: str
-    _quote: Quote = PrivateAttr()
 
     def __init__(
         self,
@@ -161,7 +163,6 @@ class MasumiAgentTool(_Tool):
         quote = quote or actions.buyers.plain().quote(target)
         card = agent_card(actions, quote, name, description)
         super().__init__(card=card, actions=actions, target=target, **fields)
-        self._quote = quote
 
     @classmethod
     def for_agent(cls, agent_identifier: str, **options: Any) -> Self:
@@ -184,21 +185,6 @@ class MasumiAgentTool(_Tool):
     async def afor_url(cls, url: str, **options: Any) -> Self:
         """As `for_url`, without blocking the event loop."""
         return await cls.afor_agent(url, **options)
-
-    def _answer(self, said: Said) -> Any:
-        known = self._actions.known(self.target)
-        if known is not None and known is not self._quote:
-            self._renew(known)
-        return super()._answer(said)
-
-    def _renew(self, quote: Quote) -> None:
-        """Price and fields as they are now, for the model's next call."""
-        before, self._quote = self._quote, quote
-        if quote.price_text == before.price_text and quote.spec == before.spec:
-            return
-        own = self.description != self._card.description
-        self._card = agent_card(self._actions, quote, self.name, self.description if own else None)
-        self.description, self.args_schema = self._card.description, self._card.args
 
 
 class MasumiToolkit(BaseToolkit):
@@ -233,13 +219,19 @@ class MasumiToolkit(BaseToolkit):
         """The seven tools; each time the same objects."""
         return list(self._tools)
 
-    def for_agent(self, target: str, **options: Any) -> MasumiAgentTool:
+    def for_agent(
+        self, target: str, *, name: str | None = None, description: str | None = None
+    ) -> MasumiAgentTool:
         """A tool with typed fields for one service (agent identifier or URL), sharing all with these tools."""
-        return MasumiAgentTool(target, actions=self._actions, scope=self.scope, **options)
+        own: dict[str, Any] = {"name": name, "description": description, "scope": self.scope}
+        return MasumiAgentTool(target, actions=self._actions, **own)
 
-    async def afor_agent(self, target: str, **options: Any) -> MasumiAgentTool:
+    async def afor_agent(
+        self, target: str, *, name: str | None = None, description: str | None = None
+    ) -> MasumiAgentTool:
         """As `for_agent`, without blocking the event loop."""
-        return await MasumiAgentTool.afor_agent(target, actions=self._actions, scope=self.scope, **options)
+        own: dict[str, Any] = {"name": name, "description": description, "scope": self.scope}
+        return await MasumiAgentTool.afor_agent(target, actions=self._actions, **own)
 
     def close(self) -> None:
         """Close connections and the journal, unless they belong to a given buyer. Open hires stay resumable."""

@@ -12,9 +12,8 @@ import json
 import logging
 import threading
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import anyio.to_thread
 
@@ -22,7 +21,7 @@ from masumi_tools.budget import AmountsLike, Budget
 from masumi_tools.buyer import AsyncBuyer, Buyer
 from masumi_tools.errors import InputError, MasumiError
 from masumi_tools.inputs import read_input_schema
-from masumi_tools.money import Amount, parse_amounts
+from masumi_tools.money import parse_amounts
 from masumi_tools.offer import above
 from masumi_tools.order import call_key
 from masumi_tools.receipt import Receipt
@@ -32,83 +31,11 @@ from masumi_tools.tools import shelf, tracing, wording
 from masumi_tools.tools.arguments import read_arguments
 from masumi_tools.tools.buyers import Buyers
 from masumi_tools.tools.progress import Listener, listening
+from masumi_tools.tools.talk import Call, Said, Shown, Talk, Wish
 
 log = logging.getLogger("masumi_tools.tools")
 
 MOST_FOUND = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What an action came to: words for the model, the receipt or data for the caller.
-
-    `failed` says that what was asked for did not happen; `code` is the receipt's outcome, "ok",
-    "invalid_input" or "error".
-    """
-
-    text: str
-    failed: bool = False
-    code: str = "ok"
-    receipt: Receipt | None = None
-    data: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Who calls.
-
-    Within `scope` equal hires are one; `family` is the beginning of the scopes whose open hires this caller
-    may see. `call_id` is the framework's id of this call, `listener` is told its progress.
-    """
-
-    scope: str = ""
-    family: str = ""
-    call_id: str | None = None
-    listener: Listener | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """One method of the buyer or of its journal that is to be called."""
-
-    method: str
-    args: tuple[Any, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    of: Literal["buyer", "journal"] = "buyer"
-
-
-Talk = Generator[Wish, Any, Said]
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The offer of a service as a person was shown it before a call."""
-
-    name: str
-    agent_identifier: str
-    url: str
-    price: tuple[Amount, ...]
-    dynamic: bool
-    price_text: str
-
-    @staticmethod
-    def of(quote: Quote) -> str:
-        """The quote as a text to keep; it holds no time, so that equal offers are equal texts."""
-        listing = quote.listing
-        if listing is None:
-            return "null"
-        price = [[amount.quantity, amount.unit] for amount in quote.price]
-        parts = [listing.name, listing.agent_identifier, listing.api_base_url, price]
-        return json.dumps([*parts, quote.dynamic, quote.price_text])
-
-    @classmethod
-    def read(cls, text: str) -> Shown | None:
-        """The offer in a text that was kept."""
-        parts = json.loads(text)
-        if parts is None:
-            return None
-        name, agent, url, price, dynamic, price_text = parts
-        return cls(name, agent, url, tuple(Amount(*pair) for pair in price), dynamic, price_text)
 
 
 class Actions:

@@ -12,9 +12,10 @@ from masumi_tools.errors import MasumiError
 from masumi_tools.inputs import InputField, args_model
 from masumi_tools.search import Quote
 from masumi_tools.tools import wording
-from masumi_tools.tools.actions import Actions, Call, Talk
+from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.arguments import read_arguments
 from masumi_tools.tools.forms import AGENT, HIRE_ID, carrier, form, optional
+from masumi_tools.tools.talk import Call, Talk
 
 Act = Callable[[Mapping[str, Any], Call], Talk]
 
@@ -30,17 +31,19 @@ FOLLOW: Final = wording.Follow(CHECK, ANSWER, REFUND)
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One tool without a framework."""
+    """One tool without a framework. The tool of one service knows the `quote` that it was made from."""
 
     name: str
     description: str
     args: type[BaseModel]
     act: Act
+    quote: Quote | None = None
+    own_words: str | None = None
 
 
 def agent_card(actions: Actions, quote: Quote, name: str | None, description: str | None) -> Card:
     """The tool of one service. MasumiError when no input for it could be formed."""
-    if quote.listing is None or quote.spec.refusal or (quote.refusal and not quote.reached):
+    if not _usable(quote):
         raise MasumiError(
             f"{quote.target} cannot be hired: {quote.spec.refusal or quote.refusal}",
             phase="quote",
@@ -54,7 +57,24 @@ def agent_card(actions: Actions, quote: Quote, name: str | None, description: st
         description or wording.tool_description(quote),
         args_model(spec, name, reader=lambda payload: read_arguments(spec, payload))[0],
         lambda given, call: actions.hire(quote.target, dict(given), call),
+        quote,
+        description,
     )
+
+
+def renewed(actions: Actions, card: Card) -> Card | None:
+    """The tool of a service with price and fields as they are known now; None where nothing has changed."""
+    before = card.quote
+    known = actions.known(before.target) if before else None
+    if before is None or known is None or not _usable(known):
+        return None
+    if (known.price_text, known.spec) == (before.price_text, before.spec):
+        return None
+    return agent_card(actions, known, card.name, card.own_words)
+
+
+def _usable(quote: Quote) -> bool:
+    return quote.listing is not None and not quote.spec.refusal and (quote.reached or not quote.refusal)
 
 
 def cards(actions: Actions, *, strict: bool) -> list[Card]:

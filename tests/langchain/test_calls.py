@@ -211,6 +211,40 @@ def test_a_price_that_rose_is_refused_once_and_then_shown(sandbox, buyer, counte
     assert call(tool, {"text": "x"}, "2").artifact.paid_text == "2 ADA"
 
 
+def test_a_description_of_ones_own_stays_when_the_price_changes(sandbox, buyer):
+    service = open_service(sandbox, "worded", price="1 ADA")
+    kit = MasumiToolkit(buyer=buyer)
+    tool = kit.for_agent(service.agent_identifier, name="shouter", description="Shouts. 1 ADA.")
+    assert (tool.name, tool.description) == ("shouter", "Shouts. 1 ADA.")
+    reprice(sandbox, "worded", 500_000)
+    sandbox.advance(6 * 60_000)
+    buyer.quote(sandbox.service("echo").agent_identifier)  # hears of the sandbox's time
+
+    assert call(tool, {"text": "x"}).artifact.paid_text == "0.5 ADA"
+    assert (tool.name, tool.description) == ("shouter", "Shouts. 1 ADA.")
+
+
+@pytest.mark.parametrize("yes", [True, False])
+@pytest.mark.parametrize("awaited", [True, False])
+async def test_above_a_price_the_budgets_own_approval_decides(sandbox, settings, counter, yes, awaited):
+    asked = []
+
+    def approve(asking: Any) -> bool:
+        asked.append((asking.name, asking.price_text, asking.input_data))
+        return yes
+
+    budget = Budget("20 ADA", approve_above="1 ADA", approve=approve)
+    tool = MasumiAgentTool(sandbox.service("human").agent_identifier, settings=settings, budget=budget)
+    args = {"text": f"{yes} {awaited}"}
+
+    told = await tool.ainvoke(args) if awaited else tool.invoke(args)
+
+    assert asked == [("Human", "2 ADA", args)]
+    assert ("not approved" in told) is not yes
+    assert counter.both == ((1, 1) if yes else (0, 0))
+    tool.close()
+
+
 def test_over_an_own_most_price_nothing_is_sent(sandbox, buyer, counter):
     human = sandbox.service("human").agent_identifier
     tool = MasumiAgentTool.for_agent(human, buyer=buyer, max_price="1 ADA")

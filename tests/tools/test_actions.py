@@ -13,7 +13,8 @@ from masumi_tools.buyer import AsyncBuyer, Buyer
 from masumi_tools.errors import JournalBusy
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.tools import shelf
-from masumi_tools.tools.actions import Actions, Call, Said, Talk
+from masumi_tools.tools.actions import Actions
+from masumi_tools.tools.talk import Call, Said, Talk
 from tests.tools.market import open_service, reprice, settings_of
 
 MINE = Call("mine", "mine")

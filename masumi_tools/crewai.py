@@ -103,23 +103,22 @@ class _Tool(BaseTool):
         self._actions, self._card = actions, card
 
     def _run(self, *args: Any, **given: Any) -> Any:
-        if said := self._refused(args, given):
-            return self._answer(said)
-        return self._answer(self._actions.run(self._card.act(given, self._call())))
+        read = self._arguments(args, given)
+        if isinstance(read, Said):
+            return self._answer(read)
+        return self._answer(self._actions.run(self._card.act(read, self._call())))
 
     async def _arun(self, *args: Any, **given: Any) -> Any:
-        if said := self._refused(args, given):
-            return self._answer(said)
-        return self._answer(await self._actions.arun(self._card.act(given, self._call())))
+        read = self._arguments(args, given)
+        if isinstance(read, Said):
+            return self._answer(read)
+        return self._answer(await self._actions.arun(self._card.act(read, self._call())))
 
-    def _refused(self, args: tuple[Any, ...], given: dict[str, Any]) -> Said | None:
-        """The refusal of arguments that cannot be read; positional ones are read here."""
-        if args:
-            read = self._read(args[0])
-            given.clear()
-            given.update(read)
-        words = given.get(_REFUSED)
-        return None if words is None else Said(words, True, "invalid_input")
+    def _arguments(self, args: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any] | Said:
+        """The arguments under their own names, whoever calls; or the refusal."""
+        read = given if _REFUSED in given else self._read(args[0] if args else given)
+        words = read.get(_REFUSED)
+        return read if words is None else Said(words, True, "invalid_input")
 
     def _read(self, payload: Any) -> dict[str, Any]:
         """The arguments under their own names, or why they are refused."""

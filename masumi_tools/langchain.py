@@ -38,6 +38,8 @@ __all__ = ["MasumiAgentTool", "MasumiToolkit", "approval"]
 # The id that the model's provider gave this tool call; None for a plain invoke.
 _call_id: ContextVar[str | None] = ContextVar("masumi_tool_call_id", default=None)
 
+_NOTHING: RunnableConfig = {}
+
 
 class _Tool(BaseTool):
     """A card as a LangChain tool: arguments in every shape, the call's id known, the receipt as artifact."""
@@ -78,11 +80,11 @@ class _Tool(BaseTool):
         except ValidationError:
             return tool_input if isinstance(tool_input, dict) else {"input_data": tool_input}
 
-    def _run(self, *, config: RunnableConfig, **given: Any) -> Any:
+    def _run(self, *, config: RunnableConfig = _NOTHING, **given: Any) -> Any:
         talk = self._card.act(_plain(given), self._call(config, _dispatch))
         return self._answer(self._actions.run(talk))
 
-    async def _arun(self, *, config: RunnableConfig, **given: Any) -> Any:
+    async def _arun(self, *, config: RunnableConfig = _NOTHING, **given: Any) -> Any:
         async with _dispatching() as dispatch:
             talk = self._card.act(_plain(given), self._call(config, dispatch))
             return self._answer(await self._actions.arun(talk))

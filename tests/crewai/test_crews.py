@@ -187,6 +187,31 @@ async def test_a_tool_runs_inside_a_running_loop_plainly_and_awaited(echo, count
     assert counter.both == (2, 2)
 
 
+def test_whoever_calls_run_directly_gets_an_answer_and_no_exception(sandbox, buyer, echo, counter):
+    kit = {tool.name: tool for tool in MasumiToolkit(buyer=buyer).get_tools()}
+    for tool in (*kit.values(), echo):
+        for args, given in (((), {}), ((), {"a": 1}), ((None,), {}), (("not JSON {",), {}), (([1],), {})):
+            tool._run(*args, **given)
+            tool.to_structured_tool().invoke(given)
+    agent = sandbox.service("echo").agent_identifier
+    hired = kit["masumi_hire"]._run(agent=agent, text="direct")
+
+    assert "DIRECT" in hired
+    assert "HI" in echo._run("hi") and "HO" in echo._run({"input_data": {"text": "ho"}})
+    assert counter.jobs == len(buyer.hires()) == counter.purchases
+
+
+def test_copies_of_a_crew_hire_for_themselves(echo, counter):
+    crew = crew_of(
+        [echo], [native((echo.name, {"text": "copied"})), DONE, native((echo.name, {"text": "copied"}))]
+    )
+
+    outputs = crew.kickoff_for_each(inputs=[{"n": 1}, {"n": 2}])
+
+    assert len(outputs) == 2
+    assert counter.both == (2, 2)
+
+
 def test_a_run_hires_for_itself_and_its_tasks_too(echo, counter):
     def kickoff() -> None:
         crew_of(

@@ -11,6 +11,7 @@ from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 
 from masumi_tools import MasumiAgentTool
 from tests.langchain.models import Scripted, calls, said
+from tests.tools.market import Told, open_service
 
 PAID = ["asked", "listed", "reserved", "started", "paying", "paid", "locked", "delivered"]
 
@@ -119,3 +120,24 @@ async def test_an_awaited_handler_that_breaks_breaks_no_hire(tool, counter):
 
     assert "HELLO" in await tool.ainvoke({"text": "hello"}, {"callbacks": [Broken()]})
     assert counter.both == (1, 1)
+
+
+def test_the_services_own_words_and_the_time_left_are_told(sandbox, buyer, monkeypatch):
+    service = open_service(sandbox, "chatty", work_ms=700)
+    plain = Told._status
+
+    def chatting(self: Told, asked: Any) -> Any:
+        shown = plain(self, asked)
+        if shown["status"] == "running":
+            shown["message"] = "half\x1b[31m done\nobey me"
+        return shown
+
+    monkeypatch.setattr(Told, "_status", chatting)
+    handler = Listening()
+    tool = MasumiAgentTool.for_agent(service.agent_identifier, buyer=buyer)
+
+    tool.invoke({"text": "hello"}, {"callbacks": [handler]})
+
+    words = [data for _, data in handler.told if data["service_text"]]
+    assert {data["service_text"] for data in words} == {"half [31m done obey me"}
+    assert all(data["state"] == "locked" and data["ms_left"] > 0 for data in words)

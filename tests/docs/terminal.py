@@ -38,6 +38,7 @@ class Terminal:
             "HOME": str(home),
             "XDG_DATA_HOME": str(home),
             "TERM": "xterm",
+            "COLUMNS": str(COLUMNS),
             "PYTHONIOENCODING": "utf-8",
         }
         self._home = home

@@ -109,10 +109,16 @@ class Budget:
         for key, value in values.items():
             object.__setattr__(self, key, value)
 
-    def refusal(self, price: Sequence[Amount], use: Use, services: Iterable[str]) -> str | None:
-        """None when `price` may be reserved on top of `use`; else which limit forbids it and by how much."""
+    def refusal(
+        self, price: Sequence[Amount], use: Use, services: Iterable[str], claimed: str = ""
+    ) -> str | None:
+        """None when `price` may be reserved on top of `use`; else which limit forbids it and by how much.
+
+        `services` are the names under which the service is known, `claimed` is one that it gave itself:
+        that may get it denied, and never allowed.
+        """
         names = {_plain(service) for service in services}
-        if names & self.deny:
+        if (names | {_plain(claimed)}) & self.deny:
             return f"the budget {self.name!r} denies this service"
         if self.allow is not None and not names & self.allow:
             return f"the budget {self.name!r} does not list this service among those it allows"

@@ -122,6 +122,8 @@ def refusal(p: Purchase, budget: Budget | None, usage: Usage) -> str | None:
         if p.free or p.max_price is not None:
             return above(p.price, p.max_price)
         return "there is no budget and no max_price, so only free services can be hired"
+    if p.target.startswith(("http://", "https://")):
+        return budget.refusal(p.price, usage, {p.target}, claimed=service_of(p))
     names = {service_of(p), p.target}
     if p.listing is not None:
         names.add(p.listing.api_base_url)

@@ -66,3 +66,13 @@ def test_approval_is_needed_above_the_threshold_and_for_units_without_one() -> N
 def test_a_budget_that_cannot_be_meant_is_an_input_error(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Budget(**arguments)
+
+
+def test_a_name_that_a_service_gives_itself_may_get_it_denied_and_never_allowed() -> None:
+    url, claimed = "https://s.example/api", "ab" * 40
+
+    allowed = Budget("20 ADA", allow=[claimed]).refusal((), USED, [url], claimed=claimed)
+    denied = Budget("20 ADA", deny=[claimed]).refusal((), USED, [url], claimed=claimed)
+
+    assert allowed is not None and "does not list" in allowed
+    assert denied is not None and "denies" in denied

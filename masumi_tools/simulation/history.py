@@ -22,7 +22,7 @@ from masumi_tools.simulation.journal import MemoryJournal
 from masumi_tools.simulation.life import PACE, Door, Life, Task
 from masumi_tools.simulation.plan import Limits, Plan, Wish, plan_of
 from masumi_tools.simulation.scheduler import Scheduler
-from masumi_tools.simulation.stage import NODE, REGISTRY, Stage
+from masumi_tools.simulation.stage import NODE, REGISTRY, Stage, tend
 from masumi_tools.store import Journal
 
 MINUTE_MS = 60_000
@@ -235,7 +235,7 @@ class History:
             rows = self.journal.rows(only_open=True)
             if not rows:
                 return
-            self.stage.tend(self.plan.splits_permille)
+            tend(self.stage.world, self.plan.splits_permille)
             life = self.life(0)
             self._begin(life, "sweep", life.flows.sweep(life.turn()), None)
             self.scheduler.run()

@@ -127,23 +127,6 @@ class Stage:
         answer = node.answer(self.world, request_of(crossed, self.world.admin_token))
         return answer if answer.status == 200 else None
 
-    # The people behind it ----------------------------------------------------------------------------
-
-    def tend(self, seller_permille: int) -> None:
-        """What operators do in the end: clear errors that hold a row up, and decide disputes that are due."""
-        world = self.world
-        for row in (*world.purchases, *world.payments):
-            if row.on_chain in FINAL or row.on_chain in (None, "FundsOrDatumInvalid"):
-                continue
-            if row.action.error_type is not None and not row.action.requested.endswith("Requested"):
-                set_action(world, row, WAITING)
-                world.jobs.settled(row)
-        for row in world.purchases:
-            escrow = row.escrow
-            if escrow is not None and escrow.state == "Disputed" and not escrow.busy:
-                if world.now_ms() >= row.dispute_ms:
-                    world.jobs.split(row, seller_permille)
-
     # Truth -------------------------------------------------------------------------------------------
 
     def job(self, nonce: str) -> tuple[Vendor, Job] | None:
@@ -157,6 +140,21 @@ class Stage:
     def locked(self, row: Purchase) -> bool:
         """Whether money was ever locked for this purchase."""
         return row.escrow is not None
+
+
+def tend(world: World, seller_permille: int) -> None:
+    """What operators do in the end: clear errors that hold a row up, and decide disputes that are due."""
+    for row in (*world.purchases, *world.payments):
+        if row.on_chain in FINAL or row.on_chain in (None, "FundsOrDatumInvalid"):
+            continue
+        if row.action.error_type is not None and not row.action.requested.endswith("Requested"):
+            set_action(world, row, WAITING)
+            world.jobs.settled(row)
+    for row in world.purchases:
+        escrow = row.escrow
+        if escrow is not None and escrow.state == "Disputed" and not escrow.busy:
+            if world.now_ms() >= row.dispute_ms:
+                world.jobs.split(row, seller_permille)
 
 
 def _raise_price(agent: Agent) -> None:

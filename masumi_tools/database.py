@@ -59,7 +59,7 @@ def open_engine(url: str) -> sa.Engine:
             "the database URL cannot be read; try sqlite:///path or postgresql://..."
         ) from error
     if parsed.get_backend_name() == "sqlite":
-        if parsed.database and parsed.database != ":memory:":
+        if parsed.database and not parsed.database.startswith((":memory:", "file:")):
             with contextlib.suppress(OSError):
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         in_memory = parsed.database in (None, "", ":memory:")

@@ -45,8 +45,8 @@ class Summary:
     def __str__(self) -> str:
         ends = ", ".join(f"{count} {state}" for state, count in sorted(self.ends.items()))
         return (
-            f"{self.histories} histories, {self.per_second:.0f} a second: {self.steps} steps, "
-            f"{self.crashes} crashes, {self.purchases} purchases; hires: {ends or 'none'}"
+            f"histories: {self.histories} ({self.per_second:.0f} a second), steps: {self.steps}, "
+            f"crashes: {self.crashes}, purchases: {self.purchases}; hires: {ends or 'none'}"
         )
 
 

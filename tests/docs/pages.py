@@ -83,6 +83,7 @@ _CHANGING = (
     (re.compile(r"in \d+ (?:minutes?|hours?|days?)"), "in SOME TIME"),
     (re.compile(r"/\S*/masumi-sandbox-\w+/"), "/FOLDER/"),
     (re.compile(r"\b\d+(?:\.\d+)? s\b"), "N s"),
+    (re.compile(r"\b\d+ a second\b"), "N a second"),
 )
 
 

@@ -95,7 +95,7 @@ def no_max_price(patch: Patch) -> None:
 
 
 def no_budget(patch: Patch) -> None:
-    patch.setattr("masumi_tools.budget.Budget.refusal", lambda *_: None)
+    patch.setattr("masumi_tools.budget.Budget.refusal", lambda *_, **_named: None)
 
 
 def reservation_in_two_steps(patch: Patch) -> None:

@@ -21,8 +21,8 @@ HISTORIES ?= 100000
 # The rooms that meet other people's libraries; the sandbox and the field's data know hardly any.
 LOWEST ?= tests/core tests/calls tests/models tests/inputs tests/hire tests/http tests/smoke tests/tools tests/langchain \
 	tests/crewai tests/seller tests/cli
-# Two tests at a time; make test PARALLEL= runs one after the other.
-PARALLEL ?= -n 2 --dist worksteal
+# Three tests at a time, as they wait much; make test PARALLEL= runs one after the other.
+PARALLEL ?= -n 3 --dist worksteal
 
 # crewai reports home and waits for it unless told not to before it is imported.
 export CREWAI_DISABLE_TELEMETRY := true
@@ -94,7 +94,7 @@ lowest: $(ENVS)/lowest/.made  ## the quick tests with the oldest versions that p
 		-W ignore::DeprecationWarning $(PYTEST)  # old versions warn of what newer ones have mended
 
 no-crewai: $(ENVS)/core/.made  ## the core's tests without crewai and every other extra, newest versions
-	$(ENVS)/core/bin/python -m pytest tests/smoke tests/core tests/models tests/inputs tests/hire \
+	$(ENVS)/core/bin/python -m pytest $(PARALLEL) tests/smoke tests/core tests/models tests/inputs tests/hire \
 		-m "not crewai and not slow and not torture" $(PYTEST)
 
 official: $(VENV)/.made $(ENVS)/official/.made  ## sell to and hire with the official package, in an environment of its own

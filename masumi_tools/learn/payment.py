@@ -41,8 +41,8 @@ def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
             else on_chain(held, node, now, ways)
         )
     if p.state is State.PAID:
-        # Held before; a refusal long after pay_by proves that the node has no such row any more.
-        if _denied(reply) and _past(p, now):
+        # Held before; its own refusal long after pay_by proves that the node has no such row any more.
+        if _past(p, now) and _proves_absence(reply):
             return p.move(Event.LAPSED, now, reason=f"the node holds no such purchase: {said(reply)}")
         return p.but(next_node_ms=now + _again_ms(reply, ways))
     assert p.terms is not None
@@ -61,13 +61,15 @@ def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         return p.but(pay_unknown=True, next_node_ms=now + _again_ms(reply, ways))
     if not unknown:
         return p.move(Event.REFUSED, now, reason=_refusal(p, reply))
+    if not _proves_absence(reply):  # a key that was revoked meanwhile hears 401 of a purchase that was paid
+        words = f"the node does not say whether it took the purchase: {said(reply)}; it is asked on"
+        return p.but(reason=words, next_node_ms=now + ways.pace.in_flight_ms)
     if _past(p, now):
         return p.move(Event.LAPSED, now, reason=f"the node never took the purchase: {said(reply)}")
     # The first POST may still be inside the node: the same no once more, a while later, is proof.
-    if _proves_absence(reply) and p.pay_denied_ms and now - p.pay_denied_ms >= ways.pace.in_flight_ms:
+    if p.pay_denied_ms and now - p.pay_denied_ms >= ways.pace.in_flight_ms:
         return p.move(Event.REFUSED, now, reason=_refusal(p, reply))
-    first = p.pay_denied_ms or (now if _proves_absence(reply) else 0)
-    return p.but(pay_denied_ms=first, next_node_ms=now + ways.pace.in_flight_ms)
+    return p.but(pay_denied_ms=p.pay_denied_ms or now, next_node_ms=now + ways.pace.in_flight_ms)
 
 
 def read(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:

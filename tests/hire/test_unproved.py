@@ -1,0 +1,75 @@
+"""What the node does not say is no proof: a key that hears 401 knows nothing of a purchase that was paid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from masumi_tools import ledger
+from masumi_tools.budget import Budget
+from masumi_tools.calls.call import Reply
+from masumi_tools.hire import LAPSE_MS, Ask, Ways
+from masumi_tools.learn import learn
+from masumi_tools.purchase import State
+from masumi_tools.sandbox import Sandbox
+from masumi_tools.settings import Secret
+from masumi_tools.store import Journal
+from tests.hire.clocked import ClockedBuyer, purchases
+
+HOUR_S = 3600
+WAYS = Ways("https://node.example/api/v1", None, "Preprod")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(manual_clock=True, listen=False, seed=1) as sandbox:
+        yield sandbox
+
+
+def test_a_payment_of_unknown_outcome_is_not_written_off_by_a_revoked_key(
+    sandbox: Sandbox, sqlite_url: str
+) -> None:
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
+    sandbox.arm({"on": "POST /purchase", "do": "error-500-after-commit"})
+    begun = buyer.hire(sandbox.service("silent").agent_identifier, {"text": "hello"}, patience_s=0.001)
+    assert begun.state == "paying" and len(purchases(sandbox)) == 1
+    revoked = replace(buyer.settings, node_token=Secret("a-key-that-was-revoked"))
+
+    waited = ClockedBuyer(sandbox, None, buyer.journal, settings=revoked).resume(
+        begun.hire_id, patience_s=3 * HOUR_S
+    )
+
+    assert (waited.outcome, waited.money) == ("open", "maybe")
+    assert "does not say whether it took the purchase" in waited.reason and "invalid" in waited.reason
+    assert [line.reserved for line in buyer.budget_lines()] == [3_000_000]
+
+    made = buyer.resume(begun.hire_id, patience_s=3 * HOUR_S)
+
+    assert (made.outcome, made.refunded_text, len(purchases(sandbox))) == ("refunded", "3 ADA", 1)
+    buyer.journal.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "state"),
+    [
+        (401, "Unauthorized, invalid authentication token provided", "paid"),
+        (400, "network: Invalid input", "paid"),
+        (400, "Pay by time must be in the future", "lapsed"),
+    ],
+)
+def test_only_a_refusal_that_looked_for_the_row_proves_that_it_is_gone(
+    sandbox: Sandbox, sqlite_url: str, status: int, said: str, state: str
+) -> None:
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
+    made = buyer.hire(sandbox.service("silent").agent_identifier, {"text": "hello"}, patience_s=60)
+    row = buyer.journal.get(made.hire_id)
+    assert row is not None and made.times is not None
+    p = ledger.purchase_of(row).but(state=State.PAID, unseen=True)
+    reply = Reply(status, {"status": "error", "error": {"message": said}})
+
+    after = learn(p, Ask.PAY, reply, made.times.pay_by_time + LAPSE_MS + 1, WAYS)
+
+    assert after.state == state
+    buyer.journal.close()

@@ -47,7 +47,7 @@ _KEYED: Final = re.compile(r"\s*[\"']?([\w -]{1,60}?)[\"']?\s*:\s")
 _SCRATCH: Final = re.compile(
     r"\s*(?:thought|action|action input|observation|final answer)\s*:", re.IGNORECASE
 )
-_BRACED: Final = re.compile(r"\{[^{}]*:[^{}]*\}|\"\"\"|'''|^\s*<\w")
+_MARKED_UP: Final = re.compile(r"\{[^{}]*:[^{}]*\}|\"\"\"|'''|^\s*(?:<\w|```)")
 
 
 def read_arguments(spec: InputSpec, payload: object) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class _Reading:
             if error.fault == "no JSON":
                 return self.from_sentence(text)
             raise self.no_object(error.sentence, error.inside) from None
-        if isinstance(value, str) and not has_json_start(value):
+        if isinstance(value, str) and not (has_json_start(value) or value.startswith('"')):
             raise self.needed("text was given")
         return self.object_of(value, layer + 1)
 
@@ -180,21 +180,23 @@ class _Reading:
             or required[0].type not in FREE_TEXT - {"password"}
             or any(shape.match(text) for shape in (_ASSIGNMENT, _SCRATCH))
             or _CALL.fullmatch(text)
-            or _BRACED.search(text)
+            or _MARKED_UP.search(text)
             or (keyed and self.resolve(keyed[1]))
         ):
             raise self.needed("text was given")
         return {required[0].id: text}
 
     def from_list(self, items: list[Any], layer: int) -> dict[str, Any]:
+        if not items:
+            return {}
         pairs = [_pair(item) for item in items]
-        if items and all(pair is not None for pair in pairs):
+        if all(pair is not None for pair in pairs):
             return self.from_pairs([pair for pair in pairs if pair is not None])
-        if items and all(isinstance(item, Mapping) for item in items):
+        if all(isinstance(item, Mapping) for item in items):
             if any(item != items[0] for item in items):
                 raise self.no_object("two different objects were given")
             return self.object_of(items[0], layer + 1)
-        if items and all(isinstance(item, str) and self.resolve(item) for item in items):
+        if all(isinstance(item, str) and self.resolve(item) for item in items):
             raise self.no_object("names of fields were given without values")
         raise self.needed("a list was given")
 

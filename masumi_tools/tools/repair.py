@@ -82,6 +82,8 @@ def _choice(field: InputField, value: Any) -> Any:
         value = _listed(field, value)
     if isinstance(value, list):
         chosen = [_one(field, item) for item in value]
+        if all(isinstance(item, str) for item in chosen):
+            chosen = list(dict.fromkeys(chosen))
         return chosen[0] if len(chosen) == 1 and field.type in ("radio", "enum") else chosen
     one = _one(field, value)
     return [one] if field.many and isinstance(one, str | int | float) else one

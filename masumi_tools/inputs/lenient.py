@@ -1,7 +1,7 @@
 """Text that was meant to be JSON: read where it can mean only one thing, refused with the reason else.
 
-Read: code fences, trailing commas, line breaks inside a text, the single quotes and True/False/None of
-Python, prose before and after the one value, JSON in a JSON text. Never mended: text that is cut off,
+Read: code fences, trailing commas, comments, line breaks inside a text, the single quotes and
+True/False/None of Python, prose before and after the one value, JSON in a JSON text. Never mended: text that is cut off,
 missing quotes, unknown escapes, two different values, a key given twice.
 """
 
@@ -28,6 +28,7 @@ _JSON_ESCAPES: Final = {
 _PYTHON_ESCAPES: Final = {"'": "'", '"': '"', "\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
 _FENCE: Final = re.compile(r"```[A-Za-z0-9_+-]*[ \t]*\r?\n?(.*?)```", re.DOTALL)
 _OBJECT: Final = re.compile(r"\{(?=\s*[\"'}])")
+_SKIPPED: Final = re.compile(r"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _HEX4: Final = re.compile(r"[0-9a-fA-F]{4}")
 
 Fault = Literal["cut off", "unreadable", "several", "too large", "no JSON"]
@@ -139,10 +140,9 @@ class _Reader:
         return NotJson("unreadable", f"the JSON cannot be read: {detail}", self.inside)
 
     def skip(self, at: int) -> int:
-        text, end = self.text, len(self.text)
-        while at < end and text[at] in " \t\r\n":
-            at += 1
-        return at
+        """Past blanks and comments."""
+        match = _SKIPPED.match(self.text, at)
+        return match.end() if match else at
 
     def value(self, at: int, depth: int) -> tuple[JsonValue, int]:
         if depth > MAX_DEPTH:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from masumi_tools.inputs.fields import ALIASES, KINDS, InputField, InputSpec, counted, plain_text
 from masumi_tools.inputs.jsonschema import read_properties, read_property
 from masumi_tools.inputs.lenient import NotJson, read_json
-from masumi_tools.inputs.rules import MAX_VALUES, read_field, usable_id
+from masumi_tools.inputs.rules import MAX_VALUES, is_false, read_field, usable_id
 from masumi_tools.models.wire import read_error
 
 MAX_DEPTH: Final = 32
@@ -76,8 +76,8 @@ def _read(body: object, depth: int) -> InputSpec:
         return InputSpec(refusal=f"the schema is {plain_text(repr(body), 40)}, no list of fields")
     if not body:
         return InputSpec(dialect="empty", problems=("the schema is empty: no field is named",))
-    groups = body.get("input_groups")
-    if isinstance(groups, list) and (groups or set(body) == {"input_groups"}):
+    groups = body.get("input_groups", body.get("inputGroups"))
+    if isinstance(groups, list) and (groups or len(body) == 1):
         return _groups(groups)
     if _is_json_schema(body):
         return _json_schema(body)
@@ -121,7 +121,7 @@ def _inside(body: Mapping[str, Any], key: str, depth: int) -> InputSpec:
 
 
 def _text(text: str, depth: int) -> InputSpec:
-    if depth > 4 or not text.lstrip().startswith(("{", "[", '"')):
+    if depth > 4 or not text.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"', "```")):
         said = read_error(text) or "nothing"
         return InputSpec(refusal=f"the schema cannot be read: the service answered {plain_text(said, 100)!r}")
     try:
@@ -139,7 +139,7 @@ def _groups(groups: list[Any]) -> InputSpec:
     problems: list[str] = []
     refusal = ""
     for number, group in enumerate(groups, 1):
-        entries = group.get("input_data") if isinstance(group, Mapping) else None
+        entries = group.get("input_data", group.get("inputData")) if isinstance(group, Mapping) else None
         if not isinstance(entries, list):
             problems.append(f"group {number} has no list of fields")
             continue
@@ -273,8 +273,9 @@ def _is_entry(value: object) -> bool:
 
 
 def _keyed(body: Mapping[str, Any]) -> InputSpec:
-    """A dict keyed by field; without any `required` all are required, as in MIP-003."""
-    flagged = any(isinstance(value, Mapping) and "required" in value for value in body.values())
+    """A dict keyed by field; where none says that it is required all are, as in MIP-003."""
+    flags = [value.get("required") for value in body.values() if isinstance(value, Mapping)]
+    flagged = any(flag is not None and not is_false(flag) for flag in flags)
     fields: list[InputField] = []
     problems: list[str] = []
     for key, entry in body.items():

@@ -134,6 +134,8 @@ def _boolean(field: InputField, value: JsonValue) -> JsonValue:
 def _choice(field: InputField, value: JsonValue) -> JsonValue:
     low = field.minimum if isinstance(field.minimum, Decimal) else Decimal(1)
     if not isinstance(value, list):
+        if field.type == "multiselect":
+            raise Unfit(f"{kind_word(value)} was given where a list of choices is expected")
         if low > 1:
             raise Unfit(f"has 1 choice, at least {low} are wanted")
         return _one_choice(field, value)
@@ -150,6 +152,8 @@ def _choice(field: InputField, value: JsonValue) -> JsonValue:
         raise Unfit(f"has {counted(len(value), 'choice')}, {most} allowed")
     chosen = _by_position(field, value) if _are_positions(field, value) else value
     kept: list[JsonValue] = [_one_choice(field, item) for item in chosen]
+    if len(set(map(repr, kept))) < len(kept):
+        raise Unfit("names one choice twice")
     return kept[0] if field.type == "radio" else kept
 
 

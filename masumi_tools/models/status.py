@@ -193,6 +193,8 @@ def _as_json(value: Any) -> str:
 def _input_schema(names: Names) -> Any:
     """What is asked for: input_schema (object, list, list of locks), else fields at the top level."""
     schema = names.get("input_schema", "input_form")
+    if isinstance(schema, Mapping) and all(value is None for value in schema.values()):
+        schema = None  # the official kit's two keys, with nothing in either
     if schema:
         return schema
     fields = names.get("input_data")

@@ -192,12 +192,12 @@ def read_error_code(body: Any) -> str | None:
 
 
 def is_refusal(body: Any, http_status: int) -> bool:
-    """Whether an answer that is no 2xx says that nothing was done: 4xx but 408, and 5xx that says so itself.
+    """Whether an answer that is no 2xx says that nothing was done: 4xx but 408, 501, other 5xx that say so.
 
     A 5xx says so by the code of a precondition ("..._NOT_CONFIGURED", "..._DISABLED"), or, with 503, by a
     sentence of its own. In general the request may have had its effect (field-notes A0).
     """
-    if http_status < 500:
+    if http_status < 500 or http_status == 501:
         return http_status >= 400 and http_status != 408
     if as_object(body) is None:
         return False

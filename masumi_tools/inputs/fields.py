@@ -85,7 +85,7 @@ class InputField:
     `minimum` and `maximum` count characters of a text, choices of a choice, files of a file, items of a
     list, bound the value of a number (`above` and `below` without the bound itself), and are text for
     dates and times. `values` are what may be sent, `labels` the words for them; values on a text field
-    are only hints. `fixed` is the value of a hidden field. `parts` are the fields of an object, `item`
+    are only hints. `pattern` is one that is quick to run. `fixed` is the value of a hidden field. `parts` are the fields of an object, `item`
     one entry of a list. `ours` marks a field of our own service: it is served in a
     form of MIP-003's, and whatever that form brings in is read into what the work expects. Texts of the service are foreign: cut to size, without control characters.
     """
@@ -105,6 +105,7 @@ class InputField:
     below: Decimal | None = None
     step: Decimal | None = None
     formats: tuple[str, ...] = ()
+    pattern: str = ""
     accept: tuple[str, ...] = ()
     max_size: int | None = None
     output_format: str = ""

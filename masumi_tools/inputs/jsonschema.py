@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from masumi_tools.inputs.fields import InputField, Scalar, label_of, plain_text
+from masumi_tools.inputs.pattern import quick_pattern
 from masumi_tools.inputs.rules import MAX_VALUES, number, read_field, usable_id
 
 _MAX_NESTING: Final = 8
@@ -86,12 +87,13 @@ def read_property(
 def _text(field: InputField, shown: Mapping[str, Any]) -> InputField:
     kind = _TEXT_FORMATS.get(str(shown.get("format", "")).lower(), "text")
     description = field.description
-    if isinstance(shown.get("pattern"), str):  # a foreign pattern may take for ever, so it is shown, not run
+    if isinstance(shown.get("pattern"), str):
         description = f"{description} Must match the pattern {plain_text(shown['pattern'], 200)}".strip()
     return replace(
         field,
         type=kind,
         description=description,
+        pattern=quick_pattern(shown.get("pattern")),
         minimum=number(shown.get("minLength")),
         maximum=number(shown.get("maxLength")),
     )

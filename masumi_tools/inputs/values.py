@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from masumi_tools.errors import InputError
 from masumi_tools.hashing import JsonValue, normalise
 from masumi_tools.inputs.fields import InputField, Scalar, as_word, counted, plain_text
+from masumi_tools.inputs.pattern import fits
 
 _EMAIL: Final = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
@@ -74,6 +75,8 @@ def _text(field: InputField, value: JsonValue) -> JsonValue:
         rule = _FORMATS.get(word)
         if rule and not rule[0](value):
             raise Unfit(rule[1])
+    if not fits(field.pattern, value):
+        raise Unfit(f"does not match the pattern {plain_text(field.pattern, 100)}")
     low, high = field.minimum, field.maximum
     if isinstance(low, Decimal) and len(value) < low:
         raise Unfit(f"is too short: {counted(len(value), 'character')}, at least {low} are wanted")

@@ -61,7 +61,8 @@ def read_started(body: Any, http_status: int = 200, *, sent: str | None = None) 
     state = state_of(word)
     waits = place_of(found) is not None
     failed = state is JobState.FAILED or outer.get("success") is False
-    if job_id is None or failed or (not waits and any(outer.all("error", "errors"))):
+    told_only = not waits and state is JobState.UNKNOWN and any(outer.all("error", "errors"))
+    if job_id is None or failed or told_only:
         error = read_error(outer.raw) or "the service named no job"
         return Started(False, job_id, state, error=error, field_errors=field_errors(outer.raw))
     read = read_terms(found, waits=state is JobState.AWAITING_PAYMENT, sent=sent)

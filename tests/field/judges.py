@@ -1,4 +1,7 @@
-"""Is a recorded answer read as it is meant? One judge per kind of row; each gives None, or what differs."""
+"""Is a recorded answer read as it is meant? One judge per kind of row; each gives None, or what differs.
+
+A row says what it knows: what is not among its `means` is not compared, and without a code it is a 200.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,6 @@ _FIELDS = (
     "blockchainIdentifier", "agentIdentifier", "sellerVKey", "identifierFromPurchaser", "payByTime",
     "submitResultTime", "unlockTime", "externalDisputeUnlockTime", "payment_id", "lockTx",
 )  # fmt: skip
-_TRUTH = {True: True, False: False, None: "unknown"}
 
 
 def started(row: Row) -> str | None:
@@ -35,12 +37,13 @@ def started(row: Row) -> str | None:
     The id of a job that was not started is of no use, so it is not compared.
     """
     means = row["means"]
-    read = read_started(row["body"], row["http_status"])
+    read = read_started(row["body"], _code(row))
+    terms = means.get("terms")
     return (
-        _differs("started", _TRUTH[read.started], means["started"])
-        or (read.started and _differs("job_id", read.job_id, means["job_id"]))
-        or _differs("payable", read.payable, means["payable"])
-        or (_terms(read, means["terms"]) if means["terms"] else _reasons(read, means["why"] or ""))
+        _differs("started", read.started, _or_none(means["started"]))
+        or (read.started and _says(means, "job_id", read.job_id))
+        or _says(means, "payable", read.payable)
+        or (_terms(read, terms) if terms else _reasons(read, means.get("why") or ""))
         or None
     )
 
@@ -94,13 +97,19 @@ def _reasons(read: Started, why: str) -> str | None:
 def status(row: Row) -> str | None:
     """A row of status-responses: state, result, error, and whether input is asked for."""
     means = row["means"]
-    read = read_status(row["body"], row["http_status"])
+    read = read_status(row["body"], _code(row))
     return (
         _differs("state", str(read.state), means["state"])
-        or _result(read.result, read.result_value, means["result"])
-        or _differs("error", read.error, means["error"])
-        or _differs("has_input_schema", read.input_schema is not None, means["has_input_schema"])
+        or ("result" in means and _result(read.result, read.result_value, means["result"]))
+        or ("error" in means and _differs("error", read.error, _one_line(means["error"])))
+        or _says(means, "has_input_schema", read.input_schema is not None)
+        or None
     )
+
+
+def _one_line(text: str | None) -> str | None:
+    """An error as it is shown to people: on one line."""
+    return " ".join(text.split()) if text else None
 
 
 def _result(text: str | None, value: Any, wanted: Any) -> str | None:
@@ -108,20 +117,20 @@ def _result(text: str | None, value: Any, wanted: Any) -> str | None:
         # Rows quote the part of an object that matters.
         same = isinstance(value, Mapping) and all(value.get(k) == v for k, v in wanted.items()) and bool(text)
         return None if same else f"result: {value!r} instead of {wanted!r}"
-    if isinstance(wanted, list):
+    if isinstance(wanted, list | bool | int | float):
         return None if value == wanted and text else f"result: {value!r} instead of {wanted!r}"
     return _differs("result", text, wanted)
 
 
 def availability(row: Row) -> str | None:
     """A row of availability-responses."""
-    read = read_availability(row["body"], row["http_status"])
+    read = read_availability(row["body"], _code(row))
     return _differs("available", read.available, _or_none(row["means"]["available"]))
 
 
 def provided(row: Row) -> str | None:
     """A row of provide-input-exchanges: was the answer taken, and was what stood before a question?"""
-    read = read_ack(row["body"], row["http_status"])
+    read = read_ack(row["body"], _code(row))
     wrong = _differs("accepted", read.accepted, _or_none(row["means"]["accepted"]))
     before = row.get("status_before")
     if wrong is None and before is not None and before.get("status") == "awaiting_input":
@@ -132,7 +141,7 @@ def provided(row: Row) -> str | None:
 def payment_information(row: Row) -> str | None:
     """A row of payment-information: price, amounts as listed, and whether a hire could be paid."""
     try:
-        listing = read_payment_information(row["body"], http_status=row["http_status"])
+        listing = read_payment_information(row["body"], http_status=_code(row))
     except WireError as error:
         return _no_listing(row, str(error))
     return _listing(row["means"], listing)
@@ -141,15 +150,15 @@ def payment_information(row: Row) -> str | None:
 def registry_entry(row: Row) -> str | None:
     """A row of registry-entries: a registry's or node's list, on-chain metadata, or a seller's own list."""
     try:
-        listings = read_registry_entries(row["body"], http_status=row["http_status"] or 200)
+        listings = read_registry_entries(row["body"], http_status=_code(row))
     except WireError as error:
         return _no_listing(row, str(error))
-    return _listing(row["means"], listings[0]) if listings else "no entry was read"
+    return _listing(row["means"], listings[0]) if listings else _no_listing(row, "no entry was read")
 
 
 def _no_listing(row: Row, said: str) -> str | None:
     means = row["means"]
-    if means["pricing"] is None and not means["usable_for_payment"]:
+    if means.get("pricing") is None and not means["usable_for_payment"]:
         return None if said else "nothing is said"
     return f"not read: {said}"
 
@@ -157,19 +166,27 @@ def _no_listing(row: Row, said: str) -> str | None:
 def _listing(means: Row, listing: Listing) -> str | None:
     price = listing.price
     amounts = [(amount, unit or "lovelace") for amount, unit in price.listed]
-    wanted = [(str(a["amount"]), str(a["unit"]) or "lovelace") for a in means["amounts"] or ()]
+    wanted = [(str(a["amount"]), str(a["unit"] or "lovelace")) for a in means.get("amounts") or ()]
     return (
-        _differs("pricing", None if price.pricing is None else str(price.pricing), means["pricing"])
-        or _differs("amounts", amounts, wanted)
+        _says(means, "pricing", None if price.pricing is None else str(price.pricing))
+        or ("amounts" in means and _differs("amounts", amounts, wanted))
         or _differs("usable_for_payment", listing.payable, means["usable_for_payment"])
-        or ("url" in means and _differs("url", listing.api_base_url, means["url"]))
-        or ("seller_vkey" in means and _differs("seller_vkey", listing.seller_vkey, means["seller_vkey"]))
+        or _says(means, "url", listing.api_base_url)
+        or _says(means, "seller_vkey", listing.seller_vkey)
         or None
     )
 
 
+def _code(row: Row) -> int:
+    return row.get("http_status") or 200
+
+
 def _or_none(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
+
+
+def _says(means: Row, name: str, got: Any) -> str | None:
+    return _differs(name, got, means[name]) if name in means else None
 
 
 def _differs(name: str, got: Any, wanted: Any) -> str | None:

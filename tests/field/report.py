@@ -56,13 +56,13 @@ def judge_of(name: str) -> Judge | None:
 def verdicts(file: Path, judge: Judge) -> Iterator[Verdict]:
     """Every row of the file, judged; a reader that raises is wrong, never the end of the report."""
     rows: list[Row] = json.loads(file.read_text(encoding="utf-8"))
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         family = str(row.get("family") or row.get("dialect") or row.get("kind") or row.get("area") or "")
         try:
             wrong = judge(row)
         except Exception as error:
             wrong = f"raises {type(error).__name__}: {error}"
-        yield Verdict(file.name, family, str(row["id"]), wrong)
+        yield Verdict(file.name, family, str(row.get("id", f"row {number}")), wrong)
 
 
 def main(folder: Path) -> int:

@@ -27,7 +27,7 @@ def judge(row: Row) -> str | None:
     input is one that cannot be hired: whatever is offered must be refused.
     """
     spec = read_input_schema(row["served_as"])
-    if row["http_status"] >= 400:
+    if (row.get("http_status") or 200) >= 400:
         if row["served_as"] is not None and not spec.refusal:
             return "an error answer was read as a schema"
         spec = read_input_schema(row["defined_as"]) if "defined_as" in row else spec
@@ -35,19 +35,20 @@ def judge(row: Row) -> str | None:
 
 
 def _faults(row: Row, spec: InputSpec) -> Iterator[str]:
-    if spec.refusal and row["valid_inputs"]:
+    if spec.refusal and row.get("valid_inputs"):
         yield f"refused: {spec.refusal}"
-    for data in row["valid_inputs"]:
+    for data in row.get("valid_inputs", ()):
         try:
             check(spec, data)
         except InputError as error:
             yield f"{_short(data)} is right, but: {error}"
-    for bad in row["invalid_inputs"]:
-        if bad["refused_by"] == "schema" and _accepts(spec, bad["input"]):
-            yield f"{_short(bad['input'])} is taken, although: {bad['why']}"
-    if "start_job_body" in row and not _makes(spec, row["start_job_body"]):
-        made = [layout.body for layout in layouts(spec, check(spec, row["valid_inputs"][0]))]
-        yield f"the bodies are {_short(made)} and not {_short(row['start_job_body'])}"
+    for bad in row.get("invalid_inputs", ()):
+        if bad.get("refused_by", "schema") == "schema" and _accepts(spec, bad["input"]):
+            yield f"{_short(bad['input'])} is taken, although: {bad.get('why')}"
+    body = row.get("start_job_body")
+    if body is not None and not _makes(spec, body):
+        made = [layout.body for layout in layouts(spec, check(spec, _values(_without_envelope(body))))]
+        yield f"the bodies are {_short(made)} and not {_short(body)}"
 
 
 def _accepts(spec: InputSpec, data: Any) -> bool:
@@ -61,12 +62,16 @@ def _accepts(spec: InputSpec, data: Any) -> bool:
 
 def _makes(spec: InputSpec, body: Mapping[str, Any]) -> bool:
     """Whether the body, but for the identifier, is among the forms that we would send for its values."""
-    wanted = {key: value for key, value in body.items() if key not in ENVELOPE}
-    bodies = [layout.body for layout in layouts(spec, check(spec, _values(spec, wanted)))]
+    wanted = _without_envelope(body)
+    bodies = [layout.body for layout in layouts(spec, check(spec, _values(wanted)))]
     return wanted in bodies
 
 
-def _values(spec: InputSpec, body: Mapping[str, Any]) -> dict[str, Any]:
+def _without_envelope(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key not in ENVELOPE}
+
+
+def _values(body: Mapping[str, Any]) -> dict[str, Any]:
     """The values in a body of any form."""
     held = body.get("input_data", body)
     if not isinstance(held, list):

@@ -145,7 +145,8 @@ def _said(found: list[Names]) -> Names:
     for names in reversed(found[1:]):
         if names.text("status", "state", "job_status") is None:
             continue
-        if state_of(outer.text("status")) in (JobState.COMPLETED, JobState.UNKNOWN) and "result" not in outer:
+        envelope = state_of(outer.text("status")) in (JobState.COMPLETED, JobState.UNKNOWN)
+        if envelope and outer.get("result") is None:
             return names
     if outer.get(*_RESULT_NAMES) is None and state_of(outer.text("status")) is JobState.COMPLETED:
         inner = next((names for names in found[1:] if names.get(*_RESULT_NAMES) is not None), None)

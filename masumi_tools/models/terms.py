@@ -128,7 +128,7 @@ def _without_terms(found: list[Names], waits: bool) -> list[str]:
     problems = [f"{name}: {why}" for name, why in _NO_ESCROW.items() if any(n.get(name) for n in found)]
     if waits or any(names.get(name) for name in TIME_NAMES for names in found):
         problems.append("blockchainIdentifier: missing, although the job waits for payment")
-    elif found[0].text("agentIdentifier") and "blockchainIdentifier" in found[0]:
+    elif any(names.text("agentIdentifier") and "blockchainIdentifier" in names for names in found):
         problems.append("blockchainIdentifier: empty although agentIdentifier is set: no terms were prepared")
     return problems
 

@@ -38,9 +38,10 @@ _WORDS: Final[Mapping[str, JobState]] = {
         JobState.AWAITING_PAYMENT: "awaiting_payment payment_pending pending_payment waiting_for_payment"
         " waiting_payment awaiting_funds payment_required unpaid",
         JobState.PENDING: "pending queued accepted submitted created scheduled enqueued received initialized"
-        " paid payment_received payment_confirmed payment_completed waiting",
+        " paid payment_received payment_confirmed payment_completed waiting not_started in_queue initializing"
+        " preparing",
         JobState.RUNNING: "running processing started starting working in_progress active executing ongoing"
-        " input_received resumed resuming busy",
+        " input_received resumed resuming busy generating analyzing analysing thinking",
         JobState.AWAITING_INPUT: "awaiting_input waiting_for_input input_required waiting_input needs_input"
         " requires_input awaiting_user_input awaiting_approval requires_action pending_input",
         JobState.COMPLETED: "completed complete success successful succeeded finished done ok",
@@ -104,7 +105,7 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
     if not 200 <= http_status < 300 or not found:
         return JobStatus(JobState.ERROR, notes=_sentence(body) or (f"HTTP {http_status} without JSON",))
     names = _said(found)
-    word = names.text("status", "state", "job_status")
+    word = _word(names)
     if word is None and names.get("success") is True and names.get(*_RESULT_NAMES) is not None:
         word = "success"
     state = state_of(word)
@@ -133,6 +134,12 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
     )
 
 
+def _word(names: Names) -> str | None:
+    """The status word; agents that speak A2A put it one level deeper."""
+    deeper = names.object("status")
+    return names.text("status", "state", "job_status") or (deeper.text("state") if deeper else None)
+
+
 def _is_envelope(names: Names, word: str) -> bool:
     """Whether {status: "error"} speaks of the request and not of a job: then nothing of a job is in it."""
     about_the_error = {"status", "error", "errors", "message", "code", "detail", "success", "statuscode"}
@@ -143,7 +150,7 @@ def _said(found: list[Names]) -> Names:
     """The layer that speaks of the job: the innermost with a status, where the outer one is an envelope."""
     outer = found[0]
     for names in reversed(found[1:]):
-        if names.text("status", "state", "job_status") is None:
+        if _word(names) is None:
             continue
         envelope = state_of(outer.text("status")) in (JobState.COMPLETED, JobState.UNKNOWN)
         if envelope and outer.get("result") is None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
@@ -24,10 +27,10 @@ from masumi_tools.flows import Flows, Progress
 from masumi_tools.http import AsyncHttp, Http
 from masumi_tools.models import Listing
 from masumi_tools.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
-from masumi_tools.order import Judge, Policy, call_key, order_of
+from masumi_tools.order import Judge, Policy, call_key, check_orders, order_of, within
 from masumi_tools.purchase import Purchase
 from masumi_tools.receipt import Receipt, receipt_of
-from masumi_tools.search import Quote
+from masumi_tools.search import Quote, agreed
 from masumi_tools.settings import Settings
 from masumi_tools.store import Journal
 
@@ -35,13 +38,6 @@ T = TypeVar("T")
 PATIENCE_S = 600.0
 # With more hires than this driven at once, the node is asked by its diff feed, once for all.
 CROWD = 4
-
-
-def agreed(quote: Quote | None, max_price: AmountsLike | None) -> AmountsLike | None:
-    """A hire with a quote pays the price of the quote at most, whatever else is allowed."""
-    if quote is None or quote.free or quote.dynamic:
-        return max_price
-    return quote.price
 
 
 class _Buyer:
@@ -58,12 +54,13 @@ class _Buyer:
         self.settings = settings or Settings.from_env()
         self.budget = budget
         self.on_progress = on_progress
-        ways = flows.ways_of(self.settings)
+        self._ways = flows.ways_of(self.settings)
         self._own_journal = journal is None
         self.journal = journal or Journal(self.settings.database_url)
         self._clock = Clock()
-        self._flows = Flows(self.settings, budget, self.journal, ways, self._clock, on_progress=on_progress)
-        self._feed = Feed(ways)
+        self._flows = Flows(
+            self.settings, budget, self.journal, self._ways, self._clock, on_progress=on_progress
+        )
 
     def _shares(self, call: Fetch) -> bool:
         """Whether this read is answered from the shared feed: when many hires are driven at once."""
@@ -77,9 +74,9 @@ class _Buyer:
         return self._clock.now()
 
     def hires(self, *, only_open: bool = False, budget: str | None = None, scope: str = "") -> list[Receipt]:
-        """The receipts in the journal, the newest first; of those scopes that begin with `scope`. Reads only."""
+        """The receipts in the journal, the newest first; of `scope` and the scopes inside it. Reads only."""
         hires = [ledger.purchase_of(row) for row in self.journal.rows(only_open=only_open, budget=budget)]
-        return [receipt_of(p) for p in hires if p.scope.startswith(scope)]
+        return [receipt_of(p) for p in hires if within(p.scope, scope)]
 
     def recall(self, call_id: str, *, scope: str = "") -> Receipt | None:
         """The receipt of the hire that this tool call made before, or None. Reads only."""
@@ -90,6 +87,15 @@ class _Buyer:
         """How this buyer's budget stands, a line per unit. Reads only."""
         name = self.budget.name if self.budget else ""
         return ledger.budget_lines(self.journal.used(name), self.budget.total if self.budget else ())
+
+
+@dataclass(slots=True)
+class _Loop:
+    """What an AsyncBuyer has for each event loop, since locks belong to one."""
+
+    feed: Feed
+    writers: anyio.CapacityLimiter
+    feed_lock: anyio.Lock = field(default_factory=anyio.Lock)
 
 
 class Buyer(_Buyer):
@@ -112,7 +118,7 @@ class Buyer(_Buyer):
         transport: Any = None,
     ) -> None:
         super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress)
-        self._feed_lock = threading.Lock()
+        self._feed, self._feed_lock = Feed(self._ways), threading.Lock()
         self._http = Http(self.settings, on_sandbox_now=self._clock.follow, transport=transport)
 
     def hire(
@@ -154,8 +160,10 @@ class Buyer(_Buyer):
     def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Any) -> list[Receipt]:
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
 
-        `options` are those of `hire`. Runs in threads; for hundreds take `AsyncBuyer`.
+        `options` are those of `hire`. InputError when one of them is no order, before anything is sent; an
+        error of the journal when all the others are through. Runs in threads; for hundreds take `AsyncBuyer`.
         """
+        check_orders(orders, options)
         with ThreadPoolExecutor(min(len(orders), 16) or 1) as pool:
             waiting = [pool.submit(self.hire, target, data, **options) for target, data in orders]
             return [done.result() for done in waiting]
@@ -260,8 +268,10 @@ class Buyer(_Buyer):
 class AsyncBuyer(_Buyer):
     """`Buyer` for asyncio: the same methods, awaited. Cancelling a call detaches from the hire, which goes on.
 
-    async with AsyncBuyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
-        receipt = await buyer.hire("<agent identifier or URL>", {"text": "..."})
+        async with AsyncBuyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
+            receipt = await buyer.hire("<agent identifier or URL>", {"text": "..."})
+
+    Safe to share among event loops, one after the other or side by side.
     """
 
     def __init__(
@@ -274,9 +284,7 @@ class AsyncBuyer(_Buyer):
         transport: Any = None,
     ) -> None:
         super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress)
-        self._feed_lock = anyio.Lock()
-        # One writer at a time is all that SQLite lets through; more of them would wait by sleeping.
-        self._writers = anyio.CapacityLimiter(1 if self.settings.database_url.startswith("sqlite") else 8)
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
         self._http = AsyncHttp(self.settings, on_sandbox_now=self._clock.follow, async_transport=transport)
 
     async def hire(
@@ -309,17 +317,15 @@ class AsyncBuyer(_Buyer):
     async def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Any) -> list[Receipt]:
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
 
-        `options` are those of `hire`. The node is asked once for all of them.
+        `options` and errors are those of `Buyer.hire_many`. The node is asked once for all of them.
         """
-        receipts: list[Receipt | None] = [None] * len(orders)
-
-        async def one(number: int, target: str, input_data: Any) -> None:
-            receipts[number] = await self.hire(target, input_data, **options)
-
-        async with anyio.create_task_group() as tasks:
-            for number, (target, input_data) in enumerate(orders):
-                tasks.start_soon(one, number, target, input_data)
-        return [receipt for receipt in receipts if receipt is not None]
+        check_orders(orders, options)
+        hires = [self.hire(target, data, **options) for target, data in orders]
+        made = await asyncio.gather(*hires, return_exceptions=True)
+        for one in made:
+            if isinstance(one, BaseException):
+                raise one
+        return [one for one in made if isinstance(one, Receipt)]
 
     async def quote(self, target: str) -> Quote:
         """As `Buyer.quote`."""
@@ -393,17 +399,27 @@ class AsyncBuyer(_Buyer):
             else:
                 resume = partial(flow.send, answer)
 
+    def _here(self) -> _Loop:
+        running = asyncio.get_running_loop()
+        here = self._loops.get(running)
+        if here is None:
+            # One writer at a time is all that SQLite lets through; more of them would wait by sleeping.
+            writers = 1 if self.settings.database_url.startswith("sqlite") else 8
+            here = self._loops[running] = _Loop(Feed(self._ways), anyio.CapacityLimiter(writers))
+        return here
+
     async def _shared(self, read: Fetch) -> Reply | None:
         assert read.watched is not None
-        async with self._feed_lock:
-            if self._feed.due(read.watched, now := self._clock.now()):
-                await self._run(self._feed.refresh(self._watched, now))
-            return self._feed.reply(read.watched)
+        here = self._here()
+        async with here.feed_lock:
+            if here.feed.due(read.watched, now := self._clock.now()):
+                await self._run(here.feed.refresh(self._watched, now))
+            return here.feed.reply(read.watched)
 
     async def _perform(self, operation: Operation) -> Any:
         match operation:
             case Do(work):
-                return await anyio.to_thread.run_sync(work, limiter=self._writers)
+                return await anyio.to_thread.run_sync(work, limiter=self._here().writers)
             case Fetch(call):
                 shared = await self._shared(operation) if self._shares(operation) else None
                 return shared or await self._http.send(call)

@@ -22,6 +22,7 @@ from masumi_tools.hire import QUICK, Pace, Ways
 from masumi_tools.learn.offer import lay_out
 from masumi_tools.models import Listing
 from masumi_tools.money import parse_amounts
+from masumi_tools.offer import above
 from masumi_tools.operations import Do, Flow, Sleep
 from masumi_tools.order import Order, order_of
 from masumi_tools.purchase import BEFORE_PAYING, ON_DEMAND, Event, Moment, Purchase, State
@@ -46,6 +47,8 @@ class Flows(Driver):
 
     def hire(self, order: Order, patience_s: float, owner: str, quote: Quote | None = None) -> Flow[Receipt]:
         """Find or begin the hire of this order and drive it until there is something to tell."""
+        if quote is not None and not order.fits(quote.target, order.input_data):
+            raise InputError(f"the quote is that of another service: {quote.target[:80]!r}")
         until = self._monotonic() + patience_s
         yield from self._hear_the_time()
         p, known = yield from self._begin(order, quote, owner)
@@ -97,6 +100,8 @@ class Flows(Driver):
         if quote is None or quote.listing is None or now > quote.until_ms:
             return p
         price = p.max_price or () if quote.dynamic else quote.price
+        if reason := above(price, p.max_price):
+            return p.move(Event.REFUSED, now, reason=reason)
         p = p.move(Event.LISTED, now, listing=quote.listing, price=price, free=quote.free)
         return lay_out(p, quote.spec, now)
 
@@ -226,8 +231,11 @@ class Flows(Driver):
         )
         receipts = []
         try:
-            for hire_id in swept:
-                receipts.append((yield from self.follow(hire_id, self._monotonic(), owner)))
+            for hire_id, p in swept.items():
+                try:
+                    receipts.append((yield from self.follow(hire_id, self._monotonic(), owner)))
+                except JournalBusy:  # somebody moves this one right now; the others are waiting for us
+                    receipts.append(receipt_of(p))
         finally:
             self._swept = {key: p for key, p in self._swept.items() if key not in swept}
         return receipts

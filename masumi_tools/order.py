@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -82,9 +82,21 @@ def order_of(
     )
 
 
+def check_orders(orders: Iterable[tuple[str, Any]], options: Mapping[str, Any]) -> None:
+    """InputError when one of several orders is none, before anything of the others is sent."""
+    checked = {name: value for name, value in options.items() if name not in ("patience_s", "quote")}
+    for target, input_data in orders:
+        order_of(target, input_data, **checked)
+
+
 def call_key(call_id: str, scope: str) -> str:
     """Under which name the journal remembers a framework's tool call; ids are only unique within a scope."""
     return hashing.input_hash(f"call\x00{scope}", call_id)
+
+
+def within(scope: str, outer: str) -> bool:
+    """Whether a scope is `outer` or one inside it: thread "1" is not in thread "10". Everything is in ""."""
+    return not outer or scope == outer or scope.startswith(f"{outer}\x00")
 
 
 def _plain(target: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from masumi_tools import inputs
-from masumi_tools.budget import text_of
+from masumi_tools.budget import AmountsLike, text_of
 from masumi_tools.calls import registry, service
 from masumi_tools.errors import MasumiError, SettingsError, WireError
 from masumi_tools.hire import Send, Ways, next_step
@@ -15,7 +15,7 @@ from masumi_tools.learn import learn
 from masumi_tools.learn.offer import unavailable
 from masumi_tools.learn.words import said
 from masumi_tools.models import Listing, PricingType, read_registry_entries
-from masumi_tools.money import Amount
+from masumi_tools.money import Amount, parse_amounts
 from masumi_tools.offer import above
 from masumi_tools.operations import Fetch, Flow, read
 from masumi_tools.purchase import Purchase, State
@@ -55,6 +55,15 @@ class Quote:
         if self.free:
             return "free"
         return "set by each offer" if self.dynamic else text_of(self.price)
+
+
+def agreed(quote: Quote | None, max_price: AmountsLike | None) -> AmountsLike | None:
+    """The most that a hire with this quote may cost: its price, or `max_price` where that allows less."""
+    if quote is None or quote.free or quote.dynamic:
+        return max_price
+    if max_price is not None and above(quote.price, most := parse_amounts(max_price)):
+        return most
+    return quote.price
 
 
 def quote(p: Purchase, now: int, ways: Ways) -> Flow[Quote]:

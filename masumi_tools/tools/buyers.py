@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-import weakref
 from collections.abc import Callable
 
 from masumi_tools.budget import Budget
@@ -16,7 +14,7 @@ __all__ = ["Buyers"]
 
 
 class Buyers:
-    """`plain()` gives the Buyer for threads, `awaiting()` the AsyncBuyer of the running event loop.
+    """`plain()` gives the Buyer for threads, `awaiting()` the AsyncBuyer for event loops.
 
     A given buyer is shared and stays its owner's to close; what is missing beside it is made over its
     journal, settings and budget. Without one both are made on first use, so that a tool can be built
@@ -37,9 +35,7 @@ class Buyers:
         self._on_progress = on_progress
         self._lock = threading.Lock()
         self._plain: Buyer | None = buyer if isinstance(buyer, Buyer) else None
-        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncBuyer] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._awaiting: AsyncBuyer | None = buyer if isinstance(buyer, AsyncBuyer) else None
 
     @property
     def settings(self) -> Settings:
@@ -67,17 +63,16 @@ class Buyers:
             return self._plain
 
     def awaiting(self) -> AsyncBuyer:
-        """The AsyncBuyer of the running event loop; errors as `plain`."""
-        if isinstance(self._given, AsyncBuyer):
-            return self._given
-        plain, loop = self.plain(), asyncio.get_running_loop()
+        """The AsyncBuyer for event loops; errors as `plain`."""
+        if self._awaiting is not None:
+            return self._awaiting
+        plain = self.plain()
         with self._lock:
-            known = self._by_loop.get(loop)
-            if known is None:
-                known = self._by_loop[loop] = AsyncBuyer(
+            if self._awaiting is None:
+                self._awaiting = AsyncBuyer(
                     plain.settings, budget=plain.budget, journal=plain.journal, on_progress=plain.on_progress
                 )
-            return known
+            return self._awaiting
 
     def close(self) -> None:
         """Close what was made here, not what was given. Open hires stay resumable, a later use opens anew."""
@@ -85,4 +80,5 @@ class Buyers:
             if self._plain is not None and self._plain is not self._given:
                 self._plain.close()
                 self._plain = None
-                self._by_loop.clear()
+                if self._awaiting is not self._given:
+                    self._awaiting = None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from masumi_tools.budget import Budget
+from masumi_tools.errors import JournalBusy
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.store import Journal
-from tests.hire.clocked import ClockedBuyer
+from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -55,3 +57,31 @@ def test_a_sweep_asks_the_node_as_often_for_sixty_hires_as_for_ten(tmp_path: obj
         count: [[path for path in one if "refund" not in path] for one in asked[count]] for count in asked
     }
     assert reads[60] == reads[10] == [["GET /purchase/diff"] * 2] * 4
+
+
+def test_a_hire_that_somebody_else_moves_right_now_does_not_keep_the_sweep_from_the_others(
+    sandbox: Sandbox, sqlite_url: str
+) -> None:
+    class Contended(Journal):
+        moved = ""
+
+        def take_lease(self, hire_id: str, *others: Any) -> bool:
+            if hire_id == self.moved:
+                raise JournalBusy("the journal is locked by another process")
+            return super().take_lease(hire_id, *others)
+
+    journal = Contended(sqlite_url)
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), journal)
+    paid = buyer.hire(sandbox.service("silent").agent_identifier, {"text": "hello"}, patience_s=5)
+    crashing = CrashingJournal(sqlite_url, 1, after=True)
+    with pytest.raises(Crash):
+        ClockedBuyer(sandbox, None, crashing).hire(sandbox.service("echo").agent_identifier, {"text": "hi"})
+    crashing.close()
+    begun = next(row.hire_id for row in journal.rows() if row.hire_id != paid.hire_id)
+    journal.moved = begun
+    sandbox.advance(2 * HOUR_MS)
+
+    swept = {made.hire_id: made.outcome for made in buyer.sweep()}
+
+    assert swept == {begun: "open", paid.hire_id: "refunded"}
+    journal.close()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -157,6 +160,48 @@ def test_one_set_of_actions_serves_several_loops_one_after_the_other(sandbox, bu
 
     assert codes == ["completed"] * 3
     assert counter.both == (3, 3)
+
+
+def test_one_set_of_actions_serves_several_loops_at_once(sandbox, settings):
+    actions = Actions(buyer=AsyncBuyer(settings, budget=Budget("100 ADA")))
+    echo = sandbox.service("echo").agent_identifier
+
+    async def many(loop: int) -> list[str]:
+        talks = (actions.hire(echo, {"text": f"{loop} {number}"}, MINE) for number in range(8))
+        done = await asyncio.wait_for(asyncio.gather(*map(actions.arun, talks)), 40)
+        return [said.code for said in done]
+
+    with ThreadPoolExecutor(3) as pool:
+        codes = list(pool.map(lambda loop: asyncio.run(many(loop)), range(3)))
+
+    assert codes == [["completed"] * 8] * 3
+
+
+def test_an_event_loop_that_has_ended_is_not_kept(sandbox, buyer):
+    actions = Actions(buyer=buyer)
+    loops = []
+
+    async def quote() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await actions.arun(actions.quote(sandbox.service("echo").agent_identifier))
+
+    for _ in range(4):
+        asyncio.run(quote())
+    gc.collect()
+
+    assert [loop() for loop in loops[:-1]] == [None] * 3
+
+
+def test_who_looks_for_open_hires_sees_those_of_the_own_scope_and_the_scopes_inside(sandbox, buyer):
+    actions = Actions(buyer=buyer, patience_s=0.3)
+    silent = sandbox.service("silent").agent_identifier
+    for scope in ("1", "1\x00task", "10"):
+        actions.run(actions.hire(silent, {"text": scope}, Call(scope, scope)))
+
+    seen = actions.run(actions.check(None, Call("1", "1")))
+    every = actions.run(actions.check(None, Call()))
+
+    assert (len(seen.data), len(every.data)) == (2, 3)
 
 
 # Tracing and logs -------------------------------------------------------------------------------

@@ -17,76 +17,24 @@ from typing import Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from masumi_tools import flows, ledger
 from masumi_tools.approval import decide, judge, judged, not_approved, not_judged
 from masumi_tools.budget import AmountsLike, Budget
+from masumi_tools.buyer_base import BuyerBase
 from masumi_tools.calls.call import Reply
-from masumi_tools.clock import Clock, turn
+from masumi_tools.clock import turn
 from masumi_tools.feed import Feed
-from masumi_tools.flows import Flows, Progress
+from masumi_tools.flows import Progress
 from masumi_tools.http import AsyncHttp, Http
 from masumi_tools.models import Listing
 from masumi_tools.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
-from masumi_tools.order import Judge, Policy, call_key, check_orders, order_of, within
-from masumi_tools.purchase import Purchase
-from masumi_tools.receipt import Receipt, receipt_of
+from masumi_tools.order import Judge, Policy, check_orders, order_of
+from masumi_tools.receipt import Receipt
 from masumi_tools.search import Quote, agreed
 from masumi_tools.settings import Settings
 from masumi_tools.store import Journal
 
 T = TypeVar("T")
 PATIENCE_S = 600.0
-# With more hires than this driven at once, the node is asked by its diff feed, once for all.
-CROWD = 4
-
-
-class _Buyer:
-    """What both buyers have: settings, budget, journal, clock, and the flows over them."""
-
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        *,
-        budget: Budget | None = None,
-        journal: Journal | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> None:
-        self.settings = settings or Settings.from_env()
-        self.budget = budget
-        self.on_progress = on_progress
-        self._ways = flows.ways_of(self.settings)
-        self._own_journal = journal is None
-        self.journal = journal or Journal(self.settings.database_url)
-        self._clock = Clock()
-        self._flows = Flows(
-            self.settings, budget, self.journal, self._ways, self._clock, on_progress=on_progress
-        )
-
-    def _shares(self, call: Fetch) -> bool:
-        """Whether this read is answered from the shared feed: when many hires are driven at once."""
-        return call.watched is not None and len(self._flows.watched) > CROWD
-
-    def _watched(self) -> list[Purchase]:
-        return list(self._flows.watched.values())
-
-    def now_ms(self) -> int:
-        """The node's time as far as it is known, in ms: this machine's, or the sandbox's."""
-        return self._clock.now()
-
-    def hires(self, *, only_open: bool = False, budget: str | None = None, scope: str = "") -> list[Receipt]:
-        """The receipts in the journal, the newest first; of `scope` and the scopes inside it. Reads only."""
-        hires = [ledger.purchase_of(row) for row in self.journal.rows(only_open=only_open, budget=budget)]
-        return [receipt_of(p) for p in hires if within(p.scope, scope)]
-
-    def recall(self, call_id: str, *, scope: str = "") -> Receipt | None:
-        """The receipt of the hire that this tool call made before, or None. Reads only."""
-        row = self.journal.by_call(call_key(call_id, scope))
-        return receipt_of(ledger.purchase_of(row), reused=True) if row else None
-
-    def budget_lines(self) -> list[ledger.BudgetLine]:
-        """How this buyer's budget stands, a line per unit. Reads only."""
-        name = self.budget.name if self.budget else ""
-        return ledger.budget_lines(self.journal.used(name), self.budget.total if self.budget else ())
 
 
 @dataclass(slots=True)
@@ -98,7 +46,7 @@ class _Loop:
     feed_lock: anyio.Lock = field(default_factory=anyio.Lock)
 
 
-class Buyer(_Buyer):
+class Buyer(BuyerBase):
     """Hires agentic services within a budget and keeps every hire in a journal.
 
         with Buyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
@@ -265,7 +213,7 @@ class Buyer(_Buyer):
         return None
 
 
-class AsyncBuyer(_Buyer):
+class AsyncBuyer(BuyerBase):
     """`Buyer` for asyncio: the same methods, awaited. Cancelling a call detaches from the hire, which goes on.
 
         async with AsyncBuyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:

@@ -16,7 +16,7 @@ RANKS: tuple[set[str], ...] = (
     {"purchase", "offer", "budget"},
     {"hire", "learn", "receipt", "ledger", "order", "operations", "approval", "clock"},
     {"feed", "search", "driving", "flows"},
-    {"buyer", "doctor", "inspection"},
+    {"buyer_base", "buyer", "doctor", "inspection"},
     {"tools"},
     {"langchain", "crewai"},
 )

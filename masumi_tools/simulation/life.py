@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from masumi_tools.budget import Budget
-from masumi_tools.buyer import _Buyer
+from masumi_tools.buyer_base import BuyerBase
 from masumi_tools.clock import Clock
 from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.feed import Feed
@@ -145,7 +145,7 @@ class Task:
     continuing: list[Callable[[Any], None]] = field(default_factory=list)
 
 
-class Life(_Buyer):
+class Life(BuyerBase):
     """A process from its start to its end. `frozen_until_ms`: it stands still and knows nothing of it."""
 
     def __init__(

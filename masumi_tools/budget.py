@@ -141,7 +141,8 @@ class Budget:
     def day_start_ms(self, now: int) -> int:
         """Midnight before `now` in the budget's time zone, in ms."""
         here = dt.datetime.fromtimestamp(now / 1000, dt.UTC).astimezone(self.time_zone)
-        midnight = here.replace(hour=0, minute=0, second=0, microsecond=0)
+        # This machine's zone is asked anew: at midnight its clocks may have stood otherwise than now.
+        midnight = dt.datetime(here.year, here.month, here.day, tzinfo=self.time_zone)
         return int(midnight.timestamp() * 1000)
 
 

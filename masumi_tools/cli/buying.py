@@ -211,7 +211,7 @@ def sweep(
             else:
                 context.out.print(show.receipts(swept) if swept else "No hire is open.")
             if not watch:
-                return 3 if any(entry.open or entry.outcome == "open" for entry in swept) else 0
+                return 3 if any(entry.open for entry in swept) else 0
             time.sleep(interval)
 
 

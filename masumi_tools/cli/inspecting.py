@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from masumi_tools.cli.context import Context, read_input
+from masumi_tools.cli.show import foreign
 
 _WEIGHTS = {
     "blocks": ("blocks a hire", "bold red"),
@@ -45,11 +46,12 @@ def inspect(
     if context.as_json:
         context.print_json({**asdict(found), "hireable": found.hireable})
         return status
-    context.out.print(Text(" · ".join(filter(None, (found.name or found.target, found.price, found.url)))))
+    head = " · ".join(filter(None, (found.name or found.target, found.price, found.url)))
+    context.out.print(foreign(head, 600))
     table = Table.grid(padding=(0, 2))
     for finding in found.findings:
         mark, style = _WEIGHTS[finding.weight]
-        words = Text(f"{finding.what}\n")
+        words = foreign(f"{finding.what}\n", 600)
         words.append(f"our buyer {finding.ours}; its owner: {finding.fix}", style="dim")
         table.add_row(Text(mark, style=style), finding.where, words)
     context.out.print(table)

@@ -78,7 +78,7 @@ def receipt(made: Receipt) -> RenderableType:
         table.add_row("why", foreign(made.reason, 600))
     if made.service or made.agent_identifier:
         table.add_row("service", foreign(f"{made.service}  {made.agent_identifier}", 400))
-    table.add_row("money", made.where_the_money_is)
+    table.add_row("money", foreign(made.where_the_money_is, 600))
     if made.paid:
         table.add_row(
             "paid", f"{made.paid_text}, {made.refunded_text} came back" if made.refunded else made.paid_text
@@ -167,7 +167,7 @@ def listing_json(entry: Listing) -> dict[str, Any]:
 
 def quote(found: Quote) -> RenderableType:
     if found.listing is None:
-        return Text(found.refusal or "The service cannot be hired.", style="yellow")
+        return Text(style="yellow") + foreign(found.refusal or "The service cannot be hired.", 600)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from masumi_tools.cli.context import Context
+from masumi_tools.cli.show import foreign
 from masumi_tools.errors import InputError
 
 
@@ -91,6 +92,6 @@ def doctor(ctx: typer.Context) -> int:
     marks = {True: ("ok", "green"), False: ("wrong", "bold red"), None: ("note", "yellow")}
     for finding in findings:
         mark, style = marks[finding.ok]
-        table.add_row(Text(mark, style=style), finding.name, Text(finding.words))
+        table.add_row(Text(mark, style=style), finding.name, foreign(finding.words, 600))
     context.out.print(table)
     return 0 if healthy else 1

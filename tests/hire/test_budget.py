@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -50,6 +52,20 @@ def test_a_day_begins_at_midnight_of_the_users_zone() -> None:
     start = Budget("1 ADA", time_zone=zone).day_start_ms(at)
 
     assert dt.datetime.fromtimestamp(start / 1000, dt.UTC) == dt.datetime(2026, 3, 1, 15, 0, tzinfo=dt.UTC)
+
+
+def test_on_the_day_when_the_clocks_change_the_day_of_this_machine_begins_at_its_midnight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at = int(dt.datetime(2026, 10, 25, 12, tzinfo=dt.UTC).timestamp() * 1000)  # summer time ended at 1:00 UTC
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        here = Budget("1 ADA").day_start_ms(at)
+    time.tzset()
+
+    there = Budget("1 ADA", time_zone=ZoneInfo("Europe/Berlin")).day_start_ms(at)
+    assert here == there == int(dt.datetime(2026, 10, 24, 22, tzinfo=dt.UTC).timestamp() * 1000)
 
 
 def test_approval_is_needed_above_the_threshold_and_for_units_without_one() -> None:

@@ -12,6 +12,7 @@ is a `Step` that the watch and the workers carry out.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -19,9 +20,10 @@ from typing import Any, Final, Literal
 
 from masumi_tools.errors import StateError
 
-RESULT_GAP_MS: Final = (
-    5 * 60_000
-)  # the node sends no result later than this before submit_result_time (node-api 10)
+log = logging.getLogger("masumi_tools.seller")
+
+# The node sends no result later than this before submit_result_time (node-api 10).
+RESULT_GAP_MS: Final = 5 * 60_000
 
 
 class JobState(StrEnum):
@@ -301,7 +303,11 @@ def _refund_step(job: Job, now_ms: int, rules: Rules) -> Step | None:
     if job.source_type != "Web3CardanoV2" and not (chain.state == "Disputed" and chain.result_hash):
         return None
     if callable(rules.refunds):
-        wanted = rules.refunds(job)
+        try:
+            wanted = rules.refunds(job)
+        except Exception:  # one job's policy must not stop the watch over all the others
+            log.exception("job %s: the refund policy failed; no refund is authorised", job.job_id)
+            return None
     elif rules.refunds == "no-result":
         wanted = job.state in (_S.FAILED, _S.LAPSED)
     else:

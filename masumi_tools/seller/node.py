@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from masumi_tools.models import (
 from masumi_tools.money import Amount
 from masumi_tools.seller.jobs import Chain, Seen
 from masumi_tools.settings import Settings
+
+log = logging.getLogger("masumi_tools.seller")
 
 PAGE = 100
 T = TypeVar("T")
@@ -108,7 +111,8 @@ class SellerNode:
     async def news(self, source_type: str, place: Place) -> tuple[list[NodePayment], Place, bool]:
         """What changed since `place`: payments that the chain knows, the place after it, whether more is there.
 
-        Rows without a state on chain are counted and not read: each new payment comes by as one.
+        Rows without a state on chain are counted and not read: each new payment comes by as one. A row that
+        cannot be read is left out, so that it hides no other.
         """
         call = selling.payment_diff(
             self._settings.node_api,
@@ -121,10 +125,11 @@ class SellerNode:
         rows = _read(_feed, await self._ask(call))
         if not rows:
             return [], place, False
-        last = _read_row(rows[-1])
-        after = Place(_ms(last.changed_at, place.at_ms), last.id)
-        known = [_read_row(row) for row in rows if row.get("onChainState") is not None]
-        return known, after, len(rows) >= PAGE and after != place
+        last = rows[-1]
+        changed, row_id = last.get("nextActionOrOnChainStateOrResultLastChangedAt"), last.get("id")
+        after = Place(_ms(str(changed), place.at_ms), str(row_id) if row_id else place.row_id)
+        read = [_read_row(row) for row in rows if row.get("onChainState") is not None]
+        return [row for row in read if row is not None], after, len(rows) >= PAGE and after != place
 
     async def source_of(self, agent_identifier: str) -> Literal["Web3CardanoV1", "Web3CardanoV2"]:
         """The kind of escrow that the agent is registered for, from its metadata."""
@@ -196,11 +201,12 @@ def _feed(body: Any) -> list[dict[str, Any]]:
         raise WireError("the node's news hold no list of payments", fault="node") from None
 
 
-def _read_row(row: dict[str, Any]) -> NodePayment:
+def _read_row(row: dict[str, Any]) -> NodePayment | None:
     try:
         return read_payment(row)
     except WireError as error:
-        raise NodeTrouble(f"the node's news cannot be read: {error}", down=True) from error
+        log.error("a row of the node's news cannot be read and is left out: %s", error)
+        return None
 
 
 def _payment(reply: Reply) -> NodePayment:

@@ -14,19 +14,21 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import count
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from masumi_tools.errors import JournalError
 from masumi_tools.inputs import InputSpec, check, served
 from masumi_tools.redaction import redact
 from masumi_tools.seller.human import Abandoned, working
-from masumi_tools.seller.jobs import Job, JobState, Question, Rules, move, next_step
+from masumi_tools.seller.jobs import Job, JobState, Question, Rules, move, next_step, pause_ms
 from masumi_tools.seller.table import JobTable
 from masumi_tools.seller.work import Work, WorkFailed
 
 log = logging.getLogger("masumi_tools.seller")
 
+T = TypeVar("T")
 ERROR_LENGTH = 500
 _POLL_S = 0.5
 
@@ -143,8 +145,6 @@ class Runner:
             self._do(job, run)
         except Abandoned:
             log.info("job %s: the work was abandoned", job.job_id)
-        except JournalError as error:
-            log.error("job %s: %s; it is begun again later", job.job_id, error)
         finally:
             with self._guard:
                 if self._runs.get(job.job_id) is run:
@@ -161,7 +161,11 @@ class Runner:
                 text = self._work.run(values, context)
         except WorkFailed as error:
             self._fail(job.job_id, run, str(error))
-        except Exception as error:
+        except Abandoned:
+            raise
+        except (
+            BaseException
+        ) as error:  # sys.exit() in somebody's work is the end of this job, not of its thread
             log.warning("job %s: the work failed", job.job_id, exc_info=True)
             said = redact(str(error), ERROR_LENGTH)
             self._fail(
@@ -186,13 +190,26 @@ class Runner:
 
     def _change(self, job_id: str, run: _Run, how: Callable[[Job], Job]) -> Job | None:
         """Save what the thread made, if the job still runs here in this attempt."""
+        return self._trying(job_id, lambda: self._change_now(job_id, run, how))
 
+    def _change_now(self, job_id: str, run: _Run, how: Callable[[Job], Job]) -> Job | None:
         def mine(job: Job) -> Job | None:
             if job.owner != self._owner or job.attempt != run.attempt or job.state is not JobState.RUNNING:
                 return None
             return how(job)
 
         return self._table.change(job_id, self._now(), mine)
+
+    def _trying(self, job_id: str, do: Callable[[], T]) -> T:
+        """What the table answers, asked again while the database does not work: the work is done and paid."""
+        for tries in count():
+            try:
+                return do()
+            except JournalError as error:
+                log.warning("job %s: %s; it is tried again", job_id, error)
+            if self._stopping.wait(pause_ms(tries) / 1000):
+                break
+        raise Abandoned  # begun again at the next start
 
     # Questions ---------------------------------------------------------------------------------------
 
@@ -210,7 +227,7 @@ class Runner:
             run.news.clear()
             if self._stopping.is_set():
                 raise Abandoned
-            job = self._table.get(job_id)
+            job = self._trying(job_id, lambda: self._table.get(job_id))
             if job is None or job.owner != self._owner or job.attempt != run.attempt:
                 raise Abandoned
             if job.state is JobState.RUNNING:
@@ -239,7 +256,7 @@ class Runner:
                 question = Question(str(uuid4()), schema, message, now)
             return move(job, "asked", now, questions=(*questions[:number], question))
 
-        job = self._table.get(job_id)
+        job = self._trying(job_id, lambda: self._table.get(job_id))
         if job is not None and job.owner == self._owner and job.state is JobState.RUNNING and how(job) == job:
             return job  # answered already: nothing to save
         return self._change(job_id, run, how)
@@ -279,7 +296,10 @@ class Runner:
 
     def progress(self, job_id: str, run: _Run, text: str) -> None:
         now = self._now()
-        self._change(job_id, run, lambda job: replace(job, progress=text[:200], changed_ms=now))
+        try:
+            self._change_now(job_id, run, lambda job: replace(job, progress=text[:200], changed_ms=now))
+        except JournalError as error:  # the work is worth more than a word about it
+            log.warning("job %s: its progress could not be saved: %s", job_id, error)
 
 
 def _answer(job: Job, number: int) -> dict[str, Any] | None:

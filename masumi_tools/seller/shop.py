@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Literal
@@ -16,7 +16,7 @@ import rfc8785
 from httpx import AsyncBaseTransport
 
 from masumi_tools.calls.registry import payment_information
-from masumi_tools.errors import InputError, JournalError, MasumiError, SettingsError, WireError
+from masumi_tools.errors import InputError, JournalError, SettingsError, WireError
 from masumi_tools.hashing import check_hashable, input_hash, output_candidates
 from masumi_tools.http import AsyncHttp
 from masumi_tools.inputs import check, read_input_schema
@@ -29,6 +29,7 @@ from masumi_tools.seller.locks import locks_for, process_name
 from masumi_tools.seller.node import NodeTrouble, SellerNode, seen
 from masumi_tools.seller.offer import Offer
 from masumi_tools.seller.runner import Runner
+from masumi_tools.seller.saver import Saver
 from masumi_tools.seller.table import JobTable, service_key
 from masumi_tools.seller.watch import Watch
 from masumi_tools.seller.work import Work
@@ -114,7 +115,7 @@ class Shop:
             wake=self.runner.wake,
             interval_s=interval_s,
         )
-        self._saver = _Saver(self.table, self.clock.now_ms)
+        self._saver = Saver(self.table, self.clock.now_ms)
         self._fresh_unpaid: dict[str, int] = {}
         self._fresh_since: object = None
         self._watching: asyncio.Task[None] | None = None
@@ -176,6 +177,13 @@ class Shop:
         """A new job with its payment made at the node; Refusal else, and nothing is kept."""
         identifier, data = self._request(body)
         self._room_for(client)
+        try:
+            return await self._begun(identifier, data, client)
+        except BaseException:
+            self._fresh_unpaid[client] = max(self._fresh_unpaid.get(client, 0) - 1, 0)
+            raise
+
+    async def _begun(self, identifier: str, data: dict[str, Any], client: str) -> Job:
         now = self.clock.now_ms()
         times = self.offer.times(now)
         hashed = input_hash(identifier, data)
@@ -195,8 +203,7 @@ class Shop:
         )
         if not self.offer.free:
             job = self._with_terms(job, await self._payment(identifier, hashed, times, data))
-        await self._saver.add(job)
-        self._fresh_unpaid[client] = self._fresh_unpaid.get(client, 0) + 1
+        await self._save(job)
         if job.state is JobState.READY:
             await asyncio.to_thread(self.engine.enqueue, job.job_id, job.attempt)
         return job
@@ -230,7 +237,15 @@ class Shop:
             raise _bad("the input is incomplete", missing)
         return identifier, data
 
+    async def _save(self, job: Job) -> None:
+        try:
+            await self._saver.add(job)
+        except JournalError as error:
+            log.error("a new job could not be saved: %s", error)
+            raise _down("the job could not be saved; nothing was begun, try again later") from error
+
     def _room_for(self, client: str) -> None:
+        """Take a place among the unpaid jobs before anything is awaited; Refusal 429 where there is none."""
         if self.watch.counts is not self._fresh_since:
             self._fresh_since, self._fresh_unpaid = self.watch.counts, {}
         known = self.watch.counts.unpaid
@@ -242,6 +257,7 @@ class Shop:
                 "too many jobs wait for their payment; pay them or come back later",
                 {"Retry-After": "60"},
             )
+        self._fresh_unpaid[client] = self._fresh_unpaid.get(client, 0) + 1
 
     async def _payment(
         self, identifier: str, hashed: str, times: JobTimes, data: dict[str, Any]
@@ -324,7 +340,7 @@ class Shop:
         if status_id and status_id != question.status_id:
             raise Refusal(409, "status_id is not that of the open question")
         schema_hash = body.get("input_schema_hash")
-        if schema_hash and schema_hash not in schema_hashes(question.schema):
+        if schema_hash and str(schema_hash) not in schema_hashes(question.schema):
             raise Refusal(409, "input_schema_hash is not that of the open question")
         try:
             check(read_input_schema(question.schema), data)
@@ -379,43 +395,6 @@ def _quick_transport() -> AsyncBaseTransport | None:
     except ModuleNotFoundError:  # uvicorn without its standard extra
         return None
     return NodeTransport()
-
-
-class _Saver:
-    """Saves new jobs: those that come while one save runs share the next transaction."""
-
-    def __init__(self, table: JobTable, now_ms: Callable[[], int]) -> None:
-        self._table = table
-        self._now_ms = now_ms
-        self._waiting: list[tuple[Job, asyncio.Future[None]]] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def add(self, job: Job) -> None:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((job, done))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._save())
-        try:
-            await done
-        except JournalError as error:
-            log.error("a new job could not be saved: %s", error)
-            raise _down("the job could not be saved; nothing was begun, try again later") from error
-
-    async def _save(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            error: Exception | None = None
-            try:
-                await asyncio.to_thread(self._table.add, [job for job, _ in batch], self._now_ms())
-            except MasumiError as problem:
-                error = problem
-            for _, done in batch:
-                if done.cancelled():
-                    continue
-                if error is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(error)
 
 
 def schema_hashes(schema: Any) -> set[str]:

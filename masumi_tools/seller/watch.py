@@ -113,7 +113,10 @@ class Watch:
             if leads:
                 await _threaded(self._sweep)
         if leads:
-            await self._read_news()
+            try:
+                await self._read_news()
+            except NodeTrouble as error:  # what is due does not wait for them
+                log.warning("the node's news: %s", error)
             await self._do_due()
         await self._check_node()
 

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from masumi_tools import hashing, inputs, ledger, search
 from masumi_tools.budget import AmountsLike
 from masumi_tools.clock import is_dead
-from masumi_tools.driving import LEASE_MS, LISTENER, LOOK_S, Driver, Progress
-from masumi_tools.errors import InputError, JournalBusy, SettingsError, StateError
+from masumi_tools.driving import LEASE_MS, LISTENER, LOOK_S, Driver, Progress, log
+from masumi_tools.errors import InputError, JournalBusy, JournalError, SettingsError, StateError
 from masumi_tools.hire import QUICK, Pace, Ways
 from masumi_tools.learn.offer import lay_out
 from masumi_tools.models import Listing
@@ -225,10 +225,14 @@ class Flows(Driver):
         """Drive every open hire as far as it goes now, without waiting; one look at the node serves all."""
         yield from self._hear_the_time()
         rows = yield Do(lambda: self.journal.rows(only_open=True))
-        swept = {row.hire_id: ledger.purchase_of(row) for row in rows}
-        self._swept |= (
-            swept  # watched to the end, so that the feed's news of one reach it however late its turn is
-        )
+        swept = {}
+        for row in rows:
+            try:
+                swept[row.hire_id] = ledger.purchase_of(row)
+            except JournalError as error:  # it keeps nobody from the money of the others
+                log.error("%s; it is left out of the sweep", error)
+        # Watched to the end, so that the feed's news of one reach it however late its turn is.
+        self._swept |= swept
         receipts = []
         try:
             for hire_id, p in swept.items():

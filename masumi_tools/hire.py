@@ -227,7 +227,8 @@ def _refund(p: Purchase, ways: Ways) -> Send:
 def _refund_open(p: Purchase, now: int) -> bool:
     """Whether the money is wanted back and the node would take the request (node-api 6)."""
     last = refundable_until(p)
-    if not p.refund_wanted or p.refund_barred or last is None or now >= last or p.node is None:
+    barred = p.refund_barred and now < p.refund_due_ms
+    if not p.refund_wanted or barred or last is None or now >= last or p.node is None:
         return False
     return p.node.on_chain_state in (OnChainState.FUNDS_LOCKED, OnChainState.RESULT_SUBMITTED)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pydantic import ValidationError
+
 from masumi_tools.budget import Budget, text_of
+from masumi_tools.errors import JournalError
 from masumi_tools.money import Amount
 from masumi_tools.offer import above
 from masumi_tools.purchase import Event, Purchase, State
@@ -61,8 +64,15 @@ def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False
 
 
 def purchase_of(row: Row) -> Purchase:
-    """The record of a row that was read."""
-    return Purchase.model_validate_json(row.record).but(version=row.version)
+    """The record of a row that was read; JournalError where this version cannot read it."""
+    try:
+        return Purchase.model_validate_json(row.record).but(version=row.version)
+    except ValidationError as error:
+        raise JournalError(
+            f"the record of hire {row.hire_id} cannot be read; it was written by a newer masumi_tools, or is damaged",
+            phase="journal",
+            repeatable=False,
+        ) from error
 
 
 def service_of(p: Purchase) -> str:

@@ -214,7 +214,7 @@ class Purchase(BaseModel):
     # Getting money back.
     refund_wanted: str = ""
     refund_due_ms: int = 0
-    refund_barred: bool = False
+    refund_barred: bool = False  # our key may not ask for it; until refund_due_ms it is not tried again
     returned: tuple[Amount, ...] = ()
     paid_out_ms: int = 0  # since when the service has money of a job whose result we have not got
 

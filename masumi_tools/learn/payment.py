@@ -20,6 +20,8 @@ from masumi_tools.purchase import MISMATCH, Event, Purchase, State
 ANOTHERS = "the node answered with another purchase than ours; it is asked again"
 # A service that was paid and gave no result is asked for it so long.
 LAST_ASK_MS = 24 * 60 * 60_000
+# A key that may not ask for a refund may be replaced; so long it is not tried again.
+BARRED_MS = 10 * 60_000
 # The node's clock and ours may differ by so much; older rows of a list cannot be our purchase.
 LIST_SLACK_MS = 60 * 60_000
 
@@ -102,7 +104,8 @@ def refund_asked(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         return p.but(dialect="seed")
     if reply.status in (401, 403):
         note = f"the refund could not be asked for: {said(reply)}"
-        return p.but(refund_barred=True, notes=(*p.notes, note), next_node_ms=now)
+        barred = p.but(refund_barred=True, refund_due_ms=now + BARRED_MS)
+        return _noted(barred, note, now)
     return p.but(refund_due_ms=now + _again_ms(reply, ways), next_node_ms=now)
 
 

@@ -117,18 +117,30 @@ def jobs(settings: Settings, *, limit: int = 50) -> dict[str, Any]:
     Amounts are text. `income` counts what the seller has (before the network's fee), `expected` what is
     locked for completed jobs.
     """
+    shown: list[dict[str, Any]] = []
+    disputes: list[dict[str, Any]] = []
+    states: dict[str, int] = {}
+    money: dict[str, tuple[Amount, ...]] = {}
     table = JobTable(settings.database_url, Rules())
     try:
-        every = table.newest(1_000_000)
+        for job in table.every():
+            states[job.state.value] = states.get(job.state.value, 0) + 1
+            where = "expected" if job.money == "locked" and job.state.value == "completed" else job.money
+            money[where] = total((*money.get(where, ()), *_amounts(job)))
+            if len(shown) < limit:
+                shown.append(_line(job))
+            if job.chain.state in ("RefundRequested", "Disputed"):
+                disputes.append(_line(job))
     finally:
         table.close()
+    sums = {where: [str(amount) for amount in amounts] for where, amounts in money.items()}
     return {
-        "jobs": [_line(job) for job in every[:limit]],
-        "states": _count(every),
-        "income": _sum(job for job in every if job.money == "earned"),
-        "expected": _sum(job for job in every if job.money == "locked" and job.state.value == "completed"),
-        "refunded": _sum(job for job in every if job.money == "refunded"),
-        "disputes": [_line(job) for job in every if job.chain.state in ("RefundRequested", "Disputed")],
+        "jobs": shown,
+        "states": states,
+        "income": sums.get("earned", []),
+        "expected": sums.get("expected", []),
+        "refunded": sums.get("refunded", []),
+        "disputes": disputes,
     }
 
 
@@ -151,14 +163,3 @@ def _line(job: Job) -> dict[str, Any]:
 
 def _amounts(job: Job) -> tuple[Amount, ...]:
     return tuple(Amount(quantity, unit) for quantity, unit in job.price)
-
-
-def _count(every: list[Job]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for job in every:
-        counts[job.state.value] = counts.get(job.state.value, 0) + 1
-    return counts
-
-
-def _sum(some: Any) -> list[str]:
-    return [str(amount) for amount in total([amount for job in some for amount in _amounts(job)])]

@@ -7,7 +7,7 @@ it saw, so a process that was overtaken loses its save and never overwrites. All
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -20,6 +20,7 @@ from masumi_tools.seller.jobs import ENDED, Job, JobState, Rules, due_ms, from_j
 
 VERSION = 1
 NEVER = 2**62
+_PAGE = 200
 
 _metadata = sa.MetaData()
 _facts = sa.Table(
@@ -49,6 +50,7 @@ _jobs = sa.Table(
     sa.Index("masumi_jobs_owner", "owner"),
 )
 
+_NEWEST = (_jobs.c.created_ms.desc(), _jobs.c.job_id.desc())
 _BY_ID = sa.select(_jobs.c.version, _jobs.c.record, _jobs.c.service).where(
     _jobs.c.job_id == sa.bindparam("id")
 )
@@ -176,9 +178,14 @@ class JobTable:
         where = _jobs.c.state.in_([state.value for state in states])
         return self._select(where, order=_jobs.c.created_ms, limit=limit)
 
-    def newest(self, limit: int = 100) -> list[Job]:
-        """The newest jobs, newest first."""
-        return self._select(sa.true(), order=_jobs.c.created_ms.desc(), limit=limit)
+    def every(self) -> Iterator[Job]:
+        """All jobs, newest first; read a page at a time, since each may hold a long result."""
+        where: Any = sa.true()
+        while page := self._select(where, order=_NEWEST, limit=_PAGE):
+            yield from page
+            last = page[-1]
+            earlier = sa.and_(_jobs.c.created_ms == last.created_ms, _jobs.c.job_id < last.job_id)
+            where = sa.or_(_jobs.c.created_ms < last.created_ms, earlier)
 
     def owned_by(self, owner: str) -> list[Job]:
         """All that this process holds."""
@@ -225,7 +232,7 @@ class JobTable:
     def _select(self, where: Any, *, order: Any = None, limit: int | None = None) -> list[Job]:
         query = sa.select(_jobs.c.version, _jobs.c.record).where(where, self._mine)
         if order is not None:
-            query = query.order_by(order)
+            query = query.order_by(*order) if isinstance(order, tuple) else query.order_by(order)
         if limit is not None:
             query = query.limit(limit)
         with explained("reading jobs"), self._reading.connect() as db:

@@ -294,6 +294,19 @@ def test_a_key_that_may_not_ask_is_named_and_the_wish_can_be_made_again(
     assert buyer.refund(first.hire_id, patience_s=30).outcome == "refund_requested"
 
 
+def test_what_one_key_could_not_ask_for_is_asked_for_by_a_sweep_with_another(
+    sandbox: Sandbox, buyer: ClockedBuyer, escrow: int
+) -> None:
+    first = hire(buyer, "silent", escrow, patience_s=5)
+    settings = replace(buyer.settings, node_token=sandbox.world.add_key(pay=True).token)
+    ClockedBuyer(sandbox, None, buyer.journal, settings=settings).refund(first.hire_id, patience_s=30)
+    sandbox.advance(15 * MINUTE_MS)
+
+    (swept,) = ClockedBuyer(sandbox, None, buyer.journal).sweep()
+
+    assert swept.outcome == "refund_requested"
+
+
 # Disputes to their end ------------------------------------------------------------------------------
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from masumi_tools.budget import Budget
-from masumi_tools.errors import JournalBusy
+from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal
@@ -85,3 +87,24 @@ def test_a_hire_that_somebody_else_moves_right_now_does_not_keep_the_sweep_from_
 
     assert swept == {begun: "open", paid.hire_id: "refunded"}
     journal.close()
+
+
+def test_a_record_that_this_version_cannot_read_is_named_and_keeps_no_other_from_the_sweep(
+    sandbox: Sandbox, sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
+    newer, other = (
+        buyer.hire(sandbox.service("silent").agent_identifier, {"text": text}, patience_s=5).hire_id
+        for text in ("one", "two")
+    )
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as db, db:
+        text = "UPDATE masumi_hires SET record = json_set(record, '$.of_tomorrow', 1) WHERE hire_id = ?"
+        db.execute(text, [newer])
+    sandbox.advance(2 * HOUR_MS)
+
+    swept = {made.hire_id: made.outcome for made in buyer.sweep()}
+
+    assert swept == {other: "refunded"} and newer in caplog.text
+    with pytest.raises(JournalError, match=f"hire {newer} cannot be read; it was written by a newer"):
+        buyer.receipt(newer)
+    buyer.journal.close()

@@ -94,7 +94,7 @@ def test_the_searched_columns_follow_the_record(table: JobTable):
     )
     assert ended is not None and table.watched_sources() == {"Web3CardanoV1": 1}
     assert table.counts().states == {"awaiting_payment": 1}
-    assert [one.job_id for one in table.newest(1)] in (["j"], ["r"])
+    assert [one.job_id for one in table.every()][:1] in (["j"], ["r"])
 
 
 def test_facts(table: JobTable):
@@ -111,13 +111,13 @@ def test_services_on_one_database_do_not_see_each_other(table: JobTable, databas
     late = job().submit_result_time
 
     assert other.get("j") is None and other.by_payments(["bid"]) == [] and other.due(late) == []
-    assert other.in_state(*JobState) == [] and other.newest() == [] and other.owned_by("p") == []
+    assert other.in_state(*JobState) == [] and list(other.every()) == [] and other.owned_by("p") == []
     assert other.owners() == [] and other.watched_sources() == {} and other.counts().states == {}
     assert other.fact("x") is None
     assert other.change("j", NOW, lambda one: one) is None
     with pytest.raises(JournalBusy):
         other.save(job(version=1), NOW)
-    assert [one.job_id for one in every.newest()] == ["j"]
+    assert [one.job_id for one in every.every()] == ["j"]
     for opened in (other, every):
         opened.close()
 
@@ -193,3 +193,11 @@ def test_a_server_that_drops_the_connection_takes_the_locks_and_they_are_taken_a
 
 def test_no_two_processes_have_one_name():
     assert process_name() != process_name()
+
+
+def test_all_jobs_are_read_a_page_at_a_time_newest_first(table: JobTable, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("masumi_tools.seller.table._PAGE", 3)
+    jobs = [job(job_id=f"{number:02}", created_ms=number // 4) for number in range(11)]
+    table.add(jobs, NOW)
+
+    assert [one.job_id for one in table.every()] == [f"{number:02}" for number in reversed(range(11))]

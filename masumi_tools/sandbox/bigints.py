@@ -1,12 +1,14 @@
-"""Whole numbers as JavaScript's ``BigInt(text)`` reads them: so the node reads amounts and times."""
+"""Numbers as JavaScript reads them in texts: ``BigInt`` for amounts and times, ``Number`` for limits."""
 
 from __future__ import annotations
 
+import math
 import re
 
 _BASES = {"0x": 16, "0o": 8, "0b": 2}
 _DECIMAL = re.compile(r"[+-]?[0-9]+")
 _DIGITS = {16: re.compile(r"[0-9a-fA-F]+"), 8: re.compile(r"[0-7]+"), 2: re.compile(r"[01]+")}
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _SPACES = "\ufeff \t\n\r\v\f\u00a0\u1680\u2028\u2029\u202f\u205f\u3000"
 _SPACES += "".join(map(chr, range(0x2000, 0x200B)))
 LIMIT = 2**63
@@ -26,3 +28,21 @@ def big_int(text: str) -> int:
     if not _DECIMAL.fullmatch(text):
         raise ValueError("not a BigInt")
     return int(text)
+
+
+def js_number(raw: str) -> float:
+    """``Number(text)``: white space is trimmed, nothing is 0, junk is NaN."""
+    plain = raw.strip(_SPACES)
+    if not plain:
+        return 0
+    if plain in ("Infinity", "+Infinity", "-Infinity"):
+        return -math.inf if plain[0] == "-" else math.inf
+    base = _BASES.get(plain[:2].lower())
+    if base is None:
+        return float(plain) if _NUMBER.fullmatch(plain) else math.nan
+    if not _DIGITS[base].fullmatch(plain[2:]):
+        return math.nan
+    try:
+        return float(int(plain[2:], base))
+    except OverflowError:
+        return math.inf

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import lz
 
-_HEX = re.compile("[0-9a-fA-F]+")
+_HEX = re.compile("(?:[0-9a-fA-F]{2})+")
 _PAIRS = re.compile(r"(?:[0-9a-fA-F]{2})*")
 _CACHE_SIZE = 20_000
 _known: dict[str, Parts | None] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -111,8 +112,10 @@ def _data(world: World, request: Request) -> Any:
 
 
 def _json_body(request: Request) -> dict[str, Any]:
-    if "application/json" not in request.headers.get("content-type", "") or not request.body.strip():
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not request.body or kind != "application/json":
         return {}
+    request.check_charset()
     if len(request.body) > BODY_CAP:
         raise Refusal(413, "request entity too large")
     try:
@@ -295,13 +298,13 @@ def follow_chain(world: World, state: RegistryState) -> None:
 
 
 def _probe(world: World, state: RegistryState, entry: Entry) -> None:
-    """Look at an entry's service, as ``minHealthCheckDate`` asks; loopback is Invalid unless it is ours."""
+    """Look at an entry's service, as ``minHealthCheckDate`` asks; inner hosts are Invalid unless it is ours."""
     if entry["status"] == "Deregistered":
         return
     url = urlsplit(str(entry["apiBaseUrl"]))
     if state.reachable(str(entry["apiBaseUrl"])):
         status = "Online"
-    elif url.hostname in ("localhost", "127.0.0.1", "::1") or url.query or url.fragment:
+    elif _is_inside(url.hostname or "") or url.query or url.fragment:
         status = "Invalid"
     else:
         status = "Offline"
@@ -310,6 +313,14 @@ def _probe(world: World, state: RegistryState, entry: Entry) -> None:
     entry["lastUptimeCheck"] = iso(world.now_ms())
     if entry["status"] != status:
         _set_status(world, entry, status)
+
+
+def _is_inside(host: str) -> bool:
+    """Whether a host is this machine or stands in a private network."""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _set_status(world: World, entry: Entry, status: str) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
+from .bigints import js_number
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z?")
 
@@ -61,18 +63,19 @@ class Fields:
         """A number from 1 to ``most``, coerced the way JavaScript's ``Number`` does it (text "1" is 1)."""
         if name not in self._values:
             return default
-        value = _number(self._values[name])
+        value, before = _number(self._values[name]), len(self._complaints)
         if math.isnan(value):
             self._complain(name, "Expected number, received nan")
-        elif whole and value != math.floor(value):
+            return default
+        if whole and not value.is_integer():
             self._complain(name, "Expected integer, received float")
-        elif value < 1:
+        if value < 1:
             self._complain(name, "Number must be greater than or equal to 1")
-        elif value > most:
+        if value > most:
             self._complain(name, f"Number must be less than or equal to {most}")
-        else:
-            return int(value) if value == math.floor(value) else value
-        return default
+        if len(self._complaints) > before:
+            return default
+        return int(value) if value.is_integer() else value
 
     def moment(self, name: str, *, required: bool = False) -> int | None:
         """A date or date-time with ``Z`` or no zone, as unix ms; an offset is refused (section 22)."""
@@ -131,12 +134,13 @@ class Fields:
 
     def _choice(self, where: str, value: Any, allowed: Sequence[str]) -> str | None:
         listed = " | ".join(f"'{word}'" for word in allowed)
-        if not isinstance(value, str):
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
             self._complain(where, f"Expected {listed}, received {_kind(value)}")
-        elif value not in allowed:
-            self._complain(where, f"Invalid enum value. Expected {listed}, received '{value}'")
-        else:
+        elif isinstance(value, str) and value in allowed:
             return value
+        else:  # such a list may hold numbers as well, so a number is no wrong type
+            shown = int(value) if isinstance(value, float) and value.is_integer() else value
+            self._complain(where, f"Invalid enum value. Expected {listed}, received '{shown}'")
         return None
 
     def _complain(self, where: str, text: str) -> None:
@@ -163,9 +167,9 @@ def _number(value: Any) -> float:
     if isinstance(value, dict):
         return math.nan
     try:
-        return float(value) if not isinstance(value, str) or value.strip() else 0.0
-    except (ValueError, OverflowError):
-        return math.nan
+        return float(js_number(value) if isinstance(value, str) else value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _moment(text: str) -> int | None:

@@ -6,6 +6,7 @@ Everything in the sandbox that answers is a function ``answer(world, request) ->
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,15 @@ class Request:
     @property
     def token(self) -> str | None:
         """The ``token`` header, the only credential that node and registry read (node-api section 1)."""
-        return self.headers.get("token")
+        token = self.headers.get("token")
+        return token and token.strip(" \t")  # a server's parser cuts what stands around a header's value
+
+    def check_charset(self) -> None:
+        """415 for a body in another encoding than UTF, which neither node nor registry reads."""
+        kind = self.headers.get("content-type", "")
+        named = re.search(r";\s*charset=\"?([^\s;\"]+)", kind, re.IGNORECASE)
+        if named and not named[1].lower().startswith("utf-"):
+            raise Refusal(415, f'unsupported charset "{named[1].upper()}"')
 
 
 @dataclass(slots=True)

@@ -302,9 +302,12 @@ def test_what_a_new_key_may_do(market: Market) -> None:
         False,
         [],
     )
-    scoped = body | {"walletScopeEnabled": "true", "WalletScopeHotWalletIds": ["x"], "canRead": False}
+    wallet = market.world.wallets[0].id
+    scoped = body | {"walletScopeEnabled": "true", "WalletScopeHotWalletIds": [wallet], "canRead": False}
     made = market.data("POST", "/api-key", scoped, token=admin)
-    assert (made["canRead"], made["WalletScopes"]) == (False, [{"hotWalletId": "x"}])
+    assert (made["canRead"], made["WalletScopes"]) == (False, [{"hotWalletId": wallet}])
+    unknown = scoped | {"WalletScopeHotWalletIds": ["x"]}
+    assert market.refused("POST", "/api-key", unknown, token=admin) == (500, "Internal Server Error")
     boss = {**body, "permission": "Admin", "usageLimited": "false", "NetworkLimit": ["Preprod"]}
     made = market.data("POST", "/api-key", boss, token=admin)
     assert made["token"].startswith("masumi-payment-admin-")

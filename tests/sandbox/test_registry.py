@@ -158,7 +158,7 @@ def test_search_looks_into_all_texts_and_takes_no_wild_cards(
         (
             "/registry-entry",
             {"network": 5, "limit": 0},
-            "network: Expected 'Preprod' | 'Mainnet', received number; "
+            "network: Invalid enum value. Expected 'Preprod' | 'Mainnet', received '5'; "
             "limit: Number must be greater than or equal to 1",
         ),
         ("/registry-entry", {"limit": 51}, "limit: Number must be less than or equal to 50"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masumi_tools.sandbox import identifier, lz
-from masumi_tools.sandbox.bigints import big_int
+from masumi_tools.sandbox.bigints import big_int, js_number
 from masumi_tools.sandbox.crypto import (
     Signer,
     bech32,
@@ -22,7 +22,7 @@ from masumi_tools.sandbox.crypto import (
     verify,
 )
 from masumi_tools.sandbox.network import ADMINS, CONTRACTS
-from masumi_tools.sandbox.node.schema import js_number, length_of
+from masumi_tools.sandbox.node.schema import length_of
 from masumi_tools.sandbox.node.terms import terms
 from masumi_tools.sandbox.timetext import iso, read_js, read_strict
 from tests.shared import shared_json
@@ -176,7 +176,7 @@ def test_big_int_throws_as_javascript(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("", 0.0), (" 5 ", 5), ("0x10", 16), (".5", 0.5), ("5.", 5), ("1e2", 100), ("-Infinity", float("inf"))],
+    [("", 0.0), (" 5 ", 5), ("0x10", 16), (".5", 0.5), ("5.", 5), ("1e2", 100), ("-Infinity", float("-inf"))],
 )
 def test_number_reads_as_javascript(text: str, number: float) -> None:
     assert js_number(text) == number

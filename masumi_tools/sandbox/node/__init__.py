@@ -56,11 +56,12 @@ def _answer(world: World, request: Request) -> Response:
 
 def _body(request: Request) -> dict[str, Any]:
     """The JSON body; nothing, or another content type, reads as an empty object."""
-    if len(request.body) > BODY_CAP:
-        raise Refusal(413, "request entity too large")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not request.body or kind != "application/json":
         return {}
+    request.check_charset()
+    if len(request.body) > BODY_CAP:
+        raise Refusal(413, "request entity too large")
     try:
         value = json.loads(request.body.decode("utf-8-sig", "replace"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

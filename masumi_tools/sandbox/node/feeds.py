@@ -136,10 +136,10 @@ def _resolved(ctx: Context, row: Row) -> bool:
 def _chosen(ctx: Context, rows: Iterable[Row]) -> Iterable[Row]:
     """Rows that fit the filters. Without a filter of source or contract only V1 ones (fact 7)."""
     data = ctx.data
-    network, contract = ctx.need_network(), data["filterSmartContractAddress"] or None
+    network, contract = ctx.need_network(), data["filterSmartContractAddress"]
     source_type = None
     if "filterPaymentSourceType" in data:  # the feeds of purchases have no such filter: they give both types
-        source_type = data["filterPaymentSourceType"] or (None if contract else V1)
+        source_type = data["filterPaymentSourceType"] or (V1 if contract is None else None)
     state, manual = data.get("filterOnChainState"), data.get("filterNeedsManualAction")
     query, identifier = data.get("searchQuery"), data.get("blockchainIdentifier")
     if identifier:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..network import NETWORKS
@@ -10,7 +11,7 @@ from ..rows import Funds
 from ..wire import Refusal
 from . import schema as s
 from .context import Context, NodeCrash
-from .terms import number
+from .terms import check_storable, number
 
 CAIP2 = "[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}"
 BOTH = ("Mainnet", "Preprod")
@@ -116,9 +117,14 @@ def create(ctx: Context) -> dict[str, Any]:
     data = ctx.data
     read, pay, admin = _flags(data, data["permission"])
     _check_admin(admin, scoped=data["walletScopeEnabled"], limited=data["usageLimited"])
-    credits = [(number(entry["amount"]), entry["unit"]) for entry in data["UsageCredits"]]
-    if any(amount < 0 for amount, _ in credits):
-        raise Refusal(400, "Invalid amount")
+    credits: Funds = []
+    for entry in data["UsageCredits"]:
+        credits.append((number(entry["amount"]), entry["unit"]))
+        if credits[-1][0] < 0:
+            raise Refusal(400, "Invalid amount")
+    check_storable(credits, ())
+    if data["walletScopeEnabled"]:
+        _check_wallets(ctx, data["WalletScopeHotWalletIds"])
     networks: list[str] = data["NetworkLimit"]
     key = ctx.world.add_key(
         read=read,
@@ -142,13 +148,24 @@ def update(ctx: Context) -> dict[str, Any]:
         raise Refusal(404, "API key not found")
     admin = key.can_admin if data["canAdmin"] is None else data["canAdmin"]
     scoped = key.wallet_scoped if data["walletScopeEnabled"] is None else data["walletScopeEnabled"]
+    credits = _changed_credits(key.credits, data["UsageCreditsToAddOrRemove"])
     _check_admin(admin, scoped=scoped, limited=data["usageLimited"])
-    key.credits = _changed_credits(key.credits, data["UsageCreditsToAddOrRemove"])
+    check_storable(credits, ())
+    _check_wallets(ctx, data["WalletScopeHotWalletIds"] or ())
+    other = ctx.world.keys.get(data["token"])
+    if other is not None and other is not key:
+        raise NodeCrash("Unique constraint failed on the fields: (`tokenHash`)")
+    key.credits = credits
     key.usage_limited = data["usageLimited"]
     key.active = data["status"] == "Active"
-    if data["NetworkLimit"] is not None:
-        key.networks = tuple(data["NetworkLimit"])
-        key.chains = _chains(data["NetworkLimit"], data["ChainIdLimit"] or [])
+    if admin:
+        key.networks, key.chains = BOTH, ()
+    else:  # each half of the limits stays as it is unless the body names it
+        others = [chain for chain in key.chains if not chain.startswith("cardano:")]
+        key.networks = key.networks if data["NetworkLimit"] is None else tuple(data["NetworkLimit"])
+        key.chains = _chains(
+            list(key.networks), others if data["ChainIdLimit"] is None else data["ChainIdLimit"]
+        )
     key.wallet_scoped = scoped
     if data["WalletScopeHotWalletIds"] is not None:
         key.wallet_ids = tuple(data["WalletScopeHotWalletIds"])
@@ -196,6 +213,12 @@ def _check_admin(admin: bool, *, scoped: bool, limited: bool) -> None:
         raise Refusal(400, "Admin API keys cannot have wallet scope enabled")
     if admin and limited:
         raise Refusal(400, "Admin API keys cannot have usage limits")
+
+
+def _check_wallets(ctx: Context, wallet_ids: Iterable[str]) -> None:
+    """A 500 for a wallet that is none of the node's, which the database refuses."""
+    if not {wallet.id for wallet in ctx.world.wallets}.issuperset(wallet_ids):
+        raise NodeCrash("Foreign key constraint violated")
 
 
 def _changed_credits(credits: Funds, changes: list[dict[str, str]]) -> Funds:

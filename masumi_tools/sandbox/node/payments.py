@@ -16,12 +16,12 @@ from . import schema as s
 from .context import NETWORK, SOURCE_TYPE, Context, NodeCrash, is_hex
 from .terms import (
     AMOUNTS,
-    asked_funds,
     check_addresses,
     check_storable,
     check_times,
     fixed_funds,
     is_configured,
+    positive_funds,
     select_source,
     signed_funds,
     terms,
@@ -133,10 +133,7 @@ def _funds(pricing: Pricing, requested: list[dict[str, str]] | None) -> Funds:
         return fixed_funds(pricing)
     if not requested:
         raise Refusal(400, "For dynamic pricing, RequestedFunds must be provided")
-    funds = asked_funds(requested)
-    if any(amount <= 0 for amount, _ in funds):
-        raise Refusal(400, "RequestedFunds amounts must be positive")
-    return funds
+    return positive_funds(requested, "RequestedFunds amounts must be positive")
 
 
 def _need_key_address(address: str | None) -> None:

@@ -22,6 +22,7 @@ from .terms import (
     fixed_funds,
     is_configured,
     number,
+    positive_funds,
     select_source,
     signed_funds,
     summed,
@@ -129,7 +130,7 @@ def _source(ctx: Context, network: str, parts: identifier.Parts) -> PaymentSourc
         return found
     for source in ctx.world.sources:
         served = source.network == network and source.contract_address == parts.contract
-        if served and source.policy_id == ctx.data["agentIdentifier"][:56]:
+        if served and source.source_type == V2 and source.policy_id == ctx.data["agentIdentifier"][:56]:
             return source
     raise Refusal(404, "No configured V2 payment source found for smartContractAddress")
 
@@ -180,20 +181,13 @@ def _funds(pricing: Pricing, amounts: list[dict[str, str]] | None) -> Funds:
         return price
     if not amounts:
         raise Refusal(400, "For dynamic pricing, Amounts must be provided")
-    funds = asked_funds(amounts)
-    if any(amount <= 0 for amount, _ in funds):
-        raise Refusal(400, "Amounts must be positive")
-    return summed(funds)
+    return summed(positive_funds(amounts, "Amounts must be positive"))
 
 
 def _check_content(ctx: Context, parts: identifier.Parts) -> None:
     data, wrong = ctx.data, "Invalid blockchain identifier, "
     if parts.purchaser_id != data["identifierFromPurchaser"]:
         raise Refusal(400, wrong + "purchaser id mismatch")
-    if not is_hex(parts.purchaser_id):
-        raise Refusal(400, "Purchaser identifier is not a valid hex string")
-    if not is_hex(parts.seller_id):
-        raise Refusal(400, "Seller identifier is not a valid hex string")
     if parts.agent_identifier != data["agentIdentifier"]:
         raise Refusal(400, wrong + "agent identifier mismatch")
     found = key_hash_of(parts.key)

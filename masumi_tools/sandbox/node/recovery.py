@@ -89,11 +89,11 @@ def _result_hash(row: Row) -> str | None:
 
 
 def _recover(ctx: Context, row: Row, again: str | None, what: str) -> dict[str, Any]:
-    if again is not None and row.on_chain in FINAL:
-        raise Refusal(400, f"The {what} is already completed and its previous action cannot be retried.")
     result_hash = _result_hash(row) if again == SUBMIT else None
     if again == SUBMIT and result_hash is None:
         raise Refusal(400, "The failed submit-result action has no result hash to retry.")
+    if again is not None and row.on_chain in FINAL:
+        raise Refusal(400, f"The {what} is already completed and its previous action cannot be retried.")
     _reset_transaction(row)
     if again is not None:
         set_action(ctx.world, row, again, result_hash=result_hash)
@@ -110,6 +110,7 @@ def _reset_transaction(row: Row) -> None:
     sent = [tx for tx in row.tx_history if tx.hash is not None]
     found = [tx for status in ("Pending", "Confirmed") for tx in sent if tx.status == status]
     row.tx = chosen = found[-1] if found else None
-    for tx in sent:
-        if chosen and tx is not chosen and tx.status == "Pending" and tx.created_ms >= chosen.created_ms:
+    for tx in row.tx_history:
+        newer = chosen is None or (tx is not chosen and tx.created_ms >= chosen.created_ms)
+        if newer and tx.status == "Pending":
             tx.status = "FailedViaManualReset"

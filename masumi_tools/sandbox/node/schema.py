@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..bigints import js_number
 from ..timetext import read_strict
 from ..wire import Refusal
 
 MISSING: Final = object()
 Reader = Callable[[Any, str, list[str]], Any]
 """Reads one value; ``issues`` gets the complaints. A missing value is ``MISSING``."""
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class Schema:
         """The values of the known fields, others are dropped; Refusal 400 with every complaint."""
         issues: list[str] = []
         found = {name: reader(raw.get(name, MISSING), name, issues) for name, reader in self.fields.items()}
-        if not issues and self.refine is not None:
-            issues = self.refine(found)
+        if self.refine is not None and not any(map(_ends_the_check, issues)):
+            issues += self.refine(found)
         if issues:
             raise Refusal(400, "; ".join(issues))
         return found
@@ -76,12 +75,10 @@ def text(
             return default
         if not isinstance(value, str):
             issues.append(_expected(path, "string", value))
+            if isinstance(value, list):  # it has a length too, so the rules of length are looked at as well
+                _in_length(len(value), least, most, "array", "items", path, issues)
             return None
-        size = length_of(value)
-        if least is not None and size < least:
-            issues.append(f"{path}: Too small: expected string to have >={least} characters")
-        if most is not None and size > most:
-            issues.append(f"{path}: Too big: expected string to have <={most} characters")
+        _in_length(length_of(value), least, most, "string", "characters", path, issues)
         if shape is not None and not shape.fullmatch(value):
             issues.append(f"{path}: {complaint}")
         return value
@@ -139,7 +136,7 @@ def whole(least: int, most: int) -> Reader:
     def read(value: Any, path: str, issues: list[str]) -> Any:
         if value is MISSING:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isinf(value):
             issues.append(_expected(path, "number", value))
             return None
         if value != int(value):
@@ -213,30 +210,28 @@ def items(
             return None if default is None else list(default)
         if not isinstance(value, list):
             issues.append(_expected(path, "array", value))
+            if isinstance(value, str):
+                _in_length(length_of(value), least, most, "string", "characters", path, issues)
             return None
         found = [reader(entry, f"{path}[{place}]", issues) for place, entry in enumerate(value)]
-        if least is not None and len(value) < least:
-            issues.append(f"{path}: Too small: expected array to have >={least} items")
-        if most is not None and len(value) > most:
-            issues.append(f"{path}: Too big: expected array to have <={most} items")
+        _in_length(len(value), least, most, "array", "items", path, issues)
         return found
 
     return read
 
 
-def js_number(raw: str) -> float:
-    """JavaScript's ``Number(text)``: white space is trimmed, nothing is 0, junk is NaN."""
-    plain = raw.strip()
-    if not plain:
-        return 0
-    if plain[:2].lower() in ("0x", "0o", "0b"):
-        try:
-            return int(plain, 0)
-        except ValueError:
-            return math.nan
-    if plain.lstrip("+-") == "Infinity":
-        return math.inf
-    return float(plain) if _NUMBER.fullmatch(plain) else math.nan
+def _ends_the_check(issue: str) -> bool:
+    """Whether a complaint is of a kind after which the node does not look at the whole any more."""
+    return ": Invalid input" in issue or ": Invalid option" in issue
+
+
+def _in_length(
+    length: int, least: int | None, most: int | None, kind: str, units: str, path: str, issues: list[str]
+) -> None:
+    if least is not None and length < least:
+        issues.append(f"{path}: Too small: expected {kind} to have >={least} {units}")
+    if most is not None and length > most:
+        issues.append(f"{path}: Too big: expected {kind} to have <={most} {units}")
 
 
 def _in_range(number: float, least: int, most: int, path: str, issues: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from ..moves import ON_CHAIN_STATES
 from ..rows import Row
@@ -22,12 +23,21 @@ def fits(row: Row, query: str) -> bool:
         texts.append(row.tx.hash)
     if row.wallet is not None:
         texts.append(row.wallet.address)
-    if any(wanted in text.lower() for text in texts if text):
+    pattern = _pattern(wanted)
+    if any(pattern.fullmatch(text.lower()) for text in texts if text):
         return True
     if row.on_chain and any(wanted in name for name in _STATES[row.on_chain]):
         return True
     bounds = _bounds(wanted)
     return bounds is not None and any(bounds[0] <= held < bounds[1] for held, _ in row.funds)
+
+
+@lru_cache(maxsize=256)
+def _pattern(wanted: str) -> re.Pattern[str]:
+    """The texts that hold ``wanted``. The node hands it to SQL as it is: ``%`` is any text, ``_`` any character."""
+    parts = re.findall(r"\\.|.", f"%{wanted}%", re.DOTALL)
+    named = {"%": ".*", "_": "."}
+    return re.compile("".join(named.get(part) or re.escape(part[-1]) for part in parts), re.DOTALL)
 
 
 def _bounds(text: str) -> tuple[Decimal, Decimal] | None:

@@ -77,6 +77,16 @@ def asked_funds(entries: list[dict[str, str]]) -> Funds:
     return [(number(entry["amount"]), folded(entry["unit"])) for entry in entries]
 
 
+def positive_funds(entries: list[dict[str, str]], complaint: str) -> Funds:
+    """The same; 400 with ``complaint`` at the first that is not above zero, unless one before is no number."""
+    funds: Funds = []
+    for entry in entries:
+        funds += asked_funds([entry])
+        if funds[-1][0] <= 0:
+            raise Refusal(400, complaint)
+    return funds
+
+
 def signed_funds(entries: list[dict[str, str]] | None) -> list[dict[str, str]] | None:
     """Amounts as they are signed: the text as sent (22), only the unit of ADA is folded."""
     if entries is None:

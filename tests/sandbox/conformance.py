@@ -67,7 +67,10 @@ class Replay:
                 yield from self._together(steps) if group else map(self._one, steps)
 
     def _one(self, step: Step) -> Outcome:
-        response = self._send(step)
+        try:
+            response = self._send(step)
+        except (LookupError, TypeError, ValueError) as error:  # a link or setup that nothing answers to
+            return Outcome(step["id"], step["area"], "wrong", [f"not sent: {type(error).__name__}: {error}"])
         if response.status == 501:
             return Outcome(step["id"], step["area"], "left out", [_message(response)])
         reasons = self._differences(step, response)

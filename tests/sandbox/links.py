@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from masumi_tools.sandbox import identifier
+from masumi_tools.sandbox import lz
 from masumi_tools.sandbox.timetext import iso, read_js
 
 Lookup = Callable[[str], Any]
@@ -88,18 +88,28 @@ def _ms(value: str | int) -> int:
 
 
 def _compose(link: Mapping[str, Any], lookup: Lookup) -> str:
-    """An identifier from the parts of others: ``a`` and ``b`` name them, some field lists the parts to take."""
+    """An identifier from the parts of others: ``a`` and ``b`` name them, some field tells what is put together.
+
+    What it tells is a list or a dot-separated text of ``a[0]``, ``b[1]`` and words that stand for themselves.
+    """
     ends: Any = link.get("from", link)
-    names = ends if isinstance(ends, Mapping) else dict(zip("ab", ends, strict=False))
+    names = ends if isinstance(ends, Mapping) else {"a": ends} if isinstance(ends, str) else _by_letter(ends)
     pieces = {end: _pieces(lookup(names[end])) for end in "ab" if end in names}
-    listed = next(v for k, v in link.items() if k not in ("how", "a", "b", "from") and "[" in str(v))
-    taken = [pieces[end][int(place)] for end, place in _PART.findall(str(listed))]
-    return identifier.encode(identifier.Parts(*taken))
+    told = next(v for k, v in link.items() if k not in ("how", "a", "b", "from") and "[" in str(v))
+    taken = []
+    for word in told.split(".") if isinstance(told, str) else told:
+        part = _PART.fullmatch(word)
+        taken.append(pieces[part[1]][int(part[2])] if part else str(word))
+    return lz.compress(".".join(taken)).hex()
+
+
+def _by_letter(places: Sequence[str]) -> dict[str, str]:
+    return dict(zip("ab", places, strict=False))
 
 
 def _pieces(text: str) -> list[str]:
-    parts = identifier.decode(text)
-    if parts is None:
+    """The dot-separated parts of an identifier that decodes."""
+    plain = lz.decompress(bytes.fromhex(text))
+    if not plain:
         raise ValueError("not an identifier")
-    found = [parts.seller_id, parts.purchaser_id, parts.signature, parts.key]
-    return found if parts.contract is None else [*found, parts.contract]
+    return plain.split(".")

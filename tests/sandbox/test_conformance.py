@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.sandbox import identifier
+from masumi_tools.sandbox import identifier, lz
 from tests.shared import shared_json
 
 from . import links
@@ -172,16 +172,24 @@ def test_every_kind_of_link_is_known(link: Json, value: Any, result: Any) -> Non
     assert links.resolve({"from": "step:path"} | link, lambda place: value) == result
 
 
-def test_composed_identifier_takes_parts_of_two() -> None:
-    texts = {
-        end: identifier.encode(
-            identifier.Parts(*(f"{name}{end}" for name in ("seller", "nonce", "sig", "key")))
-        )
-        for end in "ab"
-    }
-    link = {"how": "compose", "a": "a:x", "b": "b:x", "parts": ["a[0]", "b[1]", "a[2]", "b[3]"]}
-    found = identifier.decode(links.resolve(link, lambda place: texts[place[0]]))
-    assert found == identifier.Parts("sellera", "nonceb", "siga", "keyb")
+@pytest.mark.parametrize(
+    "link",
+    [
+        {"a": "a:x", "b": "b:x", "parts": ["a[0]", "b[1]", "00", "b[3]"]},
+        {"from": {"a": "a:x", "b": "b:x"}, "parts": "a[0].b[1].00.b[3]"},
+        {"from": ["a:x", "b:x"], "parts": "a[0].b[1].00.b[3]"},
+    ],
+)
+def test_composed_identifier_takes_parts_of_two_and_words(link: Json) -> None:
+    texts = {end: lz.compress(f"{end}0.{end}1.{end}2.{end}3").hex() for end in "ab"}
+    found = links.resolve(link | {"how": "compose"}, lambda place: texts[place[0]])
+    assert identifier.decode(found) == identifier.Parts("a0", "b1", "00", "b3")
+
+
+def test_a_link_that_leads_nowhere_makes_its_step_wrong_and_no_other(small: Json) -> None:
+    corpus = copy.deepcopy(small)
+    step_of(corpus, "purchase/again")["links"]["body.metadata"] = "nowhere:request.body"
+    assert wrong(corpus) == ["purchase/again"]
 
 
 def test_unknown_link_is_an_error() -> None:

@@ -162,7 +162,12 @@ def test_search_looks_into_all_texts_and_takes_no_wild_cards(
             "limit: Number must be greater than or equal to 1",
         ),
         ("/registry-entry", {"limit": 51}, "limit: Number must be less than or equal to 50"),
-        ("/registry-entry", {"limit": 2.5}, "limit: Expected integer, received float"),
+        (
+            "/registry-entry",
+            {"limit": 0.5},
+            "limit: Expected integer, received float; limit: Number must be greater than or equal to 1",
+        ),
+        ("/registry-entry", {"limit": "1_0"}, "limit: Expected number, received nan"),
         ("/registry-entry", {"limit": "x"}, "limit: Expected number, received nan"),
         ("/registry-entry", {"limit": None}, "limit: Number must be greater than or equal to 1"),
         ("/registry-entry", {"cursorId": ""}, "cursorId: String must contain at least 1 character(s)"),

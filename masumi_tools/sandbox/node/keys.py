@@ -95,6 +95,13 @@ WEBHOOK_CHANGE = s.Schema(
     | _HOOK
     | {"format": s.choice(FORMATS), "Events": _HOOK_EVENTS, "name": s.nullable(s.text(most=100))}
 )
+WEBHOOKS = s.Schema(
+    {
+        "paymentSourceId": s.nullable(s.text()),
+        "cursorId": s.text(optional=True),
+        "limit": s.query_number(1, 50, 10),
+    }
+)
 WEBHOOK = s.Schema({"webhookId": s.text()})
 
 

@@ -43,7 +43,7 @@ def _pricing(list_name: str, fixed: s.Reader) -> s.Reader:
             found[list_name] = fixed(value.get(list_name, s.MISSING), f"{path}.{list_name}", issues)
         return found
 
-    return read
+    return s.one_of(read)
 
 
 _SOURCE = s.record(
@@ -55,10 +55,21 @@ _SOURCE = s.record(
         "pricing": _pricing("fixed", _V2_FIXED),
     }
 )
+_ADDRESS = s.text(
+    58,
+    120,
+    optional=True,
+    pattern="(addr1|addr_test1)[0-9a-z]+",
+    complaint="Invalid string: must match pattern /^(addr1|addr_test1)[0-9a-z]+$/",
+)
 _TEXT = s.text(most=250)
 _OPTIONAL = s.text(most=250, optional=True)
 _ABOUT: dict[str, s.Reader] = {
-    "supportedPaymentSources": s.items(_SOURCE, least=1, most=25, optional=True),
+    "recipientWalletAddress": _ADDRESS,
+    "sendFundingLovelace": s.text(
+        most=17, optional=True, pattern="[0-9]+", complaint=r"Invalid string: must match pattern /^\d+$/"
+    ),
+    "supportedPaymentSources": s.items(s.one_of(_SOURCE), least=1, most=25, optional=True),
     "ExampleOutputs": s.items(
         s.record({"name": s.text(most=60), "url": s.text(most=250), "mimeType": s.text(most=60)}), most=25
     ),
@@ -77,8 +88,10 @@ _VKEY = s.text(56, 56, pattern="[0-9a-fA-F]{56}", complaint="Invalid hex string"
 _AGENT = s.text(57, 250, pattern=HEX_ONLY, complaint="Invalid hex string")
 
 REGISTER = s.Schema({"network": NETWORK, "sellingWalletVkey": _VKEY} | _ABOUT)
-UPDATE = s.Schema({"network": NETWORK} | _ABOUT | {"agentIdentifier": _AGENT})
-DEREGISTER = s.Schema({"agentIdentifier": _AGENT, "network": NETWORK, "smartContractAddress": _OPTIONAL})
+UPDATE = s.Schema(
+    {"network": NETWORK} | _ABOUT | {"agentIdentifier": _AGENT, "smartContractAddress": _ADDRESS}
+)
+DEREGISTER = s.Schema({"agentIdentifier": _AGENT, "network": NETWORK, "smartContractAddress": _ADDRESS})
 BY_IDENTIFIER = s.Schema({"agentIdentifier": s.text(57, 250), "network": NETWORK})
 LISTED = s.Schema(
     {
@@ -90,6 +103,8 @@ LISTED = s.Schema(
         "filterStatus": s.choice(tuple(STATUS), optional=True),
         "searchQuery": s.text(optional=True),
         "filterAgentIdentifier": s.text(57, 250, optional=True),
+        "filterSupportedPaymentSourceAddress": s.text(optional=True),
+        "filterSupportedPaymentSourceNetworks": s.text(optional=True),
     }
 )
 DIFF = s.Schema(
@@ -221,13 +236,20 @@ def count(ctx: Context) -> Json:
 
 
 def _chosen(ctx: Context, rows: Iterable[Registration], identifier: str | None) -> Iterable[Registration]:
-    network, contract = ctx.need_network(), ctx.data["filterSmartContractAddress"] or None
-    kind = ctx.data["filterPaymentSourceType"] or (None if contract or identifier else V1)
+    data = ctx.data
+    network, contract = ctx.need_network(), data["filterSmartContractAddress"] or None
+    address = data.get("filterSupportedPaymentSourceAddress")
+    networks = (data.get("filterSupportedPaymentSourceNetworks") or "").replace(" ", "").split(",")
+    advertised = bool(address or any(networks))
+    kind = data["filterPaymentSourceType"] or (None if contract or identifier or advertised else V1)
     for row in rows:
         source = row.wallet.source
         if source.network != network or contract not in (None, source.contract_address):
             continue
         if kind not in (None, source.source_type):
+            continue
+        told = row.body["supportedPaymentSources"] or []
+        if advertised and not any(e["address"] == address or e["network"] in networks for e in told):
             continue
         if identifier is not None and (row.agent is None or row.agent.agent_identifier != identifier):
             continue
@@ -244,9 +266,12 @@ def _selling_wallet(ctx: Context, vkey: str, network: str) -> Wallet:
 
 def _own(ctx: Context) -> Registration:
     network, wanted = ctx.need_network(), ctx.data["agentIdentifier"]
+    contract = ctx.data["smartContractAddress"]
     for row in ctx.world.registrations:
+        source = row.wallet.source
+        served = source.network == network and contract in (None, source.contract_address)
         minted = row.agent is not None and row.agent.agent_identifier == wanted
-        if minted and row.wallet.source.network == network and row.state in STATUS["Registered"]:
+        if served and minted and row.state in STATUS["Registered"]:
             return row
     raise Refusal(404, "Registration not found")
 

@@ -165,7 +165,7 @@ def _today() -> dict[str, dict[str, Route]]:
         "/payment-source": {"GET": Route("read", registry.SOURCES, registry.payment_sources)},
         "/balance": {"GET": Route("read", registry.BALANCE, registry.balance)},
         "/webhooks": {
-            "GET": Route("pay", NOTHING, keys.no_webhooks),
+            "GET": Route("pay", keys.WEBHOOKS, keys.no_webhooks),
             "POST": Route("pay", keys.WEBHOOK_NEW, keys.refuse_webhook, rate=30),
             "PATCH": Route("pay", keys.WEBHOOK_CHANGE, keys.missing_webhook, rate=30),
             "DELETE": Route("pay", keys.WEBHOOK, keys.missing_webhook, rate=30),

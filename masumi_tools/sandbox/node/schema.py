@@ -220,6 +220,18 @@ def items(
     return read
 
 
+def one_of(reader: Reader) -> Reader:
+    """One of several shapes: what fits none of them gets one complaint. ``reader`` reads the likely shape."""
+
+    def read(value: Any, path: str, issues: list[str]) -> Any:
+        found: list[str] = []
+        result = reader(value, path, found)
+        issues += [f"{path}: Invalid input"] if any(map(_ends_the_check, found)) else found
+        return result
+
+    return read
+
+
 def _ends_the_check(issue: str) -> bool:
     """Whether a complaint is of a kind after which the node does not look at the whole any more."""
     return ": Invalid input" in issue or ": Invalid option" in issue

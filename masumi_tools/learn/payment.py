@@ -330,8 +330,13 @@ def _denied(reply: Reply) -> bool:
 
 
 def _proves_absence(reply: Reply) -> bool:
-    """A business 400 or 404 comes after the node looked for the row; a schema 400 and a 401 before it."""
-    if reply.status not in (400, 404):
+    """A business 400 or 404 comes after the node looked for the row; a schema 400 and a 401 before it.
+
+    A path that is unknown and an answer that is not in the node's form (a proxy's page) prove nothing either.
+    """
+    if reply.status not in (400, 404) or _unknown_path(reply):
+        return False
+    if not (isinstance(reply.body, dict) and reply.body.get("status") == "error"):
         return False
     head = said(reply).split(":", 1)[0]
     return ":" not in said(reply) or " " in head

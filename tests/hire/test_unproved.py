@@ -56,7 +56,9 @@ def test_a_payment_of_unknown_outcome_is_not_written_off_by_a_revoked_key(
     [
         (401, "Unauthorized, invalid authentication token provided", "paid"),
         (400, "network: Invalid input", "paid"),
+        (404, "Can not POST /api/v1/purchase", "paid"),
         (400, "Pay by time must be in the future", "lapsed"),
+        (404, "No payment source found for agent identifiers policy id", "lapsed"),
     ],
 )
 def test_only_a_refusal_that_looked_for_the_row_proves_that_it_is_gone(
@@ -72,4 +74,19 @@ def test_only_a_refusal_that_looked_for_the_row_proves_that_it_is_gone(
     after = learn(p, Ask.PAY, reply, made.times.pay_by_time + LAPSE_MS + 1, WAYS)
 
     assert after.state == state
+    buyer.journal.close()
+
+
+@pytest.mark.parametrize("page", ["<h1>404</h1>", "404 page not found", {"message": "no route"}])
+def test_what_stands_before_the_node_proves_nothing(sandbox: Sandbox, sqlite_url: str, page: object) -> None:
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
+    made = buyer.hire(sandbox.service("silent").agent_identifier, {"text": "hello"}, patience_s=60)
+    row = buyer.journal.get(made.hire_id)
+    assert row is not None and made.times is not None
+    p = ledger.purchase_of(row).but(state=State.PAYING, pay_attempts=2, pay_unknown=True)
+    reply = Reply(404, page) if isinstance(page, dict) else Reply(404, None, str(page), fault="not-json")
+
+    after = learn(p, Ask.PAY, reply, made.times.pay_by_time + LAPSE_MS + 1, WAYS)
+
+    assert after.state == "paying" and "does not say whether it took the purchase" in after.reason
     buyer.journal.close()

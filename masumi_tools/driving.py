@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from masumi_tools import ledger
@@ -192,11 +192,14 @@ class Driver:
             return (yield from self._reserve(p, owner))
         if isinstance(step, Become):
             return (yield from self.save(p, step.purchase))
+        asked_ms = self.clock.now()
         if step.ask in LOOKS:
             reply = yield from read(step.call, self.ways.pace.repeat_ms / 1000)
         else:
-            watched = p if step.ask is Ask.READ and may_be_shared(p, self.clock.now()) else None
+            watched = p if step.ask is Ask.READ and may_be_shared(p, asked_ms) else None
             reply = yield Fetch(step.call, watched)
+        if reply.as_of_ms is None:
+            reply = replace(reply, as_of_ms=asked_ms)
         after = learn(p, step.ask, reply, self.clock.now(), self.ways)
         self._dialect = after.dialect
         return (yield from self.save(p, after))

@@ -93,10 +93,10 @@ class Feed:
         key = p.terms.blockchain_identifier if p.terms else ""
         row = self._rows.get(key)
         # A row is told again until the record has it: what was learnt from it may not have been saved.
-        if row is not None and (p.node is None or p.node.changed_at != _changed(row)):
-            return Reply(200, {"status": "success", "data": row})
+        if row is not None and (p.node is None or _changed(row) > p.node.changed_at):
+            return Reply(200, {"status": "success", "data": row}, as_of_ms=self.read_ms)
         covered = key in self._joined_ms and (p.node_read_ms or p.created_ms) >= self._joined_ms[key]
-        return Reply(304) if self.usable and covered and p.node is not None else None
+        return Reply(304, as_of_ms=self.read_ms) if self.usable and covered and p.node is not None else None
 
 
 def _identifiers(hires: Iterable[Purchase]) -> set[str]:

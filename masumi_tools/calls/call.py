@@ -41,7 +41,8 @@ class Reply:
 
     `status` is None when no answer came; then `fault` tells whether the request ever left
     ("unsent", "refused-address": it did not) or may have had its effect ("lost"). An answer that was
-    too large or no JSON has its status and the fault "too-large" or "not-json".
+    too large or no JSON has its status and the fault "too-large" or "not-json". `as_of_ms` is when it was
+    asked: until then it is true for certain, however late it is read (a machine may have slept meanwhile).
     """
 
     status: int | None
@@ -50,6 +51,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     fault: Fault | None = None
     detail: str = ""
+    as_of_ms: int | None = None
 
     @property
     def ok(self) -> bool:

@@ -28,6 +28,7 @@ LIST_SLACK_MS = 60 * 60_000
 
 def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """POST /purchase: 200 and 409 mean that the node holds it; only a definite no means that it does not."""
+    asked_ms = _as_of(reply, now)
     if reply.ok or (reply.status == 409 and isinstance(reply.body, dict) and "object" in reply.body):
         node = _readable(reply.body)
         if node is not None and _is_anothers(p, node):
@@ -40,11 +41,11 @@ def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         return (
             held.but(next_node_ms=now)
             if reply.status == 409 and not p.unseen
-            else on_chain(held, node, now, ways)
+            else on_chain(held, node, now, ways, asked_ms)
         )
     if p.state is State.PAID:
         # Held before; its own refusal long after pay_by proves that the node has no such row any more.
-        if _past(p, now) and _proves_absence(reply):
+        if _past(p, asked_ms) and _proves_absence(reply):
             return p.move(Event.LAPSED, now, reason=f"the node holds no such purchase: {said(reply)}")
         return p.but(next_node_ms=now + _again_ms(reply, ways))
     assert p.terms is not None
@@ -66,7 +67,7 @@ def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if not _proves_absence(reply):  # a key that was revoked meanwhile hears 401 of a purchase that was paid
         words = f"the node does not say whether it took the purchase: {said(reply)}; it is asked on"
         return p.but(reason=words, next_node_ms=now + ways.pace.in_flight_ms)
-    if _past(p, now):
+    if _past(p, asked_ms):
         return p.move(Event.LAPSED, now, reason=f"the node never took the purchase: {said(reply)}")
     # The first POST may still be inside the node: the same no once more, a while later, is proof.
     if p.pay_denied_ms and now - p.pay_denied_ms >= ways.pace.in_flight_ms:
@@ -76,15 +77,16 @@ def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
 
 def read(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """A read of our purchase; 404 is no proof of absence (node-api 0, fact 8)."""
+    asked_ms = _as_of(reply, now)
     if reply.ok:
         node = _found(p, reply.body)
         if node is not None:
-            return on_chain(p, node, now, ways)
+            return on_chain(p, node, now, ways, asked_ms)
         if (cursor := _next_page(p, reply.body)) is not None:
             return p.but(list_cursor=cursor, next_node_ms=now)
         p, reply = p.but(list_cursor=None), Reply(404)
     if reply.status == 304 and p.node is not None:  # the shared feed: nothing changed, but time has passed
-        return on_chain(p, p.node, now, ways)
+        return on_chain(p, p.node, now, ways, asked_ms)
     if _unknown_path(reply) and p.dialect == "today":
         return p.but(dialect="seed", next_node_ms=now)
     if reply.status == 404 and p.state in (State.PAYING, State.PAID):
@@ -99,7 +101,7 @@ def refund_asked(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         if node is not None and _is_anothers(p, node):
             return _noted(p, ANOTHERS, now + ways.pace.repeat_ms)
         asked = p.move(Event.REFUND_ASKED, now, reason=p.refund_wanted)
-        return on_chain(asked, node, now, ways) if node else asked.but(next_node_ms=now)
+        return on_chain(asked, node, now, ways, _as_of(reply, now)) if node else asked.but(next_node_ms=now)
     if _unknown_path(reply) and p.dialect == "today":
         return p.but(dialect="seed")
     if reply.status in (401, 403):
@@ -109,28 +111,32 @@ def refund_asked(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     return p.but(refund_due_ms=now + _again_ms(reply, ways), next_node_ms=now)
 
 
-def on_chain(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purchase:
-    """The record after the node showed this state of our purchase; one reading may mean several moves."""
+def on_chain(p: Purchase, node: NodePurchase, now: int, ways: Ways, asked_ms: int) -> Purchase:
+    """The record after the node showed this state of our purchase; one reading may mean several moves.
+
+    What the node has not seen is judged by the time at which it was asked: an answer may be read long after.
+    """
     if _is_anothers(p, node):  # answers got mixed up on their way: this one says nothing about ours
         return _noted(p, ANOTHERS, now + ways.pace.repeat_ms)
     if reason := _foreign(p, node):
         if p.state in (State.PAYING, State.PAID):
             return p.move(Event.BROKEN, now, node=node, reason=reason)
         return _noted(p, reason, now + ways.pace.node_ms)
-    p = p.but(node=node, node_read_ms=now, unseen=False, purchase_id=node.id or p.purchase_id)
+    asked_ms = max(asked_ms, p.node_read_ms)
+    p = p.but(node=node, node_read_ms=asked_ms, unseen=False, purchase_id=node.id or p.purchase_id)
     if p.state is State.PAYING:
         p = p.move(Event.ACCEPTED, now)
     if p.state is State.PAID:
-        p = _lock(p, node, now)
+        p = _lock(p, node, now, asked_ms)
     if not p.ended and p.state is not State.PAID:
-        p = _after_lock(p, node, now, ways)
+        p = _after_lock(p, node, now, asked_ms)
     return p if p.ended else p.but(next_node_ms=_next_look(p, node, now, ways))
 
 
-def _lock(p: Purchase, node: NodePurchase, now: int) -> Purchase:
+def _lock(p: Purchase, node: NodePurchase, now: int, asked_ms: int) -> Purchase:
     """Paid: is the money in escrow, still on its way, or was it never taken?"""
     assert p.terms is not None
-    past = now > p.terms.times.pay_by_time + LAPSE_MS
+    past = _past(p, asked_ms)
     if node.on_chain_state == OnChainState.FUNDS_OR_DATUM_INVALID:
         if node.tx_hash is None:
             return p.move(Event.LAPSED, now, reason="pay_by passed and nothing was locked; nothing was spent")
@@ -161,7 +167,7 @@ def _amounts(p: Purchase, node: NodePurchase) -> str:
     return f"{text_of(p.price)} was agreed, {text_of(total(node.paid_funds))} is what the node paid"
 
 
-def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purchase:
+def _after_lock(p: Purchase, node: NodePurchase, now: int, asked_ms: int) -> Purchase:
     assert p.terms is not None
     state, times = node.on_chain_state, p.terms.times
     p = _verify(p, node)
@@ -186,7 +192,7 @@ def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purcha
         return p if p.state is State.REFUND_REQUESTED else p.move(Event.REFUND_ASKED, now)
     if p.refund_wanted or p.state in (State.DELIVERED, State.REFUND_REQUESTED, State.DISPUTED):
         return p
-    if node.result_hash is None and now >= times.submit_result_time:
+    if node.result_hash is None and asked_ms >= times.submit_result_time:
         return p.but(refund_wanted="the service submitted no result before its deadline")
     if node.result_hash is not None and p.result is None and now >= times.unlock_time - NO_TEXT_MS:
         return p.but(refund_wanted="the service put a result hash on the chain but never gave the result")
@@ -345,6 +351,10 @@ def _proves_absence(reply: Reply) -> bool:
 def _unknown_path(reply: Reply) -> bool:
     """405, or the 404 of a node that has no such route (node-api 1): it speaks the other dialect."""
     return reply.status == 405 or (reply.status == 404 and said(reply).lower().startswith("can not "))
+
+
+def _as_of(reply: Reply, now: int) -> int:
+    return now if reply.as_of_ms is None else reply.as_of_ms
 
 
 def _past(p: Purchase, now: int) -> bool:

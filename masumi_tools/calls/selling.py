@@ -151,7 +151,9 @@ def deregister(api: str, agent_identifier: str, network: str) -> Call:
 
 def update(api: str, agent_identifier: str, body: Mapping[str, Any]) -> Call:
     """Change an agent of Web3CardanoV2: burns and mints anew, so that its identifier changes."""
-    full = {**body, "agentIdentifier": agent_identifier}
+    # The wallet stays the registration's own: the node's description of this route names none.
+    full = {name: value for name, value in body.items() if name != "sellingWalletVkey"}
+    full["agentIdentifier"] = agent_identifier
     return Call("POST /registry/update", "node", f"{api}/registry/update", encode(full), PURCHASE_S)
 
 

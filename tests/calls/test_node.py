@@ -61,7 +61,7 @@ def calls() -> list[Call]:
         selling.authorize_refund(NODE, "56" * 450, "Preprod"),
         selling.payment_diff(NODE, "Preprod", source_type="Web3CardanoV1", last_update_ms=1, cursor="c"),
         selling.register(NODE, registration),
-        selling.update(NODE, AGENT, {k: v for k, v in registration.items() if k != "sellingWalletVkey"}),
+        selling.update(NODE, AGENT, registration),
         selling.deregister(NODE, AGENT, "Preprod"),
         selling.registrations(NODE, "Preprod", agent_identifier=AGENT, cursor="c"),
         selling.payment_sources(NODE),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +13,10 @@ from masumi_tools.sandbox import node, registry
 from masumi_tools.sandbox.escrow import World
 from masumi_tools.sandbox.node.routes import LEFT_OUT, table
 from masumi_tools.sandbox.wire import Response, request
-from tests.shared import shared_json
+from tests.shared import SHARED, shared_json
 
 from .complaints import MISSING, Case, Json, NodeWords, RegistryWords, cases, good
+from .market import Market
 
 OWN: Json = {
     "components": {"schemas": {}},
@@ -166,6 +169,35 @@ def test_the_registry_complains_of_every_broken_rule(world: World) -> None:
 @pytest.mark.parametrize("route", list(_routes(OWN)), ids=lambda route: route[1])
 def test_rules_of_two_routes(world: World, route: Any) -> None:
     assert _check((world, _ask_node), node.BASE, world.admin_token, route, NodeWords()) > 6
+
+
+ODD: list[Any] = [
+    *(None, True, 0, -1, 1.5, 10**30, 1e300, "", " ", "0", "-1", "1e3", "0x10", "Infinity", "lovelace"),
+    *("a" * 60, "ab" * 30, "\ud800", "\x00", "2026-01-01", "9" * 400, "addr_test1", "Fixed", "Preprod"),
+    *([], [1], {}, [{"amount": "1", "unit": ""}], [{"amount": "x", "unit": "y"}], {"pricingType": "Fixed"}),
+]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_asked_is_answered(seed: int) -> None:
+    market, chance = Market(), random.Random(seed)
+    agents = [market.agent(1), market.agent(2), market.agent(1, kind="Dynamic")]
+    odd = [
+        *ODD,
+        *(agent.agent_identifier for agent in agents),
+        *(market.locked(agent) for agent in agents[:2]),
+    ]
+    routes = list(_routes(OWN if SHARED is None else shared_json("protocol/payment-openapi.json")))
+    for _ in range(600):
+        verb, path, fields, required = chance.choice(routes)
+        given = {name: good(fields[name]) for name in required if "anyOf" not in fields[name]}
+        given |= {name: chance.choice(odd) for name in fields if chance.random() < 0.3}
+        token = chance.choice([market.world.admin_token, market.world.token, market.world.seller_token])
+        query = {name: str(value) for name, value in given.items()} if verb == "GET" else {}
+        body = json.dumps(given).encode() if verb != "GET" else None
+        asked = request(verb, node.BASE + path, token=token, query=query, body=body)
+        assert node.answer(market.world, asked).json()["status"] in ("success", "error")
+        market.world.advance(chance.choice([1, 1000, 3_600_000]))
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def record(sqlite_url: str) -> Iterator[Purchase]:
         made = buyer.hire(sandbox.service("silent").agent_identifier, {"text": "hello"}, patience_s=60)
         row = journal.get(made.hire_id)
         assert row is not None
-        yield ledger.purchase_of(row).but(node=None, purchase_id=None, unseen=False)
+        yield ledger.purchase_of(row).but(node=None, node_read_ms=0, purchase_id=None, unseen=False)
         journal.close()
 
 

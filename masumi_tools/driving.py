@@ -78,7 +78,8 @@ class Driver:
         self._monotonic = monotonic
         self._on_progress = on_progress
         self._dialect: Literal["today", "seed"] = "today"
-        self.driven: dict[str, Purchase] = {}
+        # By hire and by who drives it: one that lost its lease by sleeping may still be on its way.
+        self.driven: dict[tuple[str, str], Purchase] = {}
         self._swept: dict[str, Purchase] = {}
         self._leases: dict[str, str] = {}
         self._node_ready_until = 0.0
@@ -110,12 +111,12 @@ class Driver:
                         self.release(hire_id, owner)
                         raise
                     except BaseException:
-                        known = self.driven.get(hire_id, known)
+                        known = self.driven.get((hire_id, owner), known)
                         yield Do(lambda: self.release(hire_id, owner))
                         raise
-                    if hire_id in self._leases:
+                    if self._leases.get(hire_id) == owner:
                         yield Do(lambda: self.release(hire_id, owner))
-                    self.driven.pop(hire_id, None)
+                    self.driven.pop((hire_id, owner), None)
                     return receipt_of(p)
                 known = yield from self._load(hire_id)
             except JournalError as error:
@@ -133,8 +134,9 @@ class Driver:
 
     def release(self, hire_id: str, owner: str) -> None:
         """Give the lease back; a lease that cannot be given back runs out by itself."""
-        self.driven.pop(hire_id, None)
-        self._leases.pop(hire_id, None)
+        self.driven.pop((hire_id, owner), None)
+        if self._leases.get(hire_id) == owner:
+            del self._leases[hire_id]
         with contextlib.suppress(JournalError):
             self.journal.drop_lease(hire_id, owner)
 
@@ -154,7 +156,7 @@ class Driver:
         renewed = self._monotonic()
         while True:
             now = self.clock.now()
-            self.driven[p.hire_id] = p
+            self.driven[p.hire_id, owner] = p
             step = next_step(p, now, self.ways)
             if isinstance(step, Rest):
                 return p
@@ -173,7 +175,7 @@ class Driver:
                     continue
                 if isinstance(step, Send) and step.announce is not None:
                     p = yield from self.save(p, step.announce)
-                    self.driven[p.hire_id] = p
+                    self.driven[p.hire_id, owner] = p
                 p = yield from self._take(p, step, owner)
             except JournalBusy:
                 raise

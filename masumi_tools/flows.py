@@ -247,7 +247,7 @@ class Flows(Driver):
     @property
     def watched(self) -> dict[str, Purchase]:
         """The hires that are driven or swept now: what one look at the node is shared among."""
-        return self._swept | self.driven
+        return self._swept | {hire_id: p for (hire_id, _), p in self.driven.items()}
 
 
 def ways_of(settings: Settings) -> Ways:

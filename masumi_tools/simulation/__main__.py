@@ -10,6 +10,7 @@ import time
 from masumi_tools.simulation.many import Summary, run_many
 
 TELL_EVERY_S = 10.0
+MOST_VIOLATIONS = 20
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"{summary.histories} of {given.histories}, {summary.per_second:.0f} a second")
 
     seeds = range(given.first, given.first + given.histories)
-    summary = run_many(seeds, given.processes, tell)
+    summary = run_many(seeds, given.processes, tell, MOST_VIOLATIONS)
     say(str(summary))
     for seed, violation in summary.violations:
         say(f"VIOLATION in seed {seed}: {violation}")

@@ -10,7 +10,7 @@ import pytest
 
 from masumi_tools.simulation import run, run_many
 from masumi_tools.simulation.journal import MemoryJournal
-from masumi_tools.simulation.many import SQLITE_EVERY, on_sqlite
+from masumi_tools.simulation.many import SQLITE_EVERY, on_sqlite, run_one
 from masumi_tools.simulation.plan import plan_of
 
 HISTORIES = 2_000
@@ -26,6 +26,17 @@ def test_two_thousand_histories_hold_all_that_must_hold() -> None:
     assert summary.crashes > HISTORIES // 3, "many processes died on the way"
     assert summary.purchases > HISTORIES // 3
     assert set(summary.ends) == {"settled", "refunded", "refused", "lapsed", "failed"}
+
+
+@pytest.mark.parametrize(
+    ("seed", "what"),
+    [
+        (10806, "a process slept between its order to pay and the answer, and took the payment for lapsed"),
+        (12772, "two calls of a process drove one hire after a sleep, and one of them raised"),
+    ],
+)
+def test_a_history_that_once_went_wrong_does_not_again(seed: int, what: str) -> None:
+    assert run_one(seed).violation is None, what
 
 
 def test_a_history_is_its_seed() -> None:

@@ -10,6 +10,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -52,6 +53,10 @@ class Party:
         check_addresses(host, addresses, sandbox=self.sandbox)
 
 
+# To read a URL takes as long as to send a short request, and most go to the same few.
+_url = lru_cache(maxsize=256)(httpx.URL)
+
+
 class Exchange:
     """One call on its way, apart from the I/O: which request is next, what came, and the reply in the end."""
 
@@ -76,7 +81,7 @@ class Exchange:
         call = self._call
         self._response, self._fault, self._unzip = None, None, None
         self._body, self._raw_bytes = bytearray(), 0
-        url = self._url = httpx.URL(call.url) if self._url is None else self._url
+        url = self._url = _url(call.url) if self._url is None else self._url
         headers = {
             "user-agent": "masumi_tools",
             "accept": "application/json",

@@ -6,12 +6,12 @@ what it brought. A feed that cannot be read is not used: each hire then asks for
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from masumi_tools.calls import node
 from masumi_tools.calls.call import Reply
+from masumi_tools.calls.selling import iso
 from masumi_tools.errors import WireError
 from masumi_tools.hire import Ways
 from masumi_tools.models import read_purchase
@@ -57,7 +57,7 @@ class Feed:
         self._joined_ms = {key: self._joined_ms.get(key, self.read_ms) for key in wanted}
         started = min((p.node_read_ms or p.created_ms for p in hires), default=now) - OVERLAP_MS
         for source_type in SOURCE_TYPES:
-            since, cursor = self._since.get(source_type, (_iso(started), None))
+            since, cursor = self._since.get(source_type, (iso(max(started, 0)), None))
             for _page in range(MOST_PAGES):
                 call = node.diff(
                     self._ways.node,
@@ -121,8 +121,3 @@ def _is_purchase(row: dict[str, Any]) -> bool:
 
 def _changed(row: dict[str, Any]) -> str:
     return str(row.get("nextActionOrOnChainStateOrResultLastChangedAt") or row.get("updatedAt") or "")
-
-
-def _iso(ms: int) -> str:
-    at = dt.datetime.fromtimestamp(max(ms, 0) / 1000, dt.UTC)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

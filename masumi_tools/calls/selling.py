@@ -56,7 +56,8 @@ def payment(
 
 def iso(ms: int) -> str:
     """A time in ms as the node reads dates: UTC with "Z"; it refuses "+00:00" (node-api 0.6)."""
-    return (_EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    at = _EPOCH + timedelta(milliseconds=ms)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def resolve_payment(api: str, blockchain_identifier: str, network: str) -> Call:

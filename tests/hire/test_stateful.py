@@ -228,6 +228,7 @@ class Lives(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_random_lives_pay_once_stay_within_budgets_and_are_brought_to_every_end_by_sweeps() -> None:
     Lives.reached = set()
 

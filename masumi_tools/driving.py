@@ -233,9 +233,10 @@ class Driver:
             yield from self._hold(p, owner, APPROVAL_MS)
             self._leases[p.hire_id] = owner
             denied = yield Approve(budget, self.asked(p))
-        now = self.clock.now()
+            yield from self._hold(p, owner, LEASE_MS)  # who dies from now on is not waited for so long
         before = p
-        p = yield Do(lambda: ledger.reserve(self.journal, before, budget, denied, now))
+        # The time is taken with the lock: a machine may sleep before it, over midnight.
+        p = yield Do(lambda: ledger.reserve(self.journal, before, budget, denied, self.clock.now()))
         self._tell(p)
         return p
 
@@ -243,6 +244,7 @@ class Driver:
         yield from self._hold(p, owner, APPROVAL_MS)
         self._leases[p.hire_id] = owner
         policy, note = yield Decide(judge, receipt_of(p))
+        yield from self._hold(p, owner, LEASE_MS)
         notes = (*p.notes, note) if note else p.notes
         wanted = MISMATCH if policy == "refund" else p.refund_wanted
         return (yield from self.save(p, p.but(on_mismatch=policy, refund_wanted=wanted, notes=notes)))

@@ -151,7 +151,7 @@ class Vendor(Service):
             case "input":
                 body["inputHash"] = input_hash(job.identifier, {"text": "something else"})
             case "nonce":
-                body["identifierFromPurchaser"] = self.world.rng.randbytes(10).hex()
+                body["identifierFromPurchaser"] = job.identifier[::-1]
             case "agent" if self._decoy is not None:
                 body["agentIdentifier"] = self._decoy.agent_identifier
         return body

@@ -32,6 +32,11 @@ def test_two_thousand_histories_hold_all_that_must_hold() -> None:
     ("seed", "what"),
     [
         (10806, "a process slept between its order to pay and the answer, and took the payment for lapsed"),
+        (
+            13302,
+            "who died after an approval kept the hire for an hour, and a refund was not asked for in time",
+        ),
+        (94051, "a machine slept over midnight before it reserved, and the day before was charged"),
         (12772, "two calls of a process drove one hire after a sleep, and one of them raised"),
     ],
 )

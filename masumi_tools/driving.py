@@ -235,7 +235,7 @@ class Driver:
             denied = yield Approve(budget, self.asked(p))
             yield from self._hold(p, owner, LEASE_MS)  # who dies from now on is not waited for so long
         before = p
-        # The time is taken with the lock: a machine may sleep before it, over midnight.
+        # The time is taken where the work is done: a machine may sleep before it, over midnight.
         p = yield Do(lambda: ledger.reserve(self.journal, before, budget, denied, self.clock.now()))
         self._tell(p)
         return p

@@ -25,30 +25,21 @@ TWO = [TOPIC, DEPTH]
 TONE = {"id": "tone", "type": "option", "name": "Tone", "data": {"values": ["dry", "warm"]}}
 
 
+def row(row_id: str, payload: Any, expected: dict[str, Any], schema: Any, arrives: str) -> dict[str, Any]:
+    given = {"id": row_id, "payload": payload, "target_schema": schema}
+    return {**given, "arrives_as": arrives, "expected": expected}
+
+
 def accept(
     row_id: str, payload: Any, as_: dict[str, Any], schema: Any = TWO, arrives: str = "input_data"
 ) -> dict[str, Any]:
-    expected = {"verdict": "accept", "as": as_}
-    return {
-        "id": row_id,
-        "payload": payload,
-        "target_schema": schema,
-        "arrives_as": arrives,
-        "expected": expected,
-    }
+    return row(row_id, payload, {"verdict": "accept", "as": as_}, schema, arrives)
 
 
 def refuse(
     row_id: str, payload: Any, field: str, schema: Any = TWO, arrives: str = "input_data"
 ) -> dict[str, Any]:
-    expected = {"verdict": "refuse", "field": field}
-    return {
-        "id": row_id,
-        "payload": payload,
-        "target_schema": schema,
-        "arrives_as": arrives,
-        "expected": expected,
-    }
+    return row(row_id, payload, {"verdict": "refuse", "field": field}, schema, arrives)
 
 
 # One of each kind that models were seen to send; values ours.

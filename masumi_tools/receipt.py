@@ -133,6 +133,7 @@ class Receipt(BaseModel):
 
     @property
     def blockchain_identifier(self) -> str | None:
+        """The canonical identifier that seller and escrow know the purchase by, in hex; None before an offer."""
         return self.terms.blockchain_identifier if self.terms else None
 
     @property

@@ -137,6 +137,7 @@ class Sandbox:
 
     @property
     def services(self) -> list[Service]:
+        """The samples and what was registered here, in the order in which they came."""
         return list(self._services.values())
 
     def service(self, name: str) -> Service:

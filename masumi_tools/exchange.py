@@ -33,6 +33,12 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 OnSandboxNow = Callable[[int], None]
 Origin = tuple[str, str, int | None]
+Header = tuple[bytes, bytes]
+_HEADERS: list[Header] = [
+    (b"user-agent", b"masumi_tools"),
+    (b"accept", b"application/json"),
+    (b"accept-encoding", b"gzip"),
+]
 # What sending and reading may raise because of the network or the other side.
 OUTSIDE = (httpx.HTTPError, httpx.InvalidURL, OSError, zlib.error, AddressRefused)
 
@@ -43,7 +49,7 @@ class Party:
     def __init__(self, settings: Settings, on_sandbox_now: OnSandboxNow | None) -> None:
         self.sandbox = settings.sandbox
         self.on_sandbox_now = on_sandbox_now
-        self.own: dict[str, tuple[Origin, dict[str, str]]] = {}
+        self.own: dict[str, tuple[Origin, tuple[Header, ...]]] = {}
         if settings.node_url is not None:
             self.own["node"] = _own(settings.node_api, settings.node_token)
         if settings.registry_url is not None:
@@ -69,6 +75,7 @@ class Exchange:
         self._redirects = 0
         self._repeated = False
         self._response: httpx.Response | None = None
+        self._headers: dict[str, str] = {}
         self._unzip: Any = None
         self._body = bytearray()
         self._raw_bytes = 0
@@ -82,38 +89,36 @@ class Exchange:
         self._response, self._fault, self._unzip = None, None, None
         self._body, self._raw_bytes = bytearray(), 0
         url = self._url = _url(call.url) if self._url is None else self._url
-        headers = {
-            "user-agent": "masumi_tools",
-            "accept": "application/json",
-            "accept-encoding": "gzip",
-        }
+        headers = [(b"host", url.netloc), *_HEADERS]
         if call.body is not None:
-            headers["content-type"] = "application/json"
-        origin, token = self._party.own.get(call.to, (None, {}))
+            headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(call.body))]
+        origin, token = self._party.own.get(call.to, (None, ()))
         self.guarded = origin != _origin(url)
         if self.guarded:
             check_url(url, sandbox=self._party.sandbox)
         else:
-            headers.update(token)
+            headers += token
         whole = self._deadline
         # Counted from the connect on: to wait for a free connection is no fault of the other side.
         connect = min(CONNECT_S, max(whole.left_s(), 0.0))
         timeouts = {"connect": connect, "read": whole, "write": whole, "pool": whole}
+        stream = httpx.ByteStream(call.body or b"")  # a body given as `content` would be prepared once more
         return httpx.Request(
-            call.method, url, headers=headers, content=call.body, extensions={"timeout": timeouts}
+            call.method, url, headers=headers, stream=stream, extensions={"timeout": timeouts}
         )
 
     def opened(self, response: httpx.Response) -> bool:
         """The head of an answer has come; whether its body is to be read."""
         self._response = response
+        headers = self._headers = dict(response.headers.items())
         if self._party.sandbox and self._party.on_sandbox_now is not None:
-            now = response.headers.get("sandbox-now", "")
+            now = headers.get("sandbox-now", "")
             if now.isascii() and now.isdigit() and len(now) <= 16:
                 self._party.on_sandbox_now(int(now))
-        length = response.headers.get("content-length", "")
+        length = headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length[:20]) > self._call.cap_bytes:
             return self._too_large()
-        encoding = response.headers.get("content-encoding", "").strip().lower()
+        encoding = headers.get("content-encoding", "").strip().lower()
         if encoding in ("gzip", "x-gzip"):
             self._unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         elif encoding not in ("", "identity"):
@@ -135,7 +140,7 @@ class Exchange:
 
     def closed(self, request: httpx.Request, response: httpx.Response) -> None:
         """The answer is in: a redirect to follow makes the next request, anything else the reply."""
-        status, location = response.status_code, response.headers.get("location")
+        status, location = response.status_code, self._headers.get("location")
         if status in _REDIRECTS and location:
             target = request.url.join(location)
             if self._call.method == "GET" and self.guarded and self._redirects < MOST_REDIRECTS:
@@ -193,12 +198,12 @@ class Exchange:
             self.reply = Reply(None, fault=fault, detail=detail)
             return
         text = bytes(self._body[: 4 * TEXT_CAP]).decode("utf-8", "replace")[:TEXT_CAP]
-        headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
+        headers = {name: value for name, value in self._headers.items() if name != "set-cookie"}
         self.reply = Reply(response.status_code, body, text, headers, fault, detail)
 
 
-def _own(url: str, token: Secret | None) -> tuple[Origin, dict[str, str]]:
-    return _origin(httpx.URL(url)), {} if token is None else {"token": token.reveal()}
+def _own(url: str, token: Secret | None) -> tuple[Origin, tuple[Header, ...]]:
+    return _origin(httpx.URL(url)), () if token is None else ((b"token", token.reveal().encode()),)
 
 
 def _origin(url: httpx.URL) -> Origin:

@@ -154,7 +154,7 @@ def read_demo(body: Any, http_status: int = 200) -> Demo | None:
         return None
     for names in layers(body):
         output, given = names.get("output"), names.get("input", "input_data")
-        text = next(names.all("output"), None)
+        text = output
         if isinstance(output, Mapping):
             text = output.get("result", next(iter(output.values()), None))
         if isinstance(text, str) and isinstance(given, Mapping):

@@ -112,7 +112,7 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
     if word is None or _is_envelope(names, word):
         error = read_error(names.raw) if any(names.all("error", "errors", "detail", "message")) else None
         return JobStatus(JobState.ERROR if error else JobState.UNKNOWN, word, error=error)
-    value = next(names.all(*_RESULT_NAMES), None)
+    value = names.get(*_RESULT_NAMES)
     status_id, job_id = _id(names, "status_id", "id"), _id(names, "job_id")
     if state is JobState.COMPLETED:
         if value is None and not any(name in names for name in _RESULT_NAMES):

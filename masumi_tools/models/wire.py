@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 # Keys under which the body that was meant stands (field-notes A4, A8): envelopes of nodes, proxies, flows.
@@ -42,14 +41,20 @@ _VAGUE: Final = re.compile(
 )
 
 
-def fold(name: str) -> str:
-    """A name without case, underscores, hyphens, spaces: sellerVKey, seller_vkey and SELLERVKEY are one."""
-    return _folded(name) if len(name) <= 60 else _folded.__wrapped__(name)
+class _Folds(dict[str, str]):
+    """Names without case, underscores, hyphens, spaces: sellerVKey, seller_vkey and SELLERVKEY are one.
+
+    Nearly all names are the same few hundred, and each answer has many: they are folded once.
+    """
+
+    def __missing__(self, name: str) -> str:
+        folded = name.lower().replace("_", "").replace("-", "").replace(" ", "")
+        if len(self) < 2048 and len(name) <= 60:
+            self[name] = folded
+        return folded
 
 
-@lru_cache(maxsize=2048)  # nearly all names are the same few hundred, and each answer has many
-def _folded(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+_FOLDS: Final = _Folds()
 
 
 class Names:
@@ -60,11 +65,14 @@ class Names:
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = raw
         self._values: dict[str, list[Any]] = {}
+        values = self._values
         for name, value in raw.items():
-            self._values.setdefault(fold(str(name)), []).append(value)
+            known = values.setdefault(_FOLDS[str(name)], [])
+            if value is not None:
+                known.append(value)
 
     def __contains__(self, name: str) -> bool:
-        return fold(name) in self._values
+        return _FOLDS[name] in self._values
 
     @property
     def folded(self) -> frozenset[str]:
@@ -73,11 +81,16 @@ class Names:
 
     def get(self, *names: str) -> Any:
         """The first value that is not null under any of the names; None when there is none."""
-        return next(self.all(*names), None)
+        for name in names:
+            for value in self._values.get(_FOLDS[name], ()):
+                return value
+        return None
 
-    def all(self, *names: str) -> Iterator[Any]:
+    def all(self, *names: str) -> Sequence[Any]:
         """Every value that is not null under any of the names, in the order of the names."""
-        return (value for name in names for value in self._values.get(fold(name), ()) if value is not None)
+        if len(names) == 1:
+            return self._values.get(_FOLDS[names[0]], ())
+        return [value for name in names for value in self._values.get(_FOLDS[name], ())]
 
     def text(self, *names: str) -> str | None:
         """The first value that holds text (strings in lists are chunks and are joined); None when empty."""

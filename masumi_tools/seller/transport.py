@@ -34,7 +34,7 @@ class NodeTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url, timeout = request.url, request.extensions["timeout"]
         key = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
-        body = request.content
+        body = await request.aread()
         head = [b"%s %s HTTP/1.1" % (request.method.encode(), url.raw_path)]
         head += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
         async with self._room:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,44 @@ def _write_ahead(cursor: Any) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+_settle = getattr(os, "fdatasync", os.fsync)  # as SQLite itself does where there is one
+
+
+def open_unsettled(url: str) -> tuple[sa.Engine, Callable[[], None]] | None:
+    """An engine on a SQLite file whose commits do not wait for the disk, and what waits for it.
+
+    A commit of `open_engine` holds the file's lock until the disk has it, so that many small ones queue up
+    for it. Here only the writing is under the lock, and the waits overlap: whoever calls the second part
+    after a commit has what `open_engine` gives with it. A checkpoint meanwhile takes nothing away: it
+    puts the log on the disk, then the file, before the log is begun anew. None where there is no such log.
+    """
+    engine = open_engine(url)
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as db:
+            mode = db.exec_driver_sql("PRAGMA journal_mode").scalar()
+            file = db.exec_driver_sql("PRAGMA database_list").one()[2]
+        if mode == "wal" and file:
+            event.listen(engine, "connect", _leave_the_disk)
+            engine.dispose()
+            return engine, lambda: _to_disk(Path(f"{file}-wal"))
+    engine.dispose()
+    return None
+
+
+def _to_disk(log: Path) -> None:
+    try:
+        with log.open("r+b", buffering=0) as file:
+            _settle(file.fileno())
+    except OSError as error:
+        raise JournalError(
+            f"the disk did not take what was saved: {error.strerror}", phase="journal"
+        ) from error
+
+
+def _leave_the_disk(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL").close()
 
 
 def open_engine(url: str) -> sa.Engine:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sqlite3
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from masumi_tools import database
 from masumi_tools.database import open_engine
-from masumi_tools.errors import JournalBusy, JournalVersionError
+from masumi_tools.errors import JournalBusy, JournalError, JournalVersionError
 from masumi_tools.seller.jobs import Chain, JobState, Rules, move
 from masumi_tools.seller.locks import Locks, locks_for, process_name
 from masumi_tools.seller.table import JobTable
@@ -45,6 +50,51 @@ def test_a_job_is_read_as_it_was_saved(table: JobTable):
     assert table.get("j") == job(version=1)
     assert table.get("nope") is None
     assert [one.job_id for one in table.by_payments(["other", "unknown", ""])] == ["k"]
+
+
+def test_a_new_job_is_on_the_disk_before_anybody_hears_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    url = f"sqlite:///{tmp_path}/jobs.sqlite"
+    seen = []
+
+    def settle(fd: int) -> None:
+        with sqlite3.connect(tmp_path / "jobs.sqlite") as other:
+            jobs = other.execute("SELECT count(*) FROM masumi_jobs").fetchone()[0]
+        seen.append((jobs, os.path.samestat(os.fstat(fd), (tmp_path / "jobs.sqlite-wal").stat())))
+
+    monkeypatch.setattr(database, "_settle", settle)
+    table = JobTable(url, Rules(), "mine")
+    table.add([job(), job(job_id="k")], NOW)
+    table.add([job(job_id="l")], NOW)
+    table.close()
+
+    assert seen == [(2, True), (3, True)]
+
+
+def test_a_disk_that_takes_nothing_is_told_to_who_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(database, "_settle", broken)
+    table = JobTable(f"sqlite:///{tmp_path}/jobs.sqlite", Rules(), "mine")
+
+    with pytest.raises(JournalError, match="disk did not take what was saved: Input/output error"):
+        table.add([job()], NOW)
+    table.close()
+
+
+def test_jobs_of_many_threads_are_all_saved(table: JobTable):
+    threads = [
+        threading.Thread(target=table.add, args=([job(job_id=f"{n}-{i}") for i in range(5)], NOW))
+        for n in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(one.job_id for one in table.every()) == sorted(
+        f"{n}-{i}" for n in range(12) for i in range(5)
+    )
 
 
 def test_a_save_over_another_version_is_refused_and_changes_nothing(table: JobTable):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,44 +45,6 @@ def _write_ahead(cursor: Any) -> None:
             time.sleep(0.01)
         else:
             return
-
-
-_settle = getattr(os, "fdatasync", os.fsync)  # as SQLite itself does where there is one
-
-
-def open_unsettled(url: str) -> tuple[sa.Engine, Callable[[], None]] | None:
-    """An engine on a SQLite file whose commits do not wait for the disk, and what waits for it.
-
-    A commit of `open_engine` holds the file's lock until the disk has it, so that many small ones queue up
-    for it. Here only the writing is under the lock, and the waits overlap: whoever calls the second part
-    after a commit has what `open_engine` gives with it. A checkpoint meanwhile takes nothing away: it
-    puts the log on the disk, then the file, before the log is begun anew. None where there is no such log.
-    """
-    engine = open_engine(url)
-    if engine.dialect.name == "sqlite":
-        with engine.connect() as db:
-            mode = db.exec_driver_sql("PRAGMA journal_mode").scalar()
-            file = db.exec_driver_sql("PRAGMA database_list").one()[2]
-        if mode == "wal" and file:
-            event.listen(engine, "connect", _leave_the_disk)
-            engine.dispose()
-            return engine, lambda: _to_disk(Path(f"{file}-wal"))
-    engine.dispose()
-    return None
-
-
-def _to_disk(log: Path) -> None:
-    try:
-        with log.open("r+b", buffering=0) as file:
-            _settle(file.fileno())
-    except OSError as error:
-        raise JournalError(
-            f"the disk did not take what was saved: {error.strerror}", phase="journal"
-        ) from error
-
-
-def _leave_the_disk(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA synchronous=NORMAL").close()
 
 
 def open_engine(url: str) -> sa.Engine:
@@ -152,3 +114,60 @@ def explained(doing: str) -> Iterator[None]:
             type(error.orig).__name__,
         )
         raise JournalError(f"the journal failed while {doing}: {why}", phase="journal") from error
+
+
+class Unsettled:
+    """Writes to a SQLite file that wait for nothing; `settle` waits for the disk. For one thread at a time.
+
+    A commit of `open_engine` waits for its turn among the writers and returns when the disk has it. A write
+    here is done in a fraction of a millisecond or not at all, and `settle` after it, which may be in
+    another thread, gives what `open_engine` gives. A checkpoint in between takes nothing away: it puts the
+    log on the disk, then the file, before the log is begun anew.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._log = f"{file}-wal"
+        self._db = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA synchronous=NORMAL").close()
+        self._db.execute("PRAGMA wal_autocheckpoint=0").close()  # other writers do it, in threads of theirs
+
+    def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> bool:
+        """Run the statement for each of the rows, in one transaction; False where nothing was written."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(statement, rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            return False
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        return True
+
+    def settle(self) -> None:
+        """Returns when the disk has what was written."""
+        try:
+            log = os.open(self._log, os.O_RDWR)
+            try:
+                _sync(log)
+            finally:
+                os.close(log)
+        except OSError as error:
+            words = f"the disk did not take what was saved: {error.strerror}"
+            raise JournalError(words, phase="journal") from error
+
+    def close(self) -> None:
+        self._db.close()
+
+
+_sync = getattr(os, "fdatasync", os.fsync)  # as SQLite itself does where there is one
+
+
+def open_unsettled(engine: sa.Engine) -> Unsettled | None:
+    """Such writes to the file of this engine; None where it is none with a write-ahead log."""
+    if engine.dialect.name != "sqlite":
+        return None
+    with engine.connect() as db:
+        mode = db.exec_driver_sql("PRAGMA journal_mode").scalar()
+        file = db.exec_driver_sql("SELECT file FROM pragma_database_list WHERE name = 'main'").scalar()
+    return Unsettled(file) if mode == "wal" and file else None

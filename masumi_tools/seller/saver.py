@@ -1,4 +1,4 @@
-"""Saving new jobs under load: what comes at the same time shares a transaction."""
+"""Saving new jobs under load: what comes at the same time shares a transaction and the wait for the disk."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from collections.abc import Callable
 from masumi_tools.seller.jobs import Job
 from masumi_tools.seller.table import JobTable
 
-_MOST_SAVES = 3  # at once: one writes while others wait for the disk
-
 
 class Saver:
-    """Saves new jobs: those that come while others are being saved share the next transaction."""
+    """Saves new jobs: those that come while one save runs share the next."""
 
     def __init__(self, table: JobTable, now_ms: Callable[[], int]) -> None:
         self._table = table
         self._now_ms = now_ms
         self._waiting: list[tuple[Job, asyncio.Future[None]]] = []
-        self._saving: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
 
     async def add(self, job: Job) -> None:
         """Returns when the job is saved; raises what kept it from being saved."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, done))
-        if len(self._saving) < _MOST_SAVES:
-            self._saving.add(asyncio.create_task(self._save()))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._save_all())
         await done
 
-    async def _save(self) -> None:
-        try:
-            while self._waiting:
-                await self._save_waiting()
-        finally:
-            self._saving.discard(asyncio.current_task())
+    async def _save_all(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            error: Exception | None = None
+            try:
+                await self._save([job for job, _ in batch])
+            except Exception as problem:  # each request must hear of it
+                error = problem
+            for _, done in batch:
+                if done.cancelled():
+                    continue
+                if error is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(error)
 
-    async def _save_waiting(self) -> None:
-        batch, self._waiting = self._waiting, []
-        error: Exception | None = None
-        try:
-            await asyncio.to_thread(self._table.add, [job for job, _ in batch], self._now_ms())
-        except Exception as problem:  # each request must hear of it
-            error = problem
-        for _, done in batch:
-            if done.cancelled():
-                continue
-            if error is None:
-                done.set_result(None)
-            else:
-                done.set_exception(error)
+    async def _save(self, jobs: list[Job]) -> None:
+        # To write takes a fraction of a millisecond, less than a thread takes to get its turn; the disk is
+        # what must not be waited for here.
+        if self._table.add_at_once(jobs, self._now_ms()):
+            await asyncio.to_thread(self._table.settle)
+        else:
+            await asyncio.to_thread(self._table.add, jobs, self._now_ms())

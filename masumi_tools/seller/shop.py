@@ -187,9 +187,14 @@ class Shop:
         now = self.clock.now_ms()
         times = self.offer.times(now)
         hashed = input_hash(identifier, data)
+        state = JobState.READY
+        terms: dict[str, Any] = {"free": True, "attempt": 1}
+        if not self.offer.free:
+            state = JobState.AWAITING_PAYMENT
+            terms = self._terms(await self._payment(identifier, hashed, times, data))
         job = Job(
             job_id=str(uuid4()),
-            state=JobState.READY if self.offer.free else JobState.AWAITING_PAYMENT,
+            state=state,
             agent_identifier=self.agent_identifier,
             identifier_from_purchaser=identifier,
             input_sent=data,
@@ -197,12 +202,8 @@ class Shop:
             created_ms=now,
             changed_ms=now,
             client=client,
-            free=self.offer.free,
-            attempt=1 if self.offer.free else 0,
-            submit_result_time=times.submit_result_time,
+            **{"submit_result_time": times.submit_result_time, **terms},
         )
-        if not self.offer.free:
-            job = self._with_terms(job, await self._payment(identifier, hashed, times, data))
         await self._save(job)
         if job.state is JobState.READY:
             await asyncio.to_thread(self.engine.enqueue, job.job_id, job.attempt)
@@ -284,7 +285,8 @@ class Shop:
                 "the payment node makes no payment at the moment; nothing was begun, try again later"
             ) from error
 
-    def _with_terms(self, job: Job, payment: NodePayment) -> Job:
+    def _terms(self, payment: NodePayment) -> dict[str, Any]:
+        """What a new job keeps of its payment; Refusal where the payment is not for this service's price."""
         asked = self.offer.price or payment.requested_funds
         if payment.requested_funds and total(payment.requested_funds) != total(asked):
             log.error(
@@ -293,20 +295,19 @@ class Shop:
             )  # fmt: skip
             raise _down("this service's price is being changed; nothing was begun, try again later")
         self.seller_vkey = payment.wallet_vkey or self.seller_vkey
-        return replace(
-            job,
-            price=tuple((amount.quantity, amount.unit) for amount in asked),
-            blockchain_identifier=payment.blockchain_identifier,
-            seller_vkey=payment.wallet_vkey or self.seller_vkey or "",
-            source_type=payment.source_type or "",
-            source_index=self.source_index,
-            seller_return_address=payment.seller_return_address,
-            pay_by_time=payment.times.pay_by_time,
-            submit_result_time=payment.times.submit_result_time,
-            unlock_time=payment.times.unlock_time,
-            external_dispute_unlock_time=payment.times.external_dispute_unlock_time,
-            chain=seen(payment).chain,
-        )
+        return {
+            "price": tuple((amount.quantity, amount.unit) for amount in asked),
+            "blockchain_identifier": payment.blockchain_identifier,
+            "seller_vkey": payment.wallet_vkey or self.seller_vkey or "",
+            "source_type": payment.source_type or "",
+            "source_index": self.source_index,
+            "seller_return_address": payment.seller_return_address,
+            "pay_by_time": payment.times.pay_by_time,
+            "submit_result_time": payment.times.submit_result_time,
+            "unlock_time": payment.times.unlock_time,
+            "external_dispute_unlock_time": payment.times.external_dispute_unlock_time,
+            "chain": seen(payment).chain,
+        }
 
     # GET /status and POST /provide_input -------------------------------------------------------------
 

@@ -13,8 +13,9 @@ from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
-from masumi_tools.database import explained, open_engine, open_unsettled
+from masumi_tools.database import Unsettled, explained, open_engine, open_unsettled
 from masumi_tools.errors import JournalBusy, JournalVersionError
 from masumi_tools.seller.jobs import ENDED, Job, JobState, Rules, due_ms, from_json, to_json
 
@@ -50,6 +51,7 @@ _jobs = sa.Table(
     sa.Index("masumi_jobs_owner", "owner"),
 )
 
+_INSERT: Any = _jobs.insert().compile(dialect=sqlite.dialect())  # the statement and the order of its values
 _NEWEST = (_jobs.c.created_ms.desc(), _jobs.c.job_id.desc())
 _BY_ID = sa.select(_jobs.c.version, _jobs.c.record, _jobs.c.service).where(
     _jobs.c.job_id == sa.bindparam("id")
@@ -82,18 +84,19 @@ class JobTable:
         self.engine = open_engine(url)
         self.rules = rules
         self.sqlite = self.engine.dialect.name == "sqlite"
-        self._adding = self.engine
+        self._unsettled: Unsettled | None = None
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         try:
             with explained("opening the jobs"):
                 self._make()
-                self._adding, self._settle = open_unsettled(url) or (self.engine, lambda: None)
+                self._unsettled = open_unsettled(self.engine)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        self._adding.dispose()
+        if self._unsettled is not None:
+            self._unsettled.close()
         self.engine.dispose()
 
     def _make(self) -> None:
@@ -113,12 +116,26 @@ class JobTable:
     # Writing -----------------------------------------------------------------------------------------
 
     def add(self, jobs: Sequence[Job], now_ms: int) -> None:
-        """Save new jobs, all in one transaction; several threads share the wait for the disk."""
-        rows = [{**self._columns(job, now_ms), "version": 1} for job in jobs]
-        with explained("saving a new job"):
-            with self._adding.begin() as db:
-                db.execute(_jobs.insert(), rows)
-            self._settle()
+        """Save new jobs, all in one transaction."""
+        with explained("saving a new job"), self.engine.begin() as db:
+            db.execute(_jobs.insert(), [self._columns(job, now_ms) for job in jobs])
+
+    def add_at_once(self, jobs: Sequence[Job], now_ms: int) -> bool:
+        """Save new jobs without waiting for anything; they are on the disk when `settle` returns.
+
+        False, and nothing is saved, where that cannot be, as on PostgreSQL or when another writes just now.
+        """
+        if self._unsettled is None:
+            return False
+        rows = [self._columns(job, now_ms) for job in jobs]
+        return self._unsettled.write(
+            str(_INSERT), [[row[name] for name in _INSERT.positiontup] for row in rows]
+        )
+
+    def settle(self) -> None:
+        """Returns when the disk has what `add_at_once` saved; JournalError where it takes nothing."""
+        if self._unsettled is not None:
+            self._unsettled.settle()
 
     def save(self, job: Job, now_ms: int) -> Job:
         """Save over the version that `job` was read with."""
@@ -126,7 +143,7 @@ class JobTable:
             done = db.execute(
                 _jobs.update()
                 .where(_jobs.c.job_id == job.job_id, _jobs.c.version == job.version, self._mine)
-                .values(**self._columns(job, now_ms), version=job.version + 1)
+                .values(**self._columns(job, now_ms))
             )
             if done.rowcount != 1:
                 raise JournalBusy("another process saved this job first", phase="job")
@@ -151,6 +168,7 @@ class JobTable:
             "job_id": job.job_id,
             "service": self.service,
             "state": job.state.value,
+            "version": job.version + 1,
             "owner": job.owner,
             "payment": payment_key(job.blockchain_identifier),
             "source_type": job.source_type,

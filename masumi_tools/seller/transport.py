@@ -2,7 +2,7 @@
 
 Measured with 8 calls at once: httpx 0.96 ms, httpx-aiohttp 0.40 ms, this 0.11 ms a call. It has no
 address guard and asks only whom the user named: node and registry. Each connection carries one request
-at a time and is kept for four seconds; no request is ever sent twice.
+at a time and is kept for four seconds; no request is ever sent twice. How many there are is AsyncHttp's to say.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import httptools
 import httpx
 
 _KEPT_S = 4.0  # Node.js closes an idle connection after five
-_MOST = 100
 _MOST_BYTES = 16_000_000
 
 Key = tuple[str, str, int]
@@ -28,26 +27,24 @@ class NodeTransport(httpx.AsyncBaseTransport):
 
     def __init__(self) -> None:
         self._kept: dict[Key, deque[_Connection]] = {}
-        self._room = asyncio.Semaphore(_MOST)
         self._trusted: ssl.SSLContext | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url, timeout = request.url, request.extensions["timeout"]
         key = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
-        body = await request.aread()
-        head = [b"%s %s HTTP/1.1" % (request.method.encode(), url.raw_path)]
-        head += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
-        async with self._room:
-            connection = self._take(key) or await self._open(key, float(timeout["connect"]))
-            try:
-                async with asyncio.timeout(float(timeout["read"])):
-                    await connection.exchange(b"\r\n".join(head) + b"\r\n\r\n" + body)
-            except TimeoutError:
-                connection.close()
-                raise httpx.ReadTimeout("the node did not answer in time", request=request) from None
-            except BaseException:
-                connection.close()
-                raise
+        parts = [b"%s %s HTTP/1.1\r\n" % (request.method.encode(), url.raw_path)]
+        parts += [b"%s: %s\r\n" % header for header in request.headers.raw]
+        parts += [b"\r\n", await request.aread()]
+        connection = self._take(key) or await self._open(key, float(timeout["connect"]))
+        try:
+            async with asyncio.timeout(float(timeout["read"])):
+                await connection.exchange(b"".join(parts))
+        except TimeoutError:
+            connection.close()
+            raise httpx.ReadTimeout("the node did not answer in time", request=request) from None
+        except BaseException:
+            connection.close()
+            raise
         answer = httpx.Response(
             connection.status, headers=connection.headers, stream=httpx.ByteStream(bytes(connection.body))
         )

@@ -52,34 +52,79 @@ def test_a_job_is_read_as_it_was_saved(table: JobTable):
     assert [one.job_id for one in table.by_payments(["other", "unknown", ""])] == ["k"]
 
 
-def test_a_new_job_is_on_the_disk_before_anybody_hears_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def on_file(tmp_path: Path):
+    """A table in a SQLite file, and the file."""
+    one = JobTable(f"sqlite:///{tmp_path}/jobs.sqlite", Rules(), "mine")
+    yield one, tmp_path / "jobs.sqlite"
+    one.close()
+
+
+def test_a_job_that_is_saved_at_once_is_seen_by_all_and_is_on_the_disk_once_settled(
+    on_file: tuple[JobTable, Path], monkeypatch: pytest.MonkeyPatch
+):
+    table, file = on_file
+    synced = []
+    monkeypatch.setattr(database, "_sync", lambda fd: synced.append(os.fstat(fd)))
+
+    assert table.add_at_once([job(), job(job_id="k")], NOW) is True
+    assert synced == []  # it has waited for nothing
+    assert table.get("j") == job(version=1) and table.get("k") is not None
+
+    table.settle()
+    [log] = synced
+    assert os.path.samestat(log, Path(f"{file}-wal").stat())
+
+
+def test_jobs_saved_at_once_survive_the_end_of_their_process(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/jobs.sqlite"
-    seen = []
+    code = (
+        "import os, sys; from tests.seller.test_table import *; table = JobTable(sys.argv[1], Rules(), 'mine'); "
+        "table.add_at_once([job()], NOW) or os._exit(1); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, url], check=False).returncode == -9
 
-    def settle(fd: int) -> None:
-        with sqlite3.connect(tmp_path / "jobs.sqlite") as other:
-            jobs = other.execute("SELECT count(*) FROM masumi_jobs").fetchone()[0]
-        seen.append((jobs, os.path.samestat(os.fstat(fd), (tmp_path / "jobs.sqlite-wal").stat())))
-
-    monkeypatch.setattr(database, "_settle", settle)
     table = JobTable(url, Rules(), "mine")
-    table.add([job(), job(job_id="k")], NOW)
-    table.add([job(job_id="l")], NOW)
+    assert table.get("j") == job(version=1)
     table.close()
 
-    assert seen == [(2, True), (3, True)]
+
+def test_at_once_means_not_at_all_while_another_writes(on_file: tuple[JobTable, Path]):
+    table, file = on_file
+    with sqlite3.connect(file, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert table.add_at_once([job()], NOW) is False
+        other.execute("ROLLBACK")
+
+    assert table.get("j") is None
+    assert table.add_at_once([job()], NOW) is True
+    assert table.add_at_once([job(job_id="k"), job()], NOW) is False  # one of them is there already
+    assert [one.job_id for one in table.every()] == ["j"]
+    with pytest.raises(OverflowError):
+        table.add_at_once([job(job_id="k", created_ms=2**70)], NOW)
+    table.add([job(job_id="k")], NOW)  # and no transaction was left open
 
 
-def test_a_disk_that_takes_nothing_is_told_to_who_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_disk_that_takes_nothing_is_told_to_who_saves(
+    on_file: tuple[JobTable, Path], monkeypatch: pytest.MonkeyPatch
+):
     def broken(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(database, "_settle", broken)
-    table = JobTable(f"sqlite:///{tmp_path}/jobs.sqlite", Rules(), "mine")
+    monkeypatch.setattr(database, "_sync", broken)
+    table, _ = on_file
+    table.add_at_once([job()], NOW)
 
     with pytest.raises(JournalError, match="disk did not take what was saved: Input/output error"):
-        table.add([job()], NOW)
-    table.close()
+        table.settle()
+
+
+def test_where_there_is_no_file_nothing_is_saved_at_once(postgres_url: str):
+    for url in ("sqlite://", postgres_url):
+        table = JobTable(url, Rules(), "mine")
+        assert table.add_at_once([job()], NOW) is False and list(table.every()) == []
+        table.settle()
+        table.close()
 
 
 def test_jobs_of_many_threads_are_all_saved(table: JobTable):

@@ -168,11 +168,11 @@ def test_a_strange_schema_hash_is_refused_in_words(market: Market):
 def test_an_error_that_nobody_foresaw_leaves_no_request_waiting(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ):
-    def add(self: JobTable, jobs: list[Job], now_ms: int) -> None:
+    def columns(self: JobTable, job: Job, now_ms: int) -> dict[str, Any]:
         raise OverflowError("too large")
 
     with market.shop(lambda text: text) as buying:
-        monkeypatch.setattr(JobTable, "add", add)
+        monkeypatch.setattr(JobTable, "_columns", columns)
         answer = buying.post(
             "/start_job", {"identifier_from_purchaser": "ab" * 8, "input_data": {"text": "x"}}
         )

@@ -347,7 +347,8 @@ def open_jobs(kind: str, jobs: int, seconds: int) -> dict[str, float]:
                     if time.monotonic() > end:
                         return
                     with contextlib.suppress(httpx.HTTPError):
-                        started += (await client.post(f"{url}/start_job", json=BODY)).status_code == 200
+                        answer = await client.post(f"{url}/start_job", json=BODY)
+                        started += answer.status_code == 200
 
             while started < jobs and time.monotonic() < end:
                 await asyncio.gather(*(one() for _ in range(min(500, jobs - started))))

@@ -126,7 +126,10 @@ class Unsettled:
     """
 
     def __init__(self, file: str) -> None:
-        self._log = f"{file}-wal"
+        self._file = file
+        self._log: int | None = (
+            None  # open from the first write on: the log stays as long as we are connected
+        )
         self._db = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA synchronous=NORMAL").close()
         self._db.execute("PRAGMA wal_autocheckpoint=0").close()  # other writers do it, in threads of theirs
@@ -147,16 +150,17 @@ class Unsettled:
     def settle(self) -> None:
         """Returns when the disk has what was written."""
         try:
-            log = os.open(self._log, os.O_RDWR)
-            try:
-                _sync(log)
-            finally:
-                os.close(log)
+            if self._log is None:
+                self._log = os.open(f"{self._file}-wal", os.O_RDWR)
+            _sync(self._log)
         except OSError as error:
             words = f"the disk did not take what was saved: {error.strerror}"
             raise JournalError(words, phase="journal") from error
 
     def close(self) -> None:
+        if self._log is not None:
+            os.close(self._log)
+            self._log = None
         self._db.close()
 
 

@@ -131,7 +131,7 @@ class AsyncHttp:
 
     async def send(self, call: Call) -> Reply:
         """As `Http.send`. When the awaiting task is cancelled, the effect of the call is unknown."""
-        loop = await self._loop()
+        loop = self._loops.get(asyncio.get_running_loop()) or await self._begin_loop()
         async with loop.turns[call.to == "service"]:  # its time begins with its turn
             return await self._send(loop, call)
 
@@ -155,15 +155,12 @@ class AsyncHttp:
                     await asyncio.sleep(REPEAT_AFTER_S)
         return exchange.logged(reply)
 
-    async def _loop(self) -> _Loop:
-        running = asyncio.get_running_loop()
-        loop = self._loops.get(running)
-        if loop is None:
-            for other in list(self._loops):
-                if other.is_closed():
-                    self._loops.pop(other, None)
-            loop = self._loops[running] = _Loop()
-            await anext(loop.end)
+    async def _begin_loop(self) -> _Loop:
+        for other in list(self._loops):
+            if other.is_closed():
+                self._loops.pop(other, None)
+        loop = self._loops[asyncio.get_running_loop()] = _Loop()
+        await anext(loop.end)
         return loop
 
     def _transport(self, loop: _Loop, guarded: bool) -> httpx.AsyncBaseTransport:

@@ -14,9 +14,12 @@ Fault = Literal["unsent", "lost", "refused-address", "too-large", "not-json"]
 DEFAULT_CAP_BYTES = 4_000_000
 
 
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def encode(body: Any) -> bytes:
     """The JSON bytes of a request body: made once, so that a repeat sends the same bytes."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _encoded(body).encode()
 
 
 @dataclass(frozen=True, slots=True)

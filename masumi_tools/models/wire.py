@@ -94,10 +94,11 @@ class Names:
 
     def text(self, *names: str) -> str | None:
         """The first value that holds text (strings in lists are chunks and are joined); None when empty."""
-        for value in self.all(*names):
-            found = joined(value)
-            if found:
-                return found
+        for name in names:
+            for value in self._values.get(_FOLDS[name], ()):
+                found = value if isinstance(value, str) else joined(value)
+                if found:
+                    return found
         return None
 
     def object(self, *names: str) -> Names | None:

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from masumi_tools.calls.call import encode
 from masumi_tools.errors import JournalError
 from masumi_tools.inputs import served
 from masumi_tools.jsontext import read_json
@@ -304,7 +305,7 @@ def _object(raw: bytes) -> dict[str, Any]:
 
 class _Utf8JSON(JSONResponse):
     def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return encode(content)
 
 
 def _json(body: Any) -> JSONResponse:

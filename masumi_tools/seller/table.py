@@ -51,6 +51,7 @@ _jobs = sa.Table(
     sa.Index("masumi_jobs_owner", "owner"),
 )
 
+_written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _INSERT: Any = _jobs.insert().compile(dialect=sqlite.dialect())  # the statement and the order of its values
 _NEWEST = (_jobs.c.created_ms.desc(), _jobs.c.job_id.desc())
 _BY_ID = sa.select(_jobs.c.version, _jobs.c.record, _jobs.c.service).where(
@@ -177,7 +178,7 @@ class JobTable:
             "due_ms": NEVER if due is None else due,
             "created_ms": job.created_ms,
             "changed_ms": job.changed_ms,
-            "record": json.dumps(to_json(job), ensure_ascii=False, separators=(",", ":")),
+            "record": _written(to_json(job)),
         }
 
     # Reading -----------------------------------------------------------------------------------------

@@ -117,50 +117,55 @@ def explained(doing: str) -> Iterator[None]:
 
 
 class Unsettled:
-    """Writes to a SQLite file that wait for nothing; `settle` waits for the disk. For one thread at a time.
+    """Writes to a SQLite file that wait for no other writer; `settle` waits for the disk. For one at a time.
 
     A commit of `open_engine` waits for its turn among the writers and returns when the disk has it. A write
-    here is done in a fraction of a millisecond or not at all, and `settle` after it, which may be in
-    another thread, gives what `open_engine` gives. A checkpoint in between takes nothing away: it puts the
-    log on the disk, then the file, before the log is begun anew.
+    here is done at once or not at all, mostly in a fraction of a millisecond (the first one after a whole
+    checkpoint waits for the disk once), and `settle` after it, which may be in another thread, gives what
+    `open_engine` gives. A checkpoint in between takes nothing away: it puts the log on the disk, then
+    the file, before the log is begun anew. Until then all others see what was written.
     """
 
     def __init__(self, file: str) -> None:
-        self._file = file
-        self._log: int | None = (
-            None  # open from the first write on: the log stays as long as we are connected
-        )
         self._db = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA synchronous=NORMAL").close()
-        self._db.execute("PRAGMA wal_autocheckpoint=0").close()  # other writers do it, in threads of theirs
+        self._works = True
+        try:
+            for setting in ("synchronous=NORMAL", "wal_autocheckpoint=0"):  # other writers make checkpoints
+                self._db.execute(f"PRAGMA {setting}").close()
+            self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").close()
+            # There is a log now, and it stays the same one for as long as we are connected.
+            self._log = os.open(f"{file}-wal", os.O_RDWR)
+        except BaseException:
+            self._db.close()
+            raise
 
     def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> bool:
         """Run the statement for each of the rows, in one transaction; False where nothing was written."""
+        if not self._works:
+            return False
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
-        except sqlite3.Error:
-            return False
-        finally:
-            if self._db.in_transaction:
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):  # there may be no transaction
                 self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                return False
+            raise
         return True
 
     def settle(self) -> None:
-        """Returns when the disk has what was written."""
+        """Returns when the disk has what was written. After a JournalError nothing is written here any more."""
         try:
-            if self._log is None:
-                self._log = os.open(f"{self._file}-wal", os.O_RDWR)
             _sync(self._log)
         except OSError as error:
+            self._works = False
             words = f"the disk did not take what was saved: {error.strerror}"
             raise JournalError(words, phase="journal") from error
 
     def close(self) -> None:
-        if self._log is not None:
-            os.close(self._log)
-            self._log = None
+        os.close(self._log)
         self._db.close()
 
 
@@ -168,10 +173,13 @@ _sync = getattr(os, "fdatasync", os.fsync)  # as SQLite itself does where there 
 
 
 def open_unsettled(engine: sa.Engine) -> Unsettled | None:
-    """Such writes to the file of this engine; None where it is none with a write-ahead log."""
+    """Such writes to the file of this engine; None where it is none with a write-ahead log that we can open."""
     if engine.dialect.name != "sqlite":
         return None
     with engine.connect() as db:
         mode = db.exec_driver_sql("PRAGMA journal_mode").scalar()
         file = db.exec_driver_sql("SELECT file FROM pragma_database_list WHERE name = 'main'").scalar()
-    return Unsettled(file) if mode == "wal" and file else None
+    try:
+        return Unsettled(file) if mode == "wal" and file else None
+    except (sqlite3.Error, OSError):
+        return None

@@ -92,6 +92,8 @@ class Exchange:
         headers = [(b"host", url.netloc), *_HEADERS]
         if call.body is not None:
             headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(call.body))]
+        elif call.method != "GET":
+            headers.append((b"content-length", b"0"))
         origin, token = self._party.own.get(call.to, (None, ()))
         self.guarded = origin != _origin(url)
         if self.guarded:
@@ -102,10 +104,16 @@ class Exchange:
         # Counted from the connect on: to wait for a free connection is no fault of the other side.
         connect = min(CONNECT_S, max(whole.left_s(), 0.0))
         timeouts = {"connect": connect, "read": whole, "write": whole, "pool": whole}
-        stream = httpx.ByteStream(call.body or b"")  # a body given as `content` would be prepared once more
-        return httpx.Request(
-            call.method, url, headers=headers, stream=stream, extensions={"timeout": timeouts}
+        # A body given as `content` would have httpx make the headers once more.
+        request = httpx.Request(
+            call.method,
+            url,
+            headers=headers,
+            stream=httpx.ByteStream(call.body or b""),
+            extensions={"timeout": timeouts},
         )
+        request.read()
+        return request
 
     def opened(self, response: httpx.Response) -> bool:
         """The head of an answer has come; whether its body is to be read."""

@@ -49,7 +49,9 @@ class _Folds(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         folded = name.lower().replace("_", "").replace("-", "").replace(" ", "")
-        if len(self) < 2048 and len(name) <= 60:
+        if len(name) <= 60:
+            if len(self) >= 2048:  # filled by strangers; ours are soon there again
+                self.clear()
             self[name] = folded
         return folded
 

@@ -26,6 +26,11 @@ class Saver:
             self._task = asyncio.create_task(self._save_all())
         await done
 
+    async def end(self) -> None:
+        """Returns when nothing is being saved any more."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
     async def _save_all(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
@@ -43,8 +48,8 @@ class Saver:
                     done.set_exception(error)
 
     async def _save(self, jobs: list[Job]) -> None:
-        # To write takes a fraction of a millisecond, less than a thread takes to get its turn; the disk is
-        # what must not be waited for here.
+        # To write a few jobs takes less time than a thread needs to get its turn; the disk, other writers
+        # and large inputs are what must not be waited for here.
         if self._table.add_at_once(jobs, self._now_ms()):
             await asyncio.to_thread(self._table.settle)
         else:

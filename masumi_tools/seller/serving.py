@@ -24,6 +24,7 @@ def run(app: FastAPI, host: str, port: int, ready: Callable[[], None]) -> None:
     sys.setswitchinterval(0.001)  # crews in threads must not keep /status waiting
 
     def begun() -> None:
+        gc.collect()
         gc.freeze()  # what was imported stays: to look through all of it again takes a tenth of a second
         gc.set_threshold(10_000, 20, 20)
         ready()

@@ -139,6 +139,7 @@ class Shop:
             self._watching.cancel()
         await asyncio.to_thread(self.runner.stop, wait_s)
         await asyncio.to_thread(self.engine.stop)
+        await self._saver.end()
         await self._http.close()
         if self._quick is not None:
             await self._quick.aclose()

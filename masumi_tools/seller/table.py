@@ -22,6 +22,7 @@ from masumi_tools.seller.jobs import ENDED, Job, JobState, Rules, due_ms, from_j
 VERSION = 1
 NEVER = 2**62
 _PAGE = 200
+_AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000
 
 _metadata = sa.MetaData()
 _facts = sa.Table(
@@ -96,8 +97,9 @@ class JobTable:
             raise
 
     def close(self) -> None:
-        if self._unsettled is not None:
-            self._unsettled.close()
+        unsettled, self._unsettled = self._unsettled, None
+        if unsettled is not None:
+            unsettled.close()
         self.engine.dispose()
 
     def _make(self) -> None:
@@ -122,13 +124,18 @@ class JobTable:
             db.execute(_jobs.insert(), [self._columns(job, now_ms) for job in jobs])
 
     def add_at_once(self, jobs: Sequence[Job], now_ms: int) -> bool:
-        """Save new jobs without waiting for anything; they are on the disk when `settle` returns.
+        """Save new jobs without waiting for anybody; they are on the disk when `settle` returns.
 
-        False, and nothing is saved, where that cannot be, as on PostgreSQL or when another writes just now.
+        False, and nothing is saved, where that cannot be: on PostgreSQL, when another writes just now, for
+        more than is written in a moment, and for jobs that somebody would begin before the disk has them.
         """
-        if self._unsettled is None:
+        if self._unsettled is None or len(jobs) > _AT_ONCE:
+            return False
+        if any(job.state is not JobState.AWAITING_PAYMENT for job in jobs):
             return False
         rows = [self._columns(job, now_ms) for job in jobs]
+        if sum(len(row["record"]) for row in rows) > _CHARACTERS_AT_ONCE:
+            return False
         return self._unsettled.write(
             str(_INSERT), [[row[name] for name in _INSERT.positiontup] for row in rows]
         )

@@ -34,7 +34,7 @@ class NodeTransport(httpx.AsyncBaseTransport):
         key = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
         parts = [b"%s %s HTTP/1.1\r\n" % (request.method.encode(), url.raw_path)]
         parts += [b"%s: %s\r\n" % header for header in request.headers.raw]
-        parts += [b"\r\n", await request.aread()]
+        parts += [b"\r\n", request.content]
         connection = self._take(key) or await self._open(key, float(timeout["connect"]))
         try:
             async with asyncio.timeout(float(timeout["read"])):

@@ -71,3 +71,14 @@ async def test_who_gives_up_waiting_takes_nothing_from_the_others(table: JobTabl
     await second
 
     assert table.get("b") is not None
+
+
+async def test_the_end_waits_for_what_is_being_saved(table: JobTable):
+    saver = Saver(table, lambda: NOW)
+    await saver.end()
+    given_up = asyncio.create_task(saver.add(job()))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await saver.end()
+
+    assert table.get("j") is not None

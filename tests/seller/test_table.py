@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from masumi_tools import database
 from masumi_tools.database import open_engine
 from masumi_tools.errors import JournalBusy, JournalError, JournalVersionError
-from masumi_tools.seller.jobs import Chain, JobState, Rules, move
+from masumi_tools.seller.jobs import Chain, Job, JobState, Rules, move
 from masumi_tools.seller.locks import Locks, locks_for, process_name
 from masumi_tools.seller.table import JobTable
 from tests.seller.support import until
@@ -105,6 +105,34 @@ def test_at_once_means_not_at_all_while_another_writes(on_file: tuple[JobTable, 
     table.add([job(job_id="k")], NOW)  # and no transaction was left open
 
 
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        [
+            job(),
+            job(JobState.READY, job_id="free", free=True),
+        ],  # a worker would take it before the disk has it
+        [job(job_id=f"j{n}") for n in range(65)],
+        [job(input_sent={"text": "x" * 200_000})],
+    ],
+    ids=["free", "many", "large"],
+)
+def test_what_takes_longer_or_is_begun_by_itself_is_not_saved_at_once(
+    on_file: tuple[JobTable, Path], jobs: list[Job]
+):
+    table, _ = on_file
+
+    assert table.add_at_once(jobs, NOW) is False and list(table.every()) == []
+
+
+def test_a_closed_table_saves_nothing_at_once(on_file: tuple[JobTable, Path]):
+    table, _ = on_file
+    table.close()
+
+    assert table.add_at_once([job()], NOW) is False
+    table.settle()
+
+
 def test_a_disk_that_takes_nothing_is_told_to_who_saves(
     on_file: tuple[JobTable, Path], monkeypatch: pytest.MonkeyPatch
 ):
@@ -117,6 +145,7 @@ def test_a_disk_that_takes_nothing_is_told_to_who_saves(
 
     with pytest.raises(JournalError, match="disk did not take what was saved: Input/output error"):
         table.settle()
+    assert table.add_at_once([job(job_id="k")], NOW) is False  # from here on each job waits for the disk
 
 
 def test_where_there_is_no_file_nothing_is_saved_at_once(postgres_url: str):

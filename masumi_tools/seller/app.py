@@ -25,7 +25,8 @@ from masumi_tools.inputs import served
 from masumi_tools.jsontext import read_json
 from masumi_tools.seller import answers
 from masumi_tools.seller.offer import Offer
-from masumi_tools.seller.shop import Refusal, Shop
+from masumi_tools.seller.requests import Refusal
+from masumi_tools.seller.shop import Shop
 
 IDENTIFIER: dict[str, Any] = {
     "type": "string",

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any, Literal
 from uuid import uuid4
 
-import rfc8785
 from httpx import AsyncBaseTransport
 
 from masumi_tools.calls.registry import payment_information
@@ -28,6 +25,7 @@ from masumi_tools.seller.jobs import Job, JobState, Rules, lose, move
 from masumi_tools.seller.locks import locks_for, process_name
 from masumi_tools.seller.node import NodeTrouble, SellerNode, seen
 from masumi_tools.seller.offer import Offer
+from masumi_tools.seller.requests import Refusal, bad, down, first, read_start_job, schema_hashes
 from masumi_tools.seller.runner import Runner
 from masumi_tools.seller.saver import Saver
 from masumi_tools.seller.table import JobTable, service_key
@@ -37,18 +35,7 @@ from masumi_tools.settings import Settings
 
 log = logging.getLogger("masumi_tools.seller")
 
-_IDENTIFIER = re.compile(r"(?:[0-9a-fA-F]{2}){7,13}")
 AGENT_FACT = "agent_identifier"
-
-
-class Refusal(Exception):
-    """A request that is not served: the HTTP status and the body's `detail`."""
-
-    def __init__(self, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(str(detail))
-        self.status = status
-        self.detail = detail
-        self.headers = dict(headers or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +163,7 @@ class Shop:
 
     async def start_job(self, body: Mapping[str, Any], client: str) -> Job:
         """A new job with its payment made at the node; Refusal else, and nothing is kept."""
-        identifier, data = self._request(body)
+        identifier, data = read_start_job(body, self.offer, self._work)
         self._room_for(client)
         try:
             return await self._begun(identifier, data, client)
@@ -210,41 +197,12 @@ class Shop:
             await asyncio.to_thread(self.engine.enqueue, job.job_id, job.attempt)
         return job
 
-    def _request(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        identifier = _first(body, "identifier_from_purchaser", "identifierFromPurchaser")
-        if identifier is None and self.offer.free:
-            identifier = ""
-        elif not isinstance(identifier, str) or not _IDENTIFIER.fullmatch(identifier):
-            raise _bad(
-                "identifier_from_purchaser must be 14 to 26 hexadecimal digits, an even number of them: "
-                "the payment node takes no other",
-                {"identifier_from_purchaser": ["14 to 26 hexadecimal digits, an even number"]},
-            )
-        data = _first(body, "input_data", "inputData", "input")
-        data = {} if data is None else data
-        if (
-            isinstance(data, list)
-            and data
-            and all(isinstance(e, dict) and set(e) >= {"key", "value"} for e in data)
-        ):
-            data = {str(entry["key"]): entry["value"] for entry in data}
-        if not isinstance(data, dict):
-            raise _bad("input_data must be an object", {"input_data": ["must be an object"]})
-        try:
-            check_hashable(data)
-            values = check(self.offer.spec, data)
-        except InputError as error:
-            raise _bad(error.message, error.field_errors) from error
-        if missing := self._work.missing(values):
-            raise _bad("the input is incomplete", missing)
-        return identifier, data
-
     async def _save(self, job: Job) -> None:
         try:
             await self._saver.add(job)
         except JournalError as error:
             log.error("a new job could not be saved: %s", error)
-            raise _down("the job could not be saved; nothing was begun, try again later") from error
+            raise down("the job could not be saved; nothing was begun, try again later") from error
 
     def _room_for(self, client: str) -> None:
         """Take a place among the unpaid jobs before anything is awaited; Refusal 429 where there is none."""
@@ -265,12 +223,12 @@ class Shop:
         self, identifier: str, hashed: str, times: JobTimes, data: dict[str, Any]
     ) -> NodePayment:
         if not self.agent_identifier:
-            raise _down("this service is not registered yet")
+            raise down("this service is not registered yet")
         try:
             funds = self.offer.funds(data)
         except Exception as error:
             log.exception("the price of a new job could not be made")
-            raise _down("no price can be made for this input at the moment; nothing was begun") from error
+            raise down("no price can be made for this input at the moment; nothing was begun") from error
         try:
             return await self.node.make_payment(
                 agent_identifier=self.agent_identifier,
@@ -282,7 +240,7 @@ class Shop:
             )
         except (NodeTrouble, SettingsError) as error:
             log.error("no payment could be made for a new job: %s", error)
-            raise _down(
+            raise down(
                 "the payment node makes no payment at the moment; nothing was begun, try again later"
             ) from error
 
@@ -294,7 +252,7 @@ class Shop:
                 "the registry's price is %s, this service asks %s: register the new price",
                 _words(payment.requested_funds), _words(asked),
             )  # fmt: skip
-            raise _down("this service's price is being changed; nothing was begun, try again later")
+            raise down("this service's price is being changed; nothing was begun, try again later")
         self.seller_vkey = payment.wallet_vkey or self.seller_vkey
         return {
             "price": tuple((amount.quantity, amount.unit) for amount in asked),
@@ -321,19 +279,19 @@ class Shop:
 
     async def provide_input(self, body: Mapping[str, Any]) -> tuple[Job, str]:
         """Take people's answer to the job's question; the job and the answer's hash. Refusal else."""
-        job_id = _first(body, "job_id", "jobId")
+        job_id = first(body, "job_id", "jobId")
         if not isinstance(job_id, str) or not job_id:
-            raise _bad("job_id is missing", {"job_id": ["is missing"]})
+            raise bad("job_id is missing", {"job_id": ["is missing"]})
         job = await self.job(job_id)
-        data = _first(body, "input_data", "inputData", "input")
+        data = first(body, "input_data", "inputData", "input")
         if not isinstance(data, dict):
-            raise _bad("input_data must be an object", {"input_data": ["must be an object"]})
+            raise bad("input_data must be an object", {"input_data": ["must be an object"]})
         try:
             check_hashable(data)
             hashed = input_hash(job.identifier_from_purchaser, data)
         except InputError as error:
-            raise _bad(error.message, error.field_errors) from error
-        status_id = _first(body, "status_id", "statusId")
+            raise bad(error.message, error.field_errors) from error
+        status_id = first(body, "status_id", "statusId")
         question = job.question
         if status_id and any(q.status_id == status_id and q.answer == data for q in job.questions):
             return job, hashed  # the same answer again, after a lost reply
@@ -347,7 +305,7 @@ class Shop:
         try:
             check(read_input_schema(question.schema), data)
         except InputError as error:
-            raise _bad(error.message, error.field_errors) from error
+            raise bad(error.message, error.field_errors) from error
         after = await asyncio.to_thread(self._answer, job_id, question.status_id, data)
         if after is None:
             raise Refusal(409, "the question was answered already")
@@ -397,24 +355,6 @@ def _quick_transport() -> AsyncBaseTransport | None:
     except ModuleNotFoundError:  # uvicorn without its standard extra
         return None
     return NodeTransport()
-
-
-def schema_hashes(schema: Any) -> set[str]:
-    """The hashes of a schema that buyers send: of the object, or of the list inside (field-notes A6)."""
-    inner = schema.get("input_data") if isinstance(schema, dict) else None
-    return {sha256(rfc8785.dumps(form)).hexdigest() for form in (schema, inner) if form is not None}
-
-
-def _first(body: Mapping[str, Any], *names: str) -> Any:
-    return next((body[name] for name in names if body.get(name) is not None), None)
-
-
-def _bad(message: str, field_errors: Mapping[str, Sequence[str]]) -> Refusal:
-    return Refusal(400, {"message": message, "field_errors": {k: list(v) for k, v in field_errors.items()}})
-
-
-def _down(message: str) -> Refusal:
-    return Refusal(503, message, {"Retry-After": "30"})
 
 
 def _words(amounts: Sequence[Amount]) -> str:

@@ -22,7 +22,7 @@ from masumi_tools.seller.jobs import ENDED, Job, JobState, Rules, due_ms, from_j
 VERSION = 1
 NEVER = 2**62
 _PAGE = 200
-_AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000
+_AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000  # some milliseconds of the event loop
 
 _metadata = sa.MetaData()
 _facts = sa.Table(

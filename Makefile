@@ -18,6 +18,8 @@ WILD ?=
 SHAPES ?=
 LOCK ?=
 HISTORIES ?= 100000
+SEED ?= 0
+TRACE ?=
 # The rooms that meet other people's libraries; the sandbox and the field's data know hardly any.
 LOWEST ?= tests/core tests/calls tests/models tests/inputs tests/hire tests/http tests/smoke tests/tools tests/langchain \
 	tests/crewai tests/seller tests/cli
@@ -68,9 +70,13 @@ field: $(VENV)/.made  ## read what real services answer (WILD=folder)
 arguments: $(VENV)/.made  ## arguments as models really send them, read and hired with (SHAPES=file)
 	@$(PY) -m tests.inputs.arguments_report $(SHAPES); read=$$?; $(PY) -m tests.tools.shapes $(SHAPES) && exit $$read
 
+.PHONY: simulate
+simulate: $(VENV)/.made  ## one simulated world from its seed (SEED=n TRACE=1 prints every step)
+	$(PY) -m tests.worlds --first $(SEED) --histories 1 $(if $(TRACE),--trace)
+
 .PHONY: torture bench notebooks docs picture
 torture: $(VENV)/.made  ## the long random runs (HISTORIES=number of simulated ones; up to an hour)
-	$(PY) -m masumi_tools.simulation --histories $(HISTORIES)
+	$(PY) -m tests.worlds --histories $(HISTORIES)
 	$(PY) -m pytest -m torture --timeout=0 -s $(PYTEST)
 
 bench: $(VENV)/.made  ## every benchmark, each with what it is compared with

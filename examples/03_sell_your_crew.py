@@ -96,7 +96,7 @@ with sell(letter, name="Letters", price="1 ADA").trial(settings) as agent, Buyer
 # a result is over, the node has collected it.
 
 # %%
-from masumi_tools.seller.work import WorkFailed
+from masumi_tools.seller import WorkFailed
 
 
 def fragile(text: str) -> str:

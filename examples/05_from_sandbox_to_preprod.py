@@ -8,7 +8,7 @@
 import os
 
 from masumi_tools import Budget, Buyer, Settings
-from masumi_tools.doctor import examine
+from masumi_tools.cli.doctor import examine
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.seller import sell
 

@@ -12,11 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from masumi_tools.budget import Budget
-    from masumi_tools.buyer import AsyncBuyer, Buyer
+    from masumi_tools.hire.budget import Budget
+    from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+    from masumi_tools.hire.receipt import Receipt
     from masumi_tools.langchain import MasumiAgentTool, MasumiToolkit
     from masumi_tools.money import Amount
-    from masumi_tools.receipt import Receipt
     from masumi_tools.settings import Settings
 
 __version__ = "0.1.0"
@@ -35,12 +35,12 @@ __all__ = [
 _HOME = {
     "MasumiAgentTool": "langchain",
     "MasumiToolkit": "langchain",
-    "Buyer": "buyer",
-    "AsyncBuyer": "buyer",
-    "Budget": "budget",
+    "Buyer": "hire.buyer",
+    "AsyncBuyer": "hire.buyer",
+    "Budget": "hire.budget",
     "Amount": "money",
     "Settings": "settings",
-    "Receipt": "receipt",
+    "Receipt": "hire.receipt",
 }
 
 

@@ -11,18 +11,18 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
-from masumi_tools.budget import AmountsLike, Budget
-from masumi_tools.buyer import AsyncBuyer, Buyer
 from masumi_tools.errors import MissingExtra
-from masumi_tools.flows import Progress
-from masumi_tools.receipt import Receipt
-from masumi_tools.search import Quote
+from masumi_tools.hire.budget import AmountsLike, Budget
+from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.receipt import Receipt
 from masumi_tools.settings import VARIABLES, Settings, hush_crewai
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.approval import Approval
-from masumi_tools.tools.kit import HIRE, Card, agent_card, cards, renewed
 from masumi_tools.tools.progress import EVENT, news
 from masumi_tools.tools.talk import Call, Said
+from masumi_tools.tools.toolset import HIRE, Card, agent_card, cards, renewed
 from masumi_tools.tools.wording import Follow
 
 hush_crewai()

@@ -22,16 +22,16 @@ except ModuleNotFoundError as missing:
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from masumi_tools.budget import AmountsLike, Budget
-from masumi_tools.buyer import AsyncBuyer, Buyer
-from masumi_tools.flows import Progress
-from masumi_tools.search import Quote
+from masumi_tools.hire.budget import AmountsLike, Budget
+from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.quote import Quote
 from masumi_tools.settings import Settings
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.approval import Approval
-from masumi_tools.tools.kit import HIRE, Card, agent_card, cards, renewed
 from masumi_tools.tools.progress import EVENT, Listener, news
 from masumi_tools.tools.talk import Call, Said
+from masumi_tools.tools.toolset import HIRE, Card, agent_card, cards, renewed
 
 __all__ = ["MasumiAgentTool", "MasumiToolkit", "approval"]
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from masumi_tools.errors import SettingsError
-from masumi_tools.redaction import Secret, redact
+from masumi_tools.text import Secret, redact
 
 Network = Literal["Preprod", "Mainnet"]
 

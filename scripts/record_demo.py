@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from masumi_tools.cli.context import Context
-from masumi_tools.demo import run
+from masumi_tools.cli.demo import run
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "demo.svg"
 WIDTH = 112

@@ -62,7 +62,7 @@ def seller() -> None:
 
 
 def postgres() -> None:
-    from masumi_tools.database import open_engine
+    from masumi_tools.journal.database import open_engine
 
     assert open_engine("postgresql://127.0.0.1/none").dialect.driver == "psycopg"
 

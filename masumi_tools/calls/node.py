@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from masumi_tools import identifier
 from masumi_tools.calls.call import Call, encode
 from masumi_tools.models import Terms
 from masumi_tools.money import Amount, as_wire
+from masumi_tools.proof import identifier
 
 MOST_ROWS = 100  # the node's own limit for lists (node-api 1)
 # A purchase reads the chain before it answers, and its node may sit behind a slow provider.

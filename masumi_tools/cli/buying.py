@@ -12,16 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
-from masumi_tools import ledger
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import Buyer
 from masumi_tools.cli import show
 from masumi_tools.cli.context import Context, read_input, status_of
 from masumi_tools.errors import InputError
+from masumi_tools.hire import rows as ledger
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import Buyer
+from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.receipt import Receipt, receipt_of
+from masumi_tools.journal.store import Journal
 from masumi_tools.money import parse_amounts
-from masumi_tools.receipt import Receipt, receipt_of
-from masumi_tools.search import Quote
-from masumi_tools.store import Journal
 from masumi_tools.tools.arguments import read_arguments
 
 Target = Annotated[

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from masumi_tools.errors import InputError
-from masumi_tools.receipt import Receipt
+from masumi_tools.hire.receipt import Receipt
 from masumi_tools.settings import Settings
 
 GLOBAL_FLAGS = frozenset({"--json", "--sandbox"})

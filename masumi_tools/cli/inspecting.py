@@ -37,7 +37,7 @@ def inspect(
     ] = False,
 ) -> int:
     """How a service deviates from MIP-003 and the node's rules, what our buyer does, what to fix. Costs nothing."""
-    from masumi_tools.inspection import inspect as look
+    from masumi_tools.cli.inspection import inspect as look
 
     context: Context = ctx.obj
     data = read_input(pairs or [], given) if pairs or given is not None else None

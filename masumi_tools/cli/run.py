@@ -9,7 +9,7 @@ import typer
 from masumi_tools.cli import buying, inspecting, selling, trying
 from masumi_tools.cli.context import GLOBAL_FLAGS, GLOBAL_OPTIONS, Context, settings_options
 from masumi_tools.errors import InputError, MasumiError
-from masumi_tools.redaction import redact
+from masumi_tools.text import redact
 
 # typer brings its own click from some version on; its exceptions are found through what typer exports.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]

@@ -14,16 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from masumi_tools import inputs
-from masumi_tools.budget import text_of
 from masumi_tools.cli.context import Context
 from masumi_tools.errors import StateError
-from masumi_tools.flows import Progress
+from masumi_tools.hire.budget import text_of
+from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.receipt import Check, Receipt
+from masumi_tools.hire.rows import BudgetLine
 from masumi_tools.inputs.fields import plain_text
-from masumi_tools.ledger import BudgetLine
 from masumi_tools.models import Listing
 from masumi_tools.money import Amount, name_of
-from masumi_tools.receipt import Check, Receipt
-from masumi_tools.search import Quote
 from masumi_tools.tools.progress import STEPS
 
 COLOURS = {

@@ -1,8 +1,7 @@
-"""Commands to try and to examine: demo, sandbox, simulate, doctor."""
+"""Commands to try and to examine: demo, sandbox, doctor."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from masumi_tools.errors import InputError
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (demo, sandbox, simulate, doctor):
+    for command in (demo, sandbox, doctor):
         app.command()(command)
 
 
@@ -28,7 +27,7 @@ def demo(
     ] = None,
 ) -> int:
     """An LLM agent with a budget hires services of an embedded sandbox: no keys, no network, seconds."""
-    from masumi_tools.demo import run
+    from masumi_tools.cli.demo import run
 
     context: Context = ctx.obj
     return run(context, model)
@@ -51,35 +50,9 @@ def sandbox(
     run(port, ready_file, time_scale, "seed" if dialect == "seed" else "today", realistic)
 
 
-def simulate(
-    ctx: typer.Context,
-    seed: Annotated[int, typer.Option(help="The seed of the first history.")] = 0,
-    histories: Annotated[int, typer.Option(help="How many histories, one seed after the other.")] = 1,
-    trace: Annotated[bool, typer.Option("--trace", help="Print each history step by step.")] = False,
-) -> int:
-    """Whole worlds from a seed, with crashes, faults and bad sellers; says whether all that must hold held."""
-    from masumi_tools.simulation import Summary
-    from masumi_tools.simulation.many import run_one
-
-    context: Context = ctx.obj
-    summary = Summary()
-    begun = time.perf_counter()
-    for number in range(seed, seed + histories):
-        summary.add(run_one(number, typer.echo if trace and not context.as_json else None))
-    summary.seconds = time.perf_counter() - begun
-    if context.as_json:
-        found = [{"seed": number, "violation": words} for number, words in summary.violations]
-        context.print_json({"histories": summary.histories, "hires": dict(summary.ends), "violations": found})
-        return 1 if found else 0
-    context.out.print(str(summary), markup=False)
-    for number, words in summary.violations:
-        context.out.print(f"VIOLATION in seed {number}: {words}", style="bold red", markup=False)
-    return 1 if summary.violations else 0
-
-
 def doctor(ctx: typer.Context) -> int:
     """What is wrong with node, token, scope, network, clock, registry and journal, in plain words."""
-    from masumi_tools.doctor import examine
+    from masumi_tools.cli.doctor import examine
 
     context: Context = ctx.obj
     findings = list(examine(context.settings))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
-from masumi_tools.hashing import JsonValue
+from masumi_tools.proof.hashing import JsonValue
 
 Kind: TypeAlias = Literal[
     "text", "number", "boolean", "choice", "moment", "file", "object", "list", "note", "any"

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from masumi_tools.hashing import JsonValue
 from masumi_tools.inputs.fields import InputSpec, as_word
+from masumi_tools.proof.hashing import JsonValue
 
 Form: TypeAlias = Literal["object", "text", "kv-list", "notes", "indexes", "strings", "flat"]
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from masumi_tools.hashing import MAX_DEPTH, JsonValue
+from masumi_tools.proof.hashing import MAX_DEPTH, JsonValue
 
 MAX_TEXT: Final = 2_000_000
 _MOST_OBJECTS: Final = 20

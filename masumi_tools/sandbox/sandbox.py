@@ -10,17 +10,18 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from . import node, registry
+from . import node
+from .chain.escrow import Dialect, World
+from .chain.rows import Agent
 from .clock import Clock
 from .control import answer_control
-from .escrow import Dialect, World
 from .faults import DEEDS, Answer, Faults, Place, spoilt, without_service
-from .listings import entry_of, fixed_pricing
-from .mip003 import Sample
-from .mip003 import Service as Seller
-from .prices import price_text, read_price
-from .rows import Agent
-from .sellers import SAMPLES
+from .registry import routes
+from .registry.listings import entry_of, fixed_pricing
+from .sellers.mip003 import Sample
+from .sellers.mip003 import Service as Seller
+from .sellers.prices import price_text, read_price
+from .sellers.samples import SAMPLES
 from .server import HttpServer
 from .wire import Request, Response, reply
 
@@ -104,7 +105,7 @@ class Sandbox:
         self.origin = f"http://127.0.0.1:{self._server.port if self._server else 1}"
         self.node_url = f"{self.origin}/api/v1"
         self.registry_url = f"{self.origin}/registry/api/v1"
-        registry.state_of(self.world).reachable = self._registered
+        routes.state_of(self.world).reachable = self._registered
         for sample in SAMPLES:
             self._open(sample)
 
@@ -262,7 +263,7 @@ class Sandbox:
             if place.kind == "node":
                 return node.answer(self.world, replace(request, path="/api/v1" + place.path))
             if place.kind == "registry":
-                return registry.answer(self.world, replace(request, path="/api/v1" + place.path))
+                return routes.answer(self.world, replace(request, path="/api/v1" + place.path))
             if place.kind == "service":
                 return self._sellers[place.name].answer(replace(request, path=place.path))
             if place.kind == "control":
@@ -323,7 +324,7 @@ class Sandbox:
 
     def _list_at(self, agent: Agent, amounts: Mapping[str, int]) -> None:
         """Let the registry show a fixed price for an agent whose price on chain is open."""
-        state = registry.state_of(self.world)
+        state = routes.state_of(self.world)
         entry = entry_of(self.world, agent, state.source_id, len(state.entries))
         entry["AgentPricing"] = fixed_pricing([(str(quantity), unit) for unit, quantity in amounts.items()])
         state.entries.append(entry)

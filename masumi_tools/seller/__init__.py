@@ -14,21 +14,23 @@ from typing import TYPE_CHECKING, Any
 from masumi_tools.settings import hush_crewai
 
 if TYPE_CHECKING:
-    from masumi_tools.seller.human import ask_human, report_progress
     from masumi_tools.seller.service import Service, sell
     from masumi_tools.seller.shop import Limits
+    from masumi_tools.seller.work.human import ask_human, report_progress
+    from masumi_tools.seller.work.work import WorkFailed
 
 hush_crewai()
 
 _PLACES = {
     "sell": "service",
     "Service": "service",
-    "ask_human": "human",
-    "report_progress": "human",
+    "ask_human": "work.human",
+    "report_progress": "work.human",
     "Limits": "shop",
+    "WorkFailed": "work.work",
 }
 
-__all__ = ["sell", "ask_human", "report_progress", "Service", "Limits"]
+__all__ = ["sell", "ask_human", "report_progress", "Service", "Limits", "WorkFailed"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,10 +12,10 @@ from typing import Any
 from masumi_tools.errors import InputError
 from masumi_tools.money import Amount, total
 from masumi_tools.seller import trial
-from masumi_tools.seller.jobs import STATUS, Job, Rules
+from masumi_tools.seller.jobs.job import STATUS, Job, Rules
+from masumi_tools.seller.jobs.table import JobTable
 from masumi_tools.seller.register import Registered, Registrar, SourceType
 from masumi_tools.seller.service import Service
-from masumi_tools.seller.table import JobTable
 from masumi_tools.settings import Settings
 
 

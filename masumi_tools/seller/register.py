@@ -18,13 +18,13 @@ from masumi_tools.calls import selling
 from masumi_tools.calls import service as service_calls
 from masumi_tools.calls.call import Call, Reply
 from masumi_tools.errors import InputError, MasumiError, SettingsError
-from masumi_tools.http import Http
 from masumi_tools.models import Registration, read_error, read_registration, read_registrations
 from masumi_tools.money import Amount, as_wire
-from masumi_tools.seller.jobs import Rules
-from masumi_tools.seller.offer import Offer
+from masumi_tools.net.http import Http
+from masumi_tools.seller.jobs.job import Rules
+from masumi_tools.seller.jobs.table import JobTable
+from masumi_tools.seller.offering import Offer
 from masumi_tools.seller.shop import AGENT_FACT
-from masumi_tools.seller.table import JobTable
 from masumi_tools.settings import Settings
 
 SourceType = Literal["Web3CardanoV1", "Web3CardanoV2"]

@@ -12,16 +12,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from masumi_tools.errors import InputError, MissingExtra
-from masumi_tools.seller.human import spec_of
-from masumi_tools.seller.jobs import RefundPolicy, Rules
-from masumi_tools.seller.offer import Offer, price_tuple
-from masumi_tools.seller.work import work_of
+from masumi_tools.seller.jobs.job import RefundPolicy, Rules
+from masumi_tools.seller.offering import Offer, price_tuple
+from masumi_tools.seller.work.human import spec_of
+from masumi_tools.seller.work.work import work_of
 from masumi_tools.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from masumi_tools.seller.engine import EngineName
+    from masumi_tools.seller.jobs.engine import EngineName
     from masumi_tools.seller.shop import Limits, Shop
 
 log = logging.getLogger("masumi_tools.seller")
@@ -179,8 +179,8 @@ class Service:
     def app(self) -> FastAPI:
         """The ASGI app, for any server: `uvicorn module:service.app`."""
         try:
-            from masumi_tools.seller.app import make_app
             from masumi_tools.seller.shop import Limits
+            from masumi_tools.seller.web.app import make_app
         except ModuleNotFoundError as error:
             raise MissingExtra(
                 "serving needs the extra seller: pip install 'masumi_tools[seller]'"
@@ -205,7 +205,7 @@ class Service:
 
         `ready` is called once, when requests are taken. MasumiError when it cannot be served; the log says why.
         """
-        from masumi_tools.seller import serving
+        from masumi_tools.seller.web import serving
 
         serving.run(self.app, host, port, ready)
 
@@ -218,7 +218,8 @@ class Service:
 
         SettingsError when the settings are not those of a sandbox.
         """
-        from masumi_tools.seller import serving, trial
+        from masumi_tools.seller import trial
+        from masumi_tools.seller.web import serving
 
         with serving.bound() as (listening, url):
             tried = self.with_settings(trial.listed(self.offer, settings, url))

@@ -14,23 +14,23 @@ from httpx import AsyncBaseTransport
 
 from masumi_tools.calls.registry import payment_information
 from masumi_tools.errors import InputError, JournalError, SettingsError, WireError
-from masumi_tools.hashing import check_hashable, input_hash, output_candidates
-from masumi_tools.http import AsyncHttp
 from masumi_tools.inputs import check, read_input_schema
 from masumi_tools.models import JobTimes, NodePayment, read_payment_information
 from masumi_tools.money import Amount, total
+from masumi_tools.net.http import AsyncHttp
+from masumi_tools.proof.hashing import check_hashable, input_hash, output_candidates
 from masumi_tools.seller.clock import Clock
-from masumi_tools.seller.engine import Engine, EngineName, choose
-from masumi_tools.seller.jobs import Job, JobState, Rules, lose, move
-from masumi_tools.seller.locks import locks_for, process_name
-from masumi_tools.seller.node import NodeTrouble, SellerNode, seen
-from masumi_tools.seller.offer import Offer
-from masumi_tools.seller.requests import Refusal, bad, down, first, read_start_job, schema_hashes
-from masumi_tools.seller.runner import Runner
-from masumi_tools.seller.saver import Saver
-from masumi_tools.seller.table import JobTable, service_key
-from masumi_tools.seller.watch import Watch
-from masumi_tools.seller.work import Work
+from masumi_tools.seller.fast.saver import Saver
+from masumi_tools.seller.jobs.engine import Engine, EngineName, choose
+from masumi_tools.seller.jobs.job import Job, JobState, Rules, lose, move
+from masumi_tools.seller.jobs.locks import locks_for, process_name
+from masumi_tools.seller.jobs.runner import Runner
+from masumi_tools.seller.jobs.table import JobTable, service_key
+from masumi_tools.seller.jobs.watch import Watch
+from masumi_tools.seller.offering import Offer
+from masumi_tools.seller.payment_node import NodeTrouble, SellerNode, seen
+from masumi_tools.seller.web.requests import Refusal, bad, down, first, read_start_job, schema_hashes
+from masumi_tools.seller.work.work import Work
 from masumi_tools.settings import Settings
 
 log = logging.getLogger("masumi_tools.seller")
@@ -351,7 +351,7 @@ class Shop:
 
 def _quick_transport() -> AsyncBaseTransport | None:
     try:
-        from masumi_tools.seller.transport import NodeTransport
+        from masumi_tools.seller.fast.transport import NodeTransport
     except ModuleNotFoundError:  # uvicorn without its standard extra
         return None
     return NodeTransport()

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from masumi_tools.calls.call import Call, encode
 from masumi_tools.errors import MasumiError, SettingsError
-from masumi_tools.http import Http
-from masumi_tools.seller.offer import Offer
+from masumi_tools.net.http import Http
+from masumi_tools.seller.offering import Offer
 from masumi_tools.settings import Settings
 
 

@@ -17,17 +17,17 @@ from typing import Any
 
 import anyio.to_thread
 
-from masumi_tools.budget import AmountsLike, Budget
-from masumi_tools.buyer import AsyncBuyer, Buyer
 from masumi_tools.errors import InputError, MasumiError
+from masumi_tools.hire.acceptance import above
+from masumi_tools.hire.budget import AmountsLike, Budget
+from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.hire.request import call_key
 from masumi_tools.inputs import read_input_schema
 from masumi_tools.money import parse_amounts
-from masumi_tools.offer import above
-from masumi_tools.order import call_key
-from masumi_tools.receipt import Receipt
-from masumi_tools.search import Quote
 from masumi_tools.settings import Settings
-from masumi_tools.tools import shelf, tracing, wording
+from masumi_tools.tools import catalogue, tracing, wording
 from masumi_tools.tools.arguments import read_arguments
 from masumi_tools.tools.buyers import Buyers
 from masumi_tools.tools.progress import Listener, listening
@@ -60,7 +60,7 @@ class Actions:
         trace_content: bool = False,
     ) -> None:
         self.buyers = Buyers(settings=settings, budget=budget, buyer=buyer)
-        self.allow = None if allow is None else frozenset(shelf.plain(entry) for entry in allow)
+        self.allow = None if allow is None else frozenset(catalogue.plain(entry) for entry in allow)
         self.follow = wording.ALONE
         self.asks_first = False  # whether prices are shown to a person before a hire
         self._max_price = None if max_price is None else parse_amounts(max_price)
@@ -132,12 +132,12 @@ class Actions:
         """Remember a quote, so that the price that was shown is the price that is paid."""
         if quote.listing is not None:
             with self._lock:
-                self._quotes[shelf.plain(quote.target)] = quote
+                self._quotes[catalogue.plain(quote.target)] = quote
 
     def known(self, target: str) -> Quote | None:
         """The last quote for this target, which may have run out; None when there was none."""
         with self._lock:
-            return self._quotes.get(shelf.plain(target))
+            return self._quotes.get(catalogue.plain(target))
 
     def _quoted(self, target: str) -> Generator[Wish, Any, Quote]:
         """A quote that holds: the known one for its few minutes, else a new one."""
@@ -203,10 +203,11 @@ class Actions:
             options["max_price"] = max_price
         found = yield Wish("find", (query,), options)
         lines = yield Wish("budget_lines")
-        fits = [entry for entry in found if shelf.listed(entry, self.allow)]
-        payable = fits if everything else shelf.payable(fits, self.buyers.budget, lines, bool(max_price))
+        fits = [entry for entry in found if catalogue.listed(entry, self.allow)]
+        payable = fits if everything else catalogue.payable(fits, self.buyers.budget, lines, bool(max_price))
         return Said(
-            shelf.found_told(payable, len(fits) - len(payable)), data=[shelf.as_data(e) for e in payable]
+            catalogue.found_told(payable, len(fits) - len(payable)),
+            data=[catalogue.as_data(e) for e in payable],
         )
 
     def quote(self, target: str) -> Talk:
@@ -221,7 +222,7 @@ class Actions:
             "until_ms": quote.until_ms,
             "refusal": refusal,
         }
-        return Said(shelf.quote_told(quote, refusal, now), quote.listing is None, data=data)
+        return Said(catalogue.quote_told(quote, refusal, now), quote.listing is None, data=data)
 
     def check(self, hire_id: str | None, call: Call, wait_s: float | None = None) -> Talk:
         """How a hire stands, after waiting for it; without an id the hires that are open."""
@@ -270,7 +271,7 @@ class Actions:
         lines = yield Wish("budget_lines")
         budget = self.buyers.budget
         data = {"name": self._budget_name, "lines": [str(line) for line in lines]}
-        return Said(shelf.budget_told(budget, lines), data=data)
+        return Said(catalogue.budget_told(budget, lines), data=data)
 
     # Asking a person first -------------------------------------------------------------------
 
@@ -319,7 +320,7 @@ class Actions:
         return self.buyers.budget.name if self.buyers.budget else ""
 
     def _forbidden(self, quote: Quote) -> str | None:
-        if shelf.allowed(quote, self.allow):
+        if catalogue.allowed(quote, self.allow):
             return None
         return f"{wording.named(quote.target)} is not among the services that may be hired here"
 
@@ -349,7 +350,7 @@ def _shown_name(target: str, payload: object, call: Call) -> str:
 def _canonical(target: str, payload: object) -> str:
     if isinstance(payload, Mapping):  # a framework may add the fields that were left out
         payload = {key: value for key, value in payload.items() if value is not None}
-    return f"{shelf.plain(target)}\x00{json.dumps(payload, sort_keys=True, default=repr)}"
+    return f"{catalogue.plain(target)}\x00{json.dumps(payload, sort_keys=True, default=repr)}"
 
 
 def _broken(error: Exception) -> Said:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import AsyncBuyer, Buyer
-from masumi_tools.flows import Progress
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.hire.flows import Progress
 from masumi_tools.settings import Settings
 
 __all__ = ["Buyers"]

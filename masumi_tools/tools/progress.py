@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from masumi_tools.flows import LISTENER, Progress
+from masumi_tools.hire.flows import LISTENER, Progress
 from masumi_tools.inputs.fields import plain_text
 
 Listener = Callable[[Progress], None]

@@ -7,9 +7,9 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.receipt import Receipt
 from masumi_tools.money import Amount
-from masumi_tools.receipt import Receipt
-from masumi_tools.search import Quote
 from masumi_tools.tools.progress import Listener
 
 

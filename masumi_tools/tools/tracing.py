@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from masumi_tools.budget import text_of
-from masumi_tools.flows import Progress
-from masumi_tools.receipt import Receipt
-from masumi_tools.redaction import redact
+from masumi_tools.hire.budget import text_of
+from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.text import redact
 
 MOST_CONTENT = 20_000
 

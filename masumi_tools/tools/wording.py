@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from masumi_tools.errors import MasumiError, StateError
+from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.receipt import Receipt
 from masumi_tools.inputs import describe, read_input_schema
 from masumi_tools.inputs.fields import HIDDEN_MARKS, plain_text
-from masumi_tools.receipt import Receipt
-from masumi_tools.search import Quote
 
 RESULT_LIMIT = 20_000
 _LINE = 500

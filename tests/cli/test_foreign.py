@@ -6,16 +6,15 @@ import io
 
 import pytest
 
+from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.receipt import Receipt
 from masumi_tools.inputs import InputSpec
-from masumi_tools.receipt import Receipt
-from masumi_tools.search import Quote
 from masumi_tools.settings import Settings
 
 pytest.importorskip("typer")
 from rich.console import Console
 
-from masumi_tools import inspection
-from masumi_tools.cli import inspecting, show
+from masumi_tools.cli import inspecting, inspection, show
 from masumi_tools.cli.context import Context
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m and [/bold] [red]markup"

@@ -10,8 +10,8 @@ from typing import Any
 import cbor2
 from nacl.signing import SigningKey
 
-from masumi_tools.identifier import BlockchainIdentifier, SignedTerms
-from masumi_tools.sandbox.crypto import bech32
+from masumi_tools.proof.identifier import BlockchainIdentifier, SignedTerms
+from masumi_tools.sandbox.chain.crypto import bech32
 
 AGENT = "7e" * 28 + "aa" * 32
 PURCHASER = "b2065d391c3eadd9584d"

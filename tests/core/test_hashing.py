@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masumi_tools.errors import InputError
-from masumi_tools.hashing import (
+from masumi_tools.proof.hashing import (
     check_hashable,
     input_candidates,
     input_hash,

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from masumi_tools.errors import IdentifierError
-from masumi_tools.identifier import (
+from masumi_tools.proof.identifier import (
     MAX_HEX,
     MAX_TEXT,
     BlockchainIdentifier,

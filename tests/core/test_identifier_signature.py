@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
-from masumi_tools.identifier import BlockchainIdentifier, SignedTerms, decode, verify
+from masumi_tools.proof.identifier import BlockchainIdentifier, SignedTerms, decode, verify
 from tests.core.signing import CONTRACT, TERMS, Seller, terms_of
 from tests.shared import shared_json
 

@@ -15,9 +15,9 @@ from crewai import Crew, Task
 from crewai.events import ToolUsageErrorEvent, ToolUsageFinishedEvent, crewai_event_bus
 
 from masumi_tools import Budget
-from masumi_tools.buyer import Buyer
 from masumi_tools.crewai import MasumiAgentTool, MasumiProgressEvent, MasumiToolkit
-from masumi_tools.purchase import State
+from masumi_tools.hire.buyer import Buyer
+from masumi_tools.hire.purchase import State
 from masumi_tools.sandbox import Sandbox
 from tests.crewai.models import DONE, Scripted, crew_of, heard, native, text
 from tests.tools.market import settings_of

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal
 from tests.gallery.street import OpenStreet
 from tests.tools.fixtures import buyer, counter, settings
 

@@ -11,17 +11,17 @@ from typing import Any
 import httpx
 import pytest
 
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import AsyncBuyer, Buyer
 from masumi_tools.cli.run import run
 from masumi_tools.errors import InputError
-from masumi_tools.flows import Progress
-from masumi_tools.http import Http
-from masumi_tools.purchase import State
-from masumi_tools.receipt import Receipt
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.purchase import State
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.journal.store import Journal
+from masumi_tools.net.http import Http
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
-from masumi_tools.store import Journal
 from masumi_tools.tools import wording
 from tests.gallery.seller import MINUTE
 from tests.gallery.serving import Asked, Told

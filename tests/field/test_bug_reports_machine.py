@@ -20,14 +20,16 @@ from typing import Any
 import httpx
 import pytest
 
-from masumi_tools import database, doctor, exchange, http
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import Buyer
 from masumi_tools.calls import service
+from masumi_tools.cli import doctor
 from masumi_tools.errors import JournalBusy
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import Buyer
+from masumi_tools.journal import database
+from masumi_tools.journal.store import Journal, Row
+from masumi_tools.net import exchange, http
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
-from masumi_tools.store import Journal, Row
 
 HELLO = {"text": "hello"}
 

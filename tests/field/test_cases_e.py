@@ -12,15 +12,15 @@ from typing import Any
 import httpx
 import pytest
 
-from masumi_tools.budget import Budget
 from masumi_tools.calls import service
-from masumi_tools.flows import Progress
-from masumi_tools.http import Http
-from masumi_tools.purchase import State
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.purchase import State
+from masumi_tools.journal.store import Journal
+from masumi_tools.net.http import Http
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.sandbox.registry import state_of
+from masumi_tools.sandbox.registry.routes import state_of
 from masumi_tools.settings import Settings
-from masumi_tools.store import Journal
 from masumi_tools.tools import wording
 from tests.gallery.flows import Langdock
 from tests.gallery.platforms import KodosumiUnprepared

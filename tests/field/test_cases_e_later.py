@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from masumi_tools.budget import Budget
 from masumi_tools.calls import service
-from masumi_tools.purchase import State
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.purchase import State
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal
 from masumi_tools.tools import wording
 from tests.field.test_cases_e import relist
 from tests.gallery.flows import Token2049, Token2049Odd
@@ -68,7 +68,7 @@ def test_e21_a_job_that_is_unknown_after_it_ran_is_polled_on_and_then_refunded(s
 
 
 def test_e22_every_identifier_of_ours_is_one_that_nodes_take(sandbox: Sandbox, journal: Journal) -> None:
-    from masumi_tools.order import order_of
+    from masumi_tools.hire.request import order_of
 
     flows = ClockedBuyer(sandbox, None, journal)._flows
     order = order_of("ab" * 40, {})

@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 import pytest
 
 from masumi_tools import Budget, MasumiAgentTool, MasumiToolkit
-from masumi_tools.buyer import Buyer
+from masumi_tools.hire.buyer import Buyer
 from masumi_tools.sandbox import Sandbox
 from tests.tools.market import Counter
 

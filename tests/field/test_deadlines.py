@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from masumi_tools.calls import service
-from masumi_tools.flows import Progress
-from masumi_tools.purchase import State
+from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.purchase import State
 from tests.gallery.flows import N8n, Saas
 from tests.gallery.seller import HOUR, MINUTE, Job, Seller
 from tests.gallery.serving import Asked, Told

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from masumi_tools.cli.inspection import Inspection, inspect
 from masumi_tools.cli.run import run
 from masumi_tools.errors import InputError
 from masumi_tools.inputs.strict import deviations
-from masumi_tools.inspection import Inspection, inspect
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.sandbox.registry import state_of
+from masumi_tools.sandbox.registry.routes import state_of
 from masumi_tools.settings import Settings
 from tests.gallery.seller import Seller
 from tests.gallery.serving import Told

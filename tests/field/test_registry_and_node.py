@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from masumi_tools.budget import Budget
-from masumi_tools.http import Http
-from masumi_tools.receipt import Receipt
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.journal.store import Journal
+from masumi_tools.net.http import Http
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.sandbox.network import TUSDM
+from masumi_tools.sandbox.chain.network import TUSDM
 from masumi_tools.settings import Settings
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer, purchases, sent
 
 HELLO = {"text": "hello"}

@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from masumi_tools.budget import Budget
 from masumi_tools.calls import node
-from masumi_tools.http import Http
+from masumi_tools.hire.budget import Budget
+from masumi_tools.journal.store import Journal
+from masumi_tools.net.http import Http
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer, purchases
 
 HOUR = 3_600_000

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import Buyer
-from masumi_tools.operations import Operation, Sleep
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import Buyer
+from masumi_tools.hire.operations import Operation, Sleep
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
-from masumi_tools.store import Journal
 from tests.gallery.seller import Seller
 from tests.gallery.serving import Serving
 from tests.hire.clocked import _prepare

@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import Buyer
-from masumi_tools.inspection import inspect
+from masumi_tools.cli.inspection import inspect
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import Buyer
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
 from tests.seller.support import free_port, until

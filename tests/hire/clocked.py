@@ -8,15 +8,15 @@ from typing import Any
 
 import anyio.lowlevel
 
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import AsyncBuyer, Buyer
 from masumi_tools.clock import Clock
-from masumi_tools.hire import Pace
-from masumi_tools.http import AsyncHttp, Http
-from masumi_tools.operations import Operation, Sleep
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.hire.operations import Operation, Sleep
+from masumi_tools.hire.steps import Pace
+from masumi_tools.journal.store import Journal, Row, Usage
+from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
-from masumi_tools.store import Journal, Row, Usage
 
 
 class Crash(BaseException):

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from masumi_tools.budget import Budget
+from masumi_tools.hire.budget import Budget
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer
 
 HOUR_MS = 3_600_000

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.budget import Budget
-from masumi_tools.receipt import Receipt
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.sandbox.faults import DEEDS
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer, purchases, sent
 
 DOCS = Path(__file__).parents[2] / "docs" / "faults.md"

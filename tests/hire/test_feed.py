@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from masumi_tools import ledger
-from masumi_tools.budget import Budget
 from masumi_tools.calls.call import Reply
 from masumi_tools.errors import JournalBusy
-from masumi_tools.feed import Feed
-from masumi_tools.operations import Fetch
+from masumi_tools.hire import rows
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.diff_feed import Feed
+from masumi_tools.hire.operations import Fetch
+from masumi_tools.journal.store import Journal, Row
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal, Row
 from tests.hire.clocked import ClockedBuyer, sent
 
 HOUR_MS = 3_600_000
@@ -29,7 +29,7 @@ def sandbox() -> Iterator[Sandbox]:
 def test_the_row_at_the_cursor_is_seen_again_when_it_changes_again(
     sandbox: Sandbox, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("masumi_tools.buyer_base.CROWD", 0)
+    monkeypatch.setattr("masumi_tools.hire.buyer_base.CROWD", 0)
     buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
     target = sandbox.service("echo").agent_identifier
     assert buyer.hire(target, {"text": "hello"}).outcome == "completed"
@@ -47,7 +47,7 @@ def test_what_the_feed_told_is_told_again_when_it_could_not_be_saved(
     sandbox: Sandbox, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a locked purchase looks unchanged, and lapsed once pay_by has passed."""
-    monkeypatch.setattr("masumi_tools.buyer_base.CROWD", 0)
+    monkeypatch.setattr("masumi_tools.hire.buyer_base.CROWD", 0)
 
     class Overtaken(Journal):
         overtaken = False
@@ -81,7 +81,7 @@ def test_a_row_that_comes_while_its_call_ends_is_kept(
     buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
     buyer.hire(sandbox.service("echo").agent_identifier, {"text": "hello"}, patience_s=0)
     (row,) = buyer.journal.rows()
-    p = ledger.purchase_of(row)
+    p = rows.purchase_of(row)
     sandbox.advance(60_000)
     feed, watched = Feed(buyer._flows.ways), [p]
 
@@ -102,7 +102,7 @@ def test_whether_a_payment_was_made_at_all_is_asked_of_the_node_itself(
     sandbox: Sandbox, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the shared look did not show is no proof that nothing was locked."""
-    monkeypatch.setattr("masumi_tools.buyer_base.CROWD", 0)
+    monkeypatch.setattr("masumi_tools.hire.buyer_base.CROWD", 0)
     monkeypatch.setattr(Feed, "reply", lambda self, p: Reply(304))
     buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
     buyer.hire(sandbox.service("echo").agent_identifier, {"text": "hello"}, patience_s=0)

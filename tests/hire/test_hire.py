@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.budget import Budget
-from masumi_tools.receipt import Receipt
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal
 from tests.hire.clocked import (
     ClockedAsyncBuyer,
     ClockedBuyer,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from masumi_tools.budget import Asked, Budget
-from masumi_tools.receipt import Receipt
+from masumi_tools.hire.budget import Asked, Budget
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.journal.store import Journal, now_ms
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal, now_ms
 from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal, purchases
 
 DATA = {"text": "hello"}

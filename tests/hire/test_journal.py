@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from masumi_tools.errors import JournalBusy, JournalError
-from masumi_tools.store import Entry, Journal, Row, Usage
-from masumi_tools.tables import newest
+from masumi_tools.journal.store import Entry, Journal, Row, Usage
+from masumi_tools.journal.tables import newest
 
 PROCESSES, EACH, LIMIT = 8, 200, 1000
 
@@ -241,7 +241,7 @@ def test_a_read_only_database_is_named(tmp_path: Path) -> None:
 def test_a_locked_database_is_busy_and_may_be_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("masumi_tools.database.BUSY_TIMEOUT_S", 0)
+    monkeypatch.setattr("masumi_tools.journal.database.BUSY_TIMEOUT_S", 0)
     file = tmp_path / "j.sqlite3"
     journal = Journal(f"sqlite:///{file}")
     with sqlite3.connect(file, isolation_level=None) as other:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.budget import Budget
-from masumi_tools.operations import Fetch, Operation
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.operations import Fetch, Operation
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer, purchases
 
 HOUR_MS = 3_600_000

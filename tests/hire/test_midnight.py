@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 
-from masumi_tools.budget import Budget
+from masumi_tools.hire.budget import Budget
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.sandbox.clock import Clock
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer, purchases
 
 SECOND_MS = 1000

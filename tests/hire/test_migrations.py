@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from masumi_tools import tables
-from masumi_tools.database import open_engine
 from masumi_tools.errors import JournalError, JournalVersionError
-from masumi_tools.store import Journal, Usage
+from masumi_tools.journal import tables
+from masumi_tools.journal.database import open_engine
+from masumi_tools.journal.store import Journal, Usage
 from tests.hire.test_journal import row
 
 FIRST = Path(__file__).with_name("journal-v1.sql").read_text()

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from masumi_tools import ledger
-from masumi_tools.budget import Budget
 from masumi_tools.calls.call import Reply
-from masumi_tools.hire import Ask, Ways
-from masumi_tools.learn import learn
-from masumi_tools.purchase import State
+from masumi_tools.hire import rows
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.purchase import State
+from masumi_tools.hire.replies import learn
+from masumi_tools.hire.steps import Ask, Ways
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer, purchases
 
 WAYS = Ways("https://node.example/api/v1", None, "Preprod")
@@ -47,7 +47,7 @@ def test_another_purchase_in_the_answer_changes_nothing_and_is_asked_again(
     _, anothers = purchases(sandbox)
     row = journal.get(mine.hire_id)
     assert row is not None
-    p = ledger.purchase_of(row).but(state=state, pay_attempts=1, refund_wanted="said so")
+    p = rows.purchase_of(row).but(state=state, pay_attempts=1, refund_wanted="said so")
     body = {"status": "success", "data": anothers}
     if status == 409:
         body = {"status": "error", "error": {"message": "Purchase exists"}, "object": anothers}

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from masumi_tools.budget import Budget
 from masumi_tools.errors import InputError
-from masumi_tools.receipt import Receipt
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedAsyncBuyer, ClockedBuyer, purchases, sent
 
 COLOURS = pytest.mark.parametrize("colour", ["sync", "async"])

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from masumi_tools import ledger
-from masumi_tools.budget import Budget
 from masumi_tools.calls.call import Reply
-from masumi_tools.hire import LAPSE_MS, Ask, Ways
-from masumi_tools.learn import learn
+from masumi_tools.hire import rows
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.purchase import Purchase, State
+from masumi_tools.hire.replies import learn
+from masumi_tools.hire.steps import LAPSE_MS, Ask, Ways
+from masumi_tools.journal.store import Journal
 from masumi_tools.models import JobTimes, Terms
-from masumi_tools.purchase import Purchase, State
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer
 from tests.shared import shared_json
 
@@ -49,7 +49,7 @@ def record(sqlite_url: str) -> Iterator[Purchase]:
         made = buyer.hire(sandbox.service("silent").agent_identifier, {"text": "hello"}, patience_s=60)
         row = journal.get(made.hire_id)
         assert row is not None
-        yield ledger.purchase_of(row).but(node=None, node_read_ms=0, purchase_id=None, unseen=False)
+        yield rows.purchase_of(row).but(node=None, node_read_ms=0, purchase_id=None, unseen=False)
         journal.close()
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from masumi_tools.budget import Budget
-from masumi_tools.driving import Progress
-from masumi_tools.purchase import State
-from masumi_tools.receipt import Receipt
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.driver import Progress
+from masumi_tools.hire.purchase import State
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.sandbox import sandbox as room
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal, sent
 
 MINUTE_MS = 60_000

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.budget import Asked, Budget
 from masumi_tools.errors import InputError
-from masumi_tools.receipt import Receipt
+from masumi_tools.hire.budget import Asked, Budget
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer, purchases, sent
 
 
@@ -213,8 +213,8 @@ def test_arguments_that_no_hire_can_have_are_an_input_error_and_leave_no_trace(
 
 
 def test_settings_without_a_node_are_refused_when_a_buyer_is_made() -> None:
-    from masumi_tools.buyer import Buyer
     from masumi_tools.errors import SettingsError
+    from masumi_tools.hire.buyer import Buyer
 
     with pytest.raises(SettingsError, match="MASUMI_NODE_URL"):
         Buyer(Settings())

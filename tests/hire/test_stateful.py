@@ -24,19 +24,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from masumi_tools import ledger
-from masumi_tools.budget import Budget
 from masumi_tools.errors import StateError
-from masumi_tools.purchase import Purchase, State
+from masumi_tools.hire import rows as ledger
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.purchase import Purchase, State
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
+from masumi_tools.sandbox.chain.moves import FINAL
+from masumi_tools.sandbox.chain.rows import Purchase as Bought
 from masumi_tools.sandbox.faults import DEEDS, Faults
-from masumi_tools.sandbox.moves import FINAL
-from masumi_tools.sandbox.rows import Purchase as Bought
-from masumi_tools.simulation.checks import not_back
-from masumi_tools.simulation.stage import tend
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedAsyncBuyer, ClockedBuyer, Crash, CrashingJournal
 from tests.hire.test_faults import ENDPOINTS
+from tests.worlds.checks import not_back
+from tests.worlds.stage import tend
 
 MINUTE = 60_000
 BUDGETS = {

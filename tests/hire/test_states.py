@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from masumi_tools.errors import StateError
-from masumi_tools.hire import _STEPS
-from masumi_tools.ledger import _COUNTS
-from masumi_tools.purchase import BEFORE_PAYING, ENDED, TRANSITIONS, Event, Moment, Purchase, State
+from masumi_tools.hire.purchase import BEFORE_PAYING, ENDED, TRANSITIONS, Event, Moment, Purchase, State
+from masumi_tools.hire.rows import _COUNTS
+from masumi_tools.hire.steps import _STEPS
 
 DOCS = Path(__file__).parents[2] / "docs" / "states.md"
 

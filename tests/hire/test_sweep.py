@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.budget import Budget
 from masumi_tools.errors import JournalBusy, JournalError
+from masumi_tools.hire.budget import Budget
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal
 
 MINUTE_MS = 60_000

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from masumi_tools.budget import Budget
 from masumi_tools.errors import JournalBusy, JournalError
+from masumi_tools.hire.budget import Budget
+from masumi_tools.journal.store import Journal, Row
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.store import Journal, Row
 from tests.hire.clocked import ClockedBuyer, purchases
 
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from masumi_tools import ledger
-from masumi_tools.budget import Budget
 from masumi_tools.calls.call import Reply
-from masumi_tools.hire import LAPSE_MS, Ask, Ways
-from masumi_tools.learn import learn
-from masumi_tools.purchase import State
+from masumi_tools.hire import rows
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.purchase import State
+from masumi_tools.hire.replies import learn
+from masumi_tools.hire.steps import LAPSE_MS, Ask, Ways
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Secret
-from masumi_tools.store import Journal
 from tests.hire.clocked import ClockedBuyer, purchases
 
 HOUR_S = 3600
@@ -68,7 +68,7 @@ def test_only_a_refusal_that_looked_for_the_row_proves_that_it_is_gone(
     made = buyer.hire(sandbox.service("silent").agent_identifier, {"text": "hello"}, patience_s=60)
     row = buyer.journal.get(made.hire_id)
     assert row is not None and made.times is not None
-    p = ledger.purchase_of(row).but(state=State.PAID, unseen=True)
+    p = rows.purchase_of(row).but(state=State.PAID, unseen=True)
     reply = Reply(status, {"status": "error", "error": {"message": said}})
 
     after = learn(p, Ask.PAY, reply, made.times.pay_by_time + LAPSE_MS + 1, WAYS)
@@ -83,7 +83,7 @@ def test_what_stands_before_the_node_proves_nothing(sandbox: Sandbox, sqlite_url
     made = buyer.hire(sandbox.service("silent").agent_identifier, {"text": "hello"}, patience_s=60)
     row = buyer.journal.get(made.hire_id)
     assert row is not None and made.times is not None
-    p = ledger.purchase_of(row).but(state=State.PAYING, pay_attempts=2, pay_unknown=True)
+    p = rows.purchase_of(row).but(state=State.PAYING, pay_attempts=2, pay_unknown=True)
     reply = Reply(404, page) if isinstance(page, dict) else Reply(404, None, str(page), fault="not-json")
 
     after = learn(p, Ask.PAY, reply, made.times.pay_by_time + LAPSE_MS + 1, WAYS)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trustme
 
-from masumi_tools import dialling
+from masumi_tools.net import dialling
 from masumi_tools.settings import Settings
 from tests.http.peer import Client
 

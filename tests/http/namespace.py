@@ -22,7 +22,7 @@ import httpx
 import trustme
 
 from masumi_tools.calls.call import Call, Reply
-from masumi_tools.http import AsyncHttp, Http
+from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.settings import Settings
 
 PORT = 8443

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from masumi_tools.calls.call import Call, Reply
-from masumi_tools.http import AsyncHttp, Http
+from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.settings import Settings
 
 

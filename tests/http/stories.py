@@ -17,8 +17,8 @@ import vcr  # type: ignore[import-untyped]
 from masumi_tools import models
 from masumi_tools.calls import node, registry, service
 from masumi_tools.calls.call import Call, Reply, encode
-from masumi_tools.http import Http
 from masumi_tools.money import Amount
+from masumi_tools.net.http import Http
 from masumi_tools.settings import Secret, Settings
 
 PORT = 18471

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from masumi_tools.calls.call import Call, Reply
-from masumi_tools.http import AsyncHttp, Http
+from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.settings import Settings
 from tests.http.conftest import MakeClient
 from tests.http.peer import Client, Handler, Peer, always, answer

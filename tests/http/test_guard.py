@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from masumi_tools.errors import AddressRefused
-from masumi_tools.guard import check_addresses, check_url
+from masumi_tools.net.guard import check_addresses, check_url
 
 REFUSED_URLS = {
     "http://seller.example/": "is not https",

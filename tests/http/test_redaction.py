@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from masumi_tools.redaction import Secret, redact
+from masumi_tools.text import Secret, redact
 
 
 @pytest.mark.parametrize(

@@ -316,7 +316,7 @@ def test_a_name_service_that_does_not_answer_is_given_up_in_time(
         stop.wait(10)
         return []
 
-    monkeypatch.setattr("masumi_tools.dialling.resolve", hang)
+    monkeypatch.setattr("masumi_tools.net.dialling.resolve", hang)
     began = time.monotonic()
     reply = make_client().post("https://slow.example/start_job", timeout_s=0.3)
     took = time.monotonic() - began
@@ -350,7 +350,7 @@ def test_a_connection_that_could_not_be_made_is_tried_once_more(
 ) -> None:
     opens = Opens(closed_port())
     opens.start()
-    monkeypatch.setattr("masumi_tools.exchange.Exchange.failed", _knocking(opens.knocked))
+    monkeypatch.setattr("masumi_tools.net.exchange.Exchange.failed", _knocking(opens.knocked))
     reply = sandboxed.post(f"http://127.0.0.1:{opens.port}/start_job")
     opens.join(10)
     assert opens.listener is not None
@@ -359,7 +359,7 @@ def test_a_connection_that_could_not_be_made_is_tried_once_more(
 
 
 def _knocking(knocked: threading.Event):  # type: ignore[no-untyped-def]
-    from masumi_tools.exchange import Exchange
+    from masumi_tools.net.exchange import Exchange
 
     failed = Exchange.failed
 

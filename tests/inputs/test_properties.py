@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masumi_tools.errors import InputError
-from masumi_tools.hashing import check_hashable
 from masumi_tools.inputs import args_model, check, describe, layouts, read_input_schema, served
 from masumi_tools.inputs.fields import ALIASES, KINDS
 from masumi_tools.inputs.lenient import NotJson, read_json
+from masumi_tools.proof.hashing import check_hashable
 from masumi_tools.tools.arguments import read_arguments
 
 WORDS = st.sampled_from(

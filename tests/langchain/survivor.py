@@ -17,7 +17,7 @@ from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
 
 from masumi_tools import Budget, MasumiAgentTool, Settings
-from masumi_tools.purchase import State
+from masumi_tools.hire.purchase import State
 from tests.langchain.models import Scripted, answers, calls, said
 
 THREAD: Any = {"configurable": {"thread_id": "survivor"}}

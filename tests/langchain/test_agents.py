@@ -10,8 +10,8 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ToolRetryMiddleware
 
 from masumi_tools import Budget, MasumiAgentTool, MasumiToolkit, Receipt
-from masumi_tools.buyer import Buyer
-from masumi_tools.purchase import State
+from masumi_tools.hire.buyer import Buyer
+from masumi_tools.hire.purchase import State
 from masumi_tools.sandbox import Sandbox
 from tests.langchain.models import Scripted, answers, calls, said
 from tests.tools.market import settings_of

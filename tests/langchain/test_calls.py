@@ -12,7 +12,7 @@ from langchain_core.load import dumpd
 
 from masumi_tools import Budget, MasumiAgentTool, MasumiToolkit, Receipt
 from masumi_tools.errors import MasumiError, SettingsError
-from masumi_tools.purchase import State
+from masumi_tools.hire.purchase import State
 from tests.tools.market import Counter, open_service, reprice
 
 

@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import AsyncBuyer, Buyer
 from masumi_tools.calls.call import Call, Reply
-from masumi_tools.exchange import Exchange
-from masumi_tools.http import AsyncHttp, Http
-from masumi_tools.receipt import Receipt
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.journal.store import Journal, Row
+from masumi_tools.net.exchange import Exchange
+from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.settings import Settings
-from masumi_tools.store import Journal, Row
 
 WRITES = ("add", "save", "save_decided", "take_lease", "drop_lease")
 CALM_S = 3.0  # nothing has moved for so long: nothing will, before the clock is moved

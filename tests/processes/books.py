@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from masumi_tools import identifier, ledger
+from masumi_tools.hire import rows
+from masumi_tools.hire.purchase import Purchase, State
+from masumi_tools.journal.store import Journal
 from masumi_tools.money import parse_amounts
-from masumi_tools.purchase import Purchase, State
-from masumi_tools.store import Journal
+from masumi_tools.proof import identifier
 
 # Where money that was ordered is, by the node's word for it.
 WITH_US = {"RefundWithdrawn", "FundsOrDatumInvalid"}
@@ -21,7 +22,7 @@ class Books:
 
     hires: list[Purchase]
     purchases: list[dict[str, Any]]
-    lines: list[ledger.BudgetLine]
+    lines: list[rows.BudgetLine]
 
     @property
     def last(self) -> Purchase:
@@ -60,9 +61,9 @@ def books(url: str, purchases: list[dict[str, Any]], limit: str = "20 ADA") -> d
     """Read the journal at `url`: by the name of each budget, its hires and their purchases in the ledger."""
     journal = Journal(url)
     try:
-        hires = [ledger.purchase_of(row) for row in journal.rows()]
+        hires = [rows.purchase_of(row) for row in journal.rows()]
         lines = {
-            name: ledger.budget_lines(journal.used(name), parse_amounts(limit))
+            name: rows.budget_lines(journal.used(name), parse_amounts(limit))
             for name in {p.budget for p in hires}
         }
     finally:

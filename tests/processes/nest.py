@@ -140,7 +140,7 @@ def _hatch(order: dict[str, Any]) -> int:
 def main() -> None:
     for module in (
         "masumi_tools.cli.run",
-        "masumi_tools.buyer",
+        "masumi_tools.hire.buyer",
         "nacl.signing",
         "cbor2",
         "tests.processes.acts",

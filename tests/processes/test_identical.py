@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import AsyncBuyer, Buyer
-from masumi_tools.receipt import Receipt
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.journal.store import Journal, Row
 from masumi_tools.settings import Settings
-from masumi_tools.store import Journal, Row
 from tests.processes.books import books
 from tests.processes.city import City
 from tests.processes.nest import Nest

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.purchase import State
+from masumi_tools.hire.purchase import State
 from tests.processes.books import Books, books
 from tests.processes.city import City, city
 from tests.processes.nest import Ended, Nest

@@ -15,8 +15,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from masumi_tools.sandbox import node, registry
-from masumi_tools.sandbox.escrow import World
+from masumi_tools.sandbox import node
+from masumi_tools.sandbox.chain.escrow import World
+from masumi_tools.sandbox.registry import routes
 from masumi_tools.sandbox.wire import Request, Response
 
 from . import links
@@ -98,7 +99,7 @@ class Replay:
         request = json.loads(json.dumps(step["request"]))
         for place, link in step.get("links", {}).items():
             links.put(request, place, links.resolve(link, self._lookup))
-        answer = registry.answer if step["service"] == "registry" else node.answer
+        answer = routes.answer if step["service"] == "registry" else node.answer
         response = answer(self.world, self._wire(request))
         try:
             body = response.json()

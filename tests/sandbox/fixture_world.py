@@ -6,13 +6,13 @@ import copy
 from collections.abc import Container
 from typing import Any
 
-from masumi_tools.sandbox import registry
-from masumi_tools.sandbox.changes import set_action, set_state, set_transaction
+from masumi_tools.sandbox.chain.changes import set_action, set_state, set_transaction
+from masumi_tools.sandbox.chain.crypto import Signer
+from masumi_tools.sandbox.chain.escrow import World
+from masumi_tools.sandbox.chain.network import ADMINS, FEE_RECEIVERS
+from masumi_tools.sandbox.chain.rows import Agent, ApiKey, Payment, PaymentSource, Row, Transaction, Wallet
 from masumi_tools.sandbox.clock import Clock
-from masumi_tools.sandbox.crypto import Signer
-from masumi_tools.sandbox.escrow import World
-from masumi_tools.sandbox.network import ADMINS, FEE_RECEIVERS
-from masumi_tools.sandbox.rows import Agent, ApiKey, Payment, PaymentSource, Row, Transaction, Wallet
+from masumi_tools.sandbox.registry import routes
 
 FORCED_FEES = 331_245
 FORCED_BLOCK = 4_211_987
@@ -136,10 +136,10 @@ def _key(label: str, entry: dict[str, Any]) -> ApiKey:
     )
 
 
-def _registry(fixtures: dict[str, Any]) -> registry.RegistryState:
+def _registry(fixtures: dict[str, Any]) -> routes.RegistryState:
     entries = copy.deepcopy(fixtures["registry_entries"])
     keys = {
-        token_of(label): registry.RegistryKey(
+        token_of(label): routes.RegistryKey(
             id=f"registry-{label}",
             permission=entry["permission"],
             usage_limited=entry.get("usageLimited", False),
@@ -148,4 +148,4 @@ def _registry(fixtures: dict[str, Any]) -> registry.RegistryState:
         )
         for label, entry in fixtures["keys"]["registry"].items()
     }
-    return registry.RegistryState(entries=entries, keys=keys, follow_chain=False)
+    return routes.RegistryState(entries=entries, keys=keys, follow_chain=False)

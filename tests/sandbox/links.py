@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from masumi_tools.sandbox import lz
+from masumi_tools.sandbox.chain import lz
 from masumi_tools.sandbox.timetext import iso, read_js
 
 Lookup = Callable[[str], Any]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from masumi_tools.sandbox import node
+from masumi_tools.sandbox.chain.escrow import World
+from masumi_tools.sandbox.chain.rows import Agent
 from masumi_tools.sandbox.clock import Clock
-from masumi_tools.sandbox.escrow import World
-from masumi_tools.sandbox.rows import Agent
 from masumi_tools.sandbox.timetext import HOUR, MINUTE, iso
 from masumi_tools.sandbox.wire import Response, request
 

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from masumi_tools.sandbox import registry
+from masumi_tools.sandbox.chain.escrow import TUSDM, World
+from masumi_tools.sandbox.chain.objects import api_key_json
+from masumi_tools.sandbox.chain.rows import Agent
 from masumi_tools.sandbox.clock import Clock
-from masumi_tools.sandbox.escrow import TUSDM, World
-from masumi_tools.sandbox.objects import api_key_json
-from masumi_tools.sandbox.rows import Agent
+from masumi_tools.sandbox.registry import routes
 from masumi_tools.sandbox.timetext import HOUR, MINUTE, iso
 
 from .conformance import CHECKED_HEADERS, Replay
@@ -53,8 +53,8 @@ def fixtures() -> Json:
         "limited": world.add_key(pay=True, usage_limited=True, credits=[(9_000_000, ""), (9, TUSDM)]),
         "rated": world.add_key(pay=True),
     }
-    state = registry.state_of(world)
-    registry.follow_chain(world, state)
+    state = routes.state_of(world)
+    routes.follow_chain(world, state)
     return {
         "network": world.network,
         "payment_sources": [

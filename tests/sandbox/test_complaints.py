@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.sandbox import node, registry
-from masumi_tools.sandbox.escrow import World
+from masumi_tools.sandbox import node
+from masumi_tools.sandbox.chain.escrow import World
 from masumi_tools.sandbox.node.routes import LEFT_OUT, table
+from masumi_tools.sandbox.registry import routes as registry
 from masumi_tools.sandbox.wire import Response, request
 from tests.shared import SHARED, shared_json
 

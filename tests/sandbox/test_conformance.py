@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.sandbox import identifier, lz
+from masumi_tools.sandbox.chain import identifier, lz
 from tests.shared import shared_json
 
 from . import links

@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from masumi_tools.sandbox.chain import as_sums
-from masumi_tools.sandbox.escrow import TUSDM
-from masumi_tools.sandbox.moves import FINAL
-from masumi_tools.sandbox.rows import Agent
+from masumi_tools.sandbox.chain.escrow import TUSDM
+from masumi_tools.sandbox.chain.moves import FINAL
+from masumi_tools.sandbox.chain.rows import Agent
+from masumi_tools.sandbox.chain.sums import as_sums
 from masumi_tools.sandbox.timetext import HOUR, MINUTE, iso
 
 from .market import Market

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.sandbox.chain import FEE, LEAST_COLLATERAL
+from masumi_tools.sandbox.chain.escrow import World
+from masumi_tools.sandbox.chain.network import FEE_RECEIVERS
+from masumi_tools.sandbox.chain.rows import V1, V2
+from masumi_tools.sandbox.chain.sums import FEE, LEAST_COLLATERAL
 from masumi_tools.sandbox.clock import Clock
-from masumi_tools.sandbox.escrow import World
-from masumi_tools.sandbox.network import FEE_RECEIVERS
-from masumi_tools.sandbox.rows import V1, V2
 from masumi_tools.sandbox.timetext import HOUR, MINUTE
 
 from .market import RESULT_HASH, SOON, START_MS, Market

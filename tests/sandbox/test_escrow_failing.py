@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.sandbox.changes import set_action
-from masumi_tools.sandbox.rows import V1, Payment, Row, Transaction
+from masumi_tools.sandbox.chain.changes import set_action
+from masumi_tools.sandbox.chain.rows import V1, Payment, Row, Transaction
 from masumi_tools.sandbox.timetext import HOUR, MINUTE, iso
 from masumi_tools.sandbox.wire import Response
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from masumi_tools.sandbox import node
+from masumi_tools.sandbox.chain.objects import Json
 from masumi_tools.sandbox.node.routes import LEFT_OUT, table
-from masumi_tools.sandbox.objects import Json
 from masumi_tools.sandbox.timetext import MINUTE, iso
 from masumi_tools.sandbox.wire import Request, Response
 from tests.shared import shared_json

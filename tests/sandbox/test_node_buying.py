@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from masumi_tools.sandbox import identifier
+from masumi_tools.sandbox.chain import identifier
 from masumi_tools.sandbox.timetext import MINUTE, iso
 from masumi_tools.sandbox.wire import Response
 

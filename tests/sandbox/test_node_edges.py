@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.sandbox import identifier, node, registry
-from masumi_tools.sandbox.changes import set_action, set_state, set_transaction
-from masumi_tools.sandbox.network import CONTRACTS
-from masumi_tools.sandbox.rows import V1, Transaction
+from masumi_tools.sandbox import node
+from masumi_tools.sandbox.chain import identifier
+from masumi_tools.sandbox.chain.changes import set_action, set_state, set_transaction
+from masumi_tools.sandbox.chain.network import CONTRACTS
+from masumi_tools.sandbox.chain.rows import V1, Transaction
+from masumi_tools.sandbox.registry import routes
 from masumi_tools.sandbox.timetext import iso
 from masumi_tools.sandbox.wire import request
 
@@ -207,7 +209,7 @@ def test_spaces_around_a_token_are_no_part_of_it(market: Market) -> None:
     assert market.refused("GET", "/api-key-status", token="  ") == (401, missing)
 
 
-@pytest.mark.parametrize("service", [node, registry])
+@pytest.mark.parametrize("service", [node, routes])
 @pytest.mark.parametrize(
     ("kind", "body", "status"),
     [
@@ -222,7 +224,7 @@ def test_spaces_around_a_token_are_no_part_of_it(market: Market) -> None:
     ],
 )
 def test_bodies_of_all_kinds(market: Market, service: Any, kind: str, body: bytes, status: int) -> None:
-    path = "/registry-entry" if service is registry else "/purchase/resolve-blockchain-identifier"
+    path = "/registry-entry" if service is routes else "/purchase/resolve-blockchain-identifier"
     headers = {"content-type": kind}
     token = market.world.token
     asked = request("POST", service.BASE + path, body=body, token=token, headers=headers)
@@ -247,8 +249,8 @@ def test_bodies_of_all_kinds(market: Market, service: Any, kind: str, body: byte
 )
 def test_the_registry_reads_limits_as_javascript_does(market: Market, limit: Any, text: str | None) -> None:
     body = {"network": "Preprod", "limit": limit}
-    asked = request("POST", registry.BASE + "/registry-entry", json_body=body, token=market.world.token)
-    answer = registry.answer(market.world, asked)
+    asked = request("POST", routes.BASE + "/registry-entry", json_body=body, token=market.world.token)
+    answer = routes.answer(market.world, asked)
     assert answer.json().get("error", {}).get("message") == text
 
 
@@ -256,7 +258,5 @@ def test_the_registry_reads_limits_as_javascript_does(market: Market, limit: Any
 def test_a_service_inside_a_network_is_invalid_when_it_is_looked_at(market: Market, host: str) -> None:
     market.world.register_agent("inner", f"https://{host}/api", {"": 1})
     body = {"network": "Preprod", "minHealthCheckDate": "2030-01-01"}
-    asked = request("POST", registry.BASE + "/registry-entry", json_body=body, token=market.world.token)
-    assert [e["status"] for e in registry.answer(market.world, asked).json()["data"]["entries"]] == [
-        "Invalid"
-    ]
+    asked = request("POST", routes.BASE + "/registry-entry", json_body=body, token=market.world.token)
+    assert [e["status"] for e in routes.answer(market.world, asked).json()["data"]["entries"]] == ["Invalid"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.sandbox.objects import Json
+from masumi_tools.sandbox.chain.objects import Json
 from masumi_tools.sandbox.timetext import MINUTE, iso
 
 from .market import SOON, Market

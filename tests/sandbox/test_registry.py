@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.sandbox import node, registry
+from masumi_tools.sandbox import node
+from masumi_tools.sandbox.chain.escrow import TUSDM, World
 from masumi_tools.sandbox.clock import Clock
-from masumi_tools.sandbox.escrow import TUSDM, World
-from masumi_tools.sandbox.registry import RegistryKey
+from masumi_tools.sandbox.registry import routes
+from masumi_tools.sandbox.registry.routes import RegistryKey
 from masumi_tools.sandbox.wire import request
 from tests.sandbox.openapi import misfits
 from tests.shared import shared_json
@@ -48,7 +49,7 @@ def world() -> World:
 
 def call(world: World, method: str, path: str, body: Any = None, **query: str) -> tuple[int, Any]:
     asked = request(method, "/api/v1" + path, json_body=body, token=world.token, query=query)
-    answered = registry.answer(world, asked)
+    answered = routes.answer(world, asked)
     return answered.status, answered.json()
 
 
@@ -224,7 +225,7 @@ def test_a_network_without_a_source_is_a_500(world: World) -> None:
 def test_diff_runs_forward_by_change_of_status_and_keeps_ties_apart(world: World) -> None:
     rows = ask(world, "/registry-diff", statusUpdatedAfter="1970-01-01")
     assert names(rows) == ["Translator", "Painter", "Percent 50% Agent", "Weather"]
-    state = registry.state_of(world)
+    state = routes.state_of(world)
     state.entries[2]["statusUpdatedAt"] = state.entries[1]["statusUpdatedAt"]
     tie = state.entries[1]["statusUpdatedAt"]
     assert names(ask(world, "/registry-diff", statusUpdatedAfter=tie, limit=1)) == ["Painter"]
@@ -277,7 +278,7 @@ def test_capabilities_are_those_of_online_entries_by_name_and_newest_version(wor
 
 
 def test_a_health_check_on_demand_shows_the_fresh_status(world: World) -> None:
-    state = registry.state_of(world)
+    state = routes.state_of(world)
     state.reachable = lambda url: "weather" in url
     world.advance(5000)
     fresh = {entry["name"]: entry for entry in ask(world, minHealthCheckDate="2030-01-01")}
@@ -294,7 +295,7 @@ def test_a_health_check_on_demand_shows_the_fresh_status(world: World) -> None:
 
 def test_a_health_check_looks_at_twice_as_many_entries_as_it_returns(world: World) -> None:
     assert names(ask(world, minHealthCheckDate="2030-01-01", limit=1)) == ["Weather"]
-    checks = {entry["name"]: entry["uptimeCheckCount"] for entry in registry.state_of(world).entries}
+    checks = {entry["name"]: entry["uptimeCheckCount"] for entry in routes.state_of(world).entries}
     assert checks == {"Weather": 2, "Percent 50% Agent": 2, "Painter": 1, "Translator": 1}
 
 
@@ -305,11 +306,11 @@ def test_a_burnt_agent_is_deregistered(world: World) -> None:
 
 
 def test_keys(world: World) -> None:
-    state = registry.state_of(world)
+    state = routes.state_of(world)
     state.keys["old"] = RegistryKey("k", status="Revoked")
     entry = "/api/v1/registry-entry"
     for token, text in ((None, "No token provided"), ("x", "Invalid token"), ("old", "API key is revoked")):
-        answered = registry.answer(world, request("POST", entry, json_body={}, token=token))
+        answered = routes.answer(world, request("POST", entry, json_body={}, token=token))
         assert (answered.status, answered.json()["error"]["message"]) == (401, text)
     assert call(world, "GET", "/api-key-status")[1]["data"] | {"id": ""} == {
         "id": "",
@@ -324,11 +325,11 @@ def test_keys(world: World) -> None:
         {"status": "error", "error": {"message": "Unauthorized, admin access required"}},
     )
     admin = request("GET", "/api/v1/registry-source", token=world.admin_token)
-    assert registry.answer(world, admin).status == 501
+    assert routes.answer(world, admin).status == 501
 
 
 def test_health_needs_no_key_and_wrong_verbs_are_unknown_paths(world: World) -> None:
-    assert registry.answer(world, request("GET", "/api/v1/health")).json() == {
+    assert routes.answer(world, request("GET", "/api/v1/health")).json() == {
         "status": "success",
         "data": {"type": "masumi-registry", "version": "0.1.2"},
     }
@@ -340,7 +341,7 @@ def test_health_needs_no_key_and_wrong_verbs_are_unknown_paths(world: World) -> 
 @pytest.mark.parametrize("body", [b"{bad", b'"text"', b"5", b'{"network": NaN}', b"[" * 100_000])
 def test_broken_json_is_refused_before_the_key_is_read(world: World, body: bytes) -> None:
     headers = {"content-type": "application/json"}
-    answered = registry.answer(world, request("POST", "/api/v1/registry-entry", body=body, headers=headers))
+    answered = routes.answer(world, request("POST", "/api/v1/registry-entry", body=body, headers=headers))
     assert answered.status == 400
     assert "JSON" in answered.json()["error"]["message"]
 
@@ -405,7 +406,7 @@ def test_a_list_or_another_content_type_is_an_empty_input_and_a_big_one_is_too_l
         asked = request(
             "POST", "/api/v1/registry-entry", body=body, headers={"content-type": kind}, token=world.token
         )
-        answered = registry.answer(world, asked)
+        answered = routes.answer(world, asked)
         return answered.status, answered.json()["error"]["message"]
 
     assert told(b"[1]", "application/json") == (400, "network: Required")

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.sandbox.prices import price_text, read_price
+from masumi_tools.sandbox.sellers.prices import price_text, read_price
 from masumi_tools.sandbox.wire import Request
 from tests.sandbox.hiring import PlainBuyer
 

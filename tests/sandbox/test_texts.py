@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masumi_tools.sandbox import identifier, lz
 from masumi_tools.sandbox.bigints import big_int, js_number
-from masumi_tools.sandbox.crypto import (
+from masumi_tools.sandbox.chain import identifier, lz
+from masumi_tools.sandbox.chain.crypto import (
     Signer,
     bech32,
     has_payment_key,
@@ -21,7 +21,7 @@ from masumi_tools.sandbox.crypto import (
     unbech32,
     verify,
 )
-from masumi_tools.sandbox.network import ADMINS, CONTRACTS
+from masumi_tools.sandbox.chain.network import ADMINS, CONTRACTS
 from masumi_tools.sandbox.node.schema import length_of
 from masumi_tools.sandbox.node.terms import terms
 from masumi_tools.sandbox.timetext import iso, read_js, read_strict

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from masumi_tools.seller import ask_human, sell
-from masumi_tools.seller.node import SellerNode
+from masumi_tools.seller.payment_node import SellerNode
 from masumi_tools.seller.shop import Shop
 
 HOLD_AT = os.environ.get("HOLD_AT", "")

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from masumi_tools.hashing import output_hash
+from masumi_tools.proof.hashing import output_hash
 from masumi_tools.sandbox import Sandbox
 from tests.seller.support import Buying, free_port, until
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from masumi_tools.errors import JournalError
-from masumi_tools.seller import engine as engines
-from masumi_tools.seller.engine import Engine, JournalEngine, choose, sqlite_problem
-from masumi_tools.seller.human import Abandoned
+from masumi_tools.seller.jobs import engine as engines
+from masumi_tools.seller.jobs.engine import Engine, JournalEngine, choose, sqlite_problem
+from masumi_tools.seller.work.human import Abandoned
 from tests.seller.support import until
 
 

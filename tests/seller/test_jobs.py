@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from masumi_tools.errors import StateError
-from masumi_tools.seller.jobs import (
+from masumi_tools.seller.jobs.job import (
     CHAIN_ENDS,
     STATUS,
     TRANSITIONS,

@@ -10,7 +10,7 @@ import pytest
 from masumi_tools.models import read_availability, read_payment_information, read_started, read_status
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.seller import Limits, sell
-from masumi_tools.seller.table import Counts
+from masumi_tools.seller.jobs.table import Counts
 from masumi_tools.settings import Settings
 from tests.seller.support import Buying, Market, served, until
 

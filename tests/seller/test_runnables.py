@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from masumi_tools.errors import InputError, MissingExtra
 from masumi_tools.inputs import served
 from masumi_tools.seller import sell
-from masumi_tools.seller.work import WorkFailed, result_text, work_of
+from masumi_tools.seller.work.work import WorkFailed, result_text, work_of
 
 
 class State(typing_extensions.TypedDict):
@@ -229,6 +229,6 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "fastapi", None)
-    monkeypatch.delitem(sys.modules, "masumi_tools.seller.app", raising=False)
+    monkeypatch.delitem(sys.modules, "masumi_tools.seller.web.app", raising=False)
     with pytest.raises(MissingExtra, match=r"masumi_tools\[seller\]"):
         sell(with_rest, name="x", price="1 ADA").app  # noqa: B018

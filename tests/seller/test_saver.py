@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from masumi_tools import database
 from masumi_tools.errors import JournalError
-from masumi_tools.seller.jobs import Rules
-from masumi_tools.seller.saver import Saver
-from masumi_tools.seller.table import JobTable
+from masumi_tools.journal import database
+from masumi_tools.seller.fast.saver import Saver
+from masumi_tools.seller.jobs.job import Rules
+from masumi_tools.seller.jobs.table import JobTable
 from tests.seller.test_jobs import NOW, job
 
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from masumi_tools import Budget, Buyer
-from masumi_tools.hashing import output_candidates
+from masumi_tools.proof.hashing import output_candidates
 from masumi_tools.seller import report_progress
 from masumi_tools.settings import Settings
 from tests.seller.support import Market, until

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from masumi_tools import database
-from masumi_tools.database import open_engine
 from masumi_tools.errors import JournalBusy, JournalError, JournalVersionError
-from masumi_tools.seller.jobs import Chain, Job, JobState, Rules, move
-from masumi_tools.seller.locks import Locks, locks_for, process_name
-from masumi_tools.seller.table import JobTable
+from masumi_tools.journal import database
+from masumi_tools.journal.database import open_engine
+from masumi_tools.seller.jobs.job import Chain, Job, JobState, Rules, move
+from masumi_tools.seller.jobs.locks import Locks, locks_for, process_name
+from masumi_tools.seller.jobs.table import JobTable
 from tests.seller.support import until
 from tests.seller.test_jobs import LOCKED, NOW, job
 
@@ -320,7 +320,7 @@ def test_no_two_processes_have_one_name():
 
 
 def test_all_jobs_are_read_a_page_at_a_time_newest_first(table: JobTable, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("masumi_tools.seller.table._PAGE", 3)
+    monkeypatch.setattr("masumi_tools.seller.jobs.table._PAGE", 3)
     jobs = [job(job_id=f"{number:02}", created_ms=number // 4) for number in range(11)]
     table.add(jobs, NOW)
 

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from masumi_tools.calls.call import Call, Reply
-from masumi_tools.http import AsyncHttp
-from masumi_tools.seller.transport import NodeTransport
+from masumi_tools.net.http import AsyncHttp
+from masumi_tools.seller.fast.transport import NodeTransport
 from masumi_tools.settings import Settings
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -13,9 +13,9 @@ import pytest
 
 from masumi_tools.errors import JournalError
 from masumi_tools.seller import Limits, ask_human, report_progress
-from masumi_tools.seller.jobs import Job, JobState
-from masumi_tools.seller.node import SellerNode
-from masumi_tools.seller.table import JobTable
+from masumi_tools.seller.jobs.job import Job, JobState
+from masumi_tools.seller.jobs.table import JobTable
+from masumi_tools.seller.payment_node import SellerNode
 from tests.seller.support import Market, until
 
 Failing = Callable[..., None]
@@ -111,7 +111,7 @@ def test_a_refund_policy_that_raises_refunds_nothing_and_stops_no_other_job(mark
 
 
 def test_results_are_handed_in_while_the_news_cannot_be_read(market: Market, monkeypatch: pytest.MonkeyPatch):
-    from masumi_tools.seller import node as room
+    from masumi_tools.seller import payment_node as room
 
     broken = threading.Event()
     feed = room._feed
@@ -141,7 +141,7 @@ def test_results_are_handed_in_while_the_news_cannot_be_read(market: Market, mon
 def test_one_row_that_cannot_be_read_does_not_hide_the_others(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ):
-    from masumi_tools.seller import node as room
+    from masumi_tools.seller import payment_node as room
 
     feed = room._feed
 

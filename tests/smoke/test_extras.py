@@ -31,9 +31,9 @@ NEEDS = {
     "masumi_tools.langchain": ["langchain"],
     "masumi_tools.crewai": ["crewai"],
     "masumi_tools.seller": ["seller"],
-    "masumi_tools.seller.crew": ["seller", "crewai"],
+    "masumi_tools.seller.work.crew": ["seller", "crewai"],
     "masumi_tools.cli": ["cli"],
-    "masumi_tools.demo": ["cli", "langchain"],
+    "masumi_tools.cli.demo": ["cli", "langchain"],
 }
 # Where somebody meets the extra first, and the line that does it; the command line is tested below.
 FACES = {

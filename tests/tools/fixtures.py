@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import Buyer
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import Buyer
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
 from tests.tools.market import Counter, settings_of

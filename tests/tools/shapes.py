@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import Buyer
 from masumi_tools.errors import InputError
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import Buyer
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.sandbox.sandbox import Service
 from tests.inputs.arguments_report import Outcome, Row, _differs

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from masumi_tools.budget import Budget
-from masumi_tools.buyer import AsyncBuyer, Buyer
 from masumi_tools.errors import JournalBusy
-from masumi_tools.http import _Loop
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.net.http import _Loop
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.tools import shelf
+from masumi_tools.tools import catalogue
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.talk import Call, Said, Talk
 from tests.tools.market import open_service, reprice, settings_of
@@ -85,7 +85,7 @@ async def test_a_busy_journal_before_anything_was_sent_is_said(actions, do, monk
     def busy(*args: Any, **options: Any) -> Any:
         raise JournalBusy("the journal is locked")
 
-    monkeypatch.setattr("masumi_tools.store.Journal.add", busy)
+    monkeypatch.setattr("masumi_tools.journal.store.Journal.add", busy)
 
     said = await do(actions, actions.hire(sandbox.service("echo").agent_identifier, {"text": "x"}, MINE))
 
@@ -281,16 +281,16 @@ async def test_the_log_says_the_hire_and_its_states_and_no_content(sandbox, acti
 
 def test_a_url_is_allowed_only_by_itself():
     """A service could name any agent as its own."""
+    from masumi_tools.hire.quote import Quote
     from masumi_tools.inputs import InputSpec
     from masumi_tools.models import Listing
     from masumi_tools.models.price import Price
-    from masumi_tools.search import Quote
 
     listing = Listing("ab" * 40, "n", "", "https://evil.example", Price(None))
     by_url = Quote("https://evil.example/", listing, (), True, False, InputSpec(), 0, None)
     by_agent = Quote("AB" * 40, listing, (), True, False, InputSpec(), 0, None)
 
-    assert not shelf.allowed(by_url, {"ab" * 40})
-    assert shelf.allowed(by_url, {"https://evil.example"})
-    assert shelf.allowed(by_agent, {"ab" * 40}) and shelf.allowed(by_agent, {"https://evil.example"})
-    assert not shelf.allowed(by_agent, {"cd" * 40})
+    assert not catalogue.allowed(by_url, {"ab" * 40})
+    assert catalogue.allowed(by_url, {"https://evil.example"})
+    assert catalogue.allowed(by_agent, {"ab" * 40}) and catalogue.allowed(by_agent, {"https://evil.example"})
+    assert not catalogue.allowed(by_agent, {"cd" * 40})

@@ -7,7 +7,7 @@ import asyncio
 from langchain_core.messages import ToolMessage
 
 from masumi_tools import AsyncBuyer, Budget, MasumiAgentTool
-from masumi_tools.purchase import State
+from masumi_tools.hire.purchase import State
 
 MANY = 40
 

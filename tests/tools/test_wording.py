@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 
 from masumi_tools.errors import InputError, JournalError, UnknownHire
+from masumi_tools.hire.receipt import Outcome, Receipt
 from masumi_tools.models import JobTimes
 from masumi_tools.money import Amount
-from masumi_tools.receipt import Outcome, Receipt
 from masumi_tools.tools import wording
 from masumi_tools.tools.wording import ALONE, Follow, foreign, told, when
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from ..escrow import World
-from ..rows import ApiKey
+from ..chain.escrow import World
+from ..chain.rows import ApiKey
 from ..wire import Refusal, Request, Response, failure, success
 from .context import Context, NodeCrash
 from .routes import Route, Scope, allowed, table

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..changes import set_action
-from ..objects import payment_json, purchase_json
-from ..rows import V1, Payment, Purchase, Row
+from ..chain.changes import set_action
+from ..chain.objects import payment_json, purchase_json
+from ..chain.rows import V1, Payment, Purchase, Row
 from ..wire import Refusal
 from . import schema as s
 from .context import IDENTIFIER, NETWORK, Context

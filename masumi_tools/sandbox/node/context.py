@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..escrow import World
-from ..network import NETWORKS, SOURCE_TYPES
-from ..rows import ApiKey, PaymentSource, Row
+from ..chain.escrow import World
+from ..chain.network import NETWORKS, SOURCE_TYPES
+from ..chain.rows import ApiKey, PaymentSource, Row
 from ..wire import Refusal
 from . import schema as s
 

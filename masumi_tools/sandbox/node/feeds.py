@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..moves import ON_CHAIN_STATES
-from ..objects import payment_json, purchase_json, row_json
-from ..rows import V1, Row
+from ..chain.moves import ON_CHAIN_STATES
+from ..chain.objects import payment_json, purchase_json, row_json
+from ..chain.rows import V1, Row
 from ..timetext import read_js
 from ..wire import Refusal
 from . import schema as s

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..network import NETWORKS
-from ..objects import api_key_json
-from ..rows import Funds
+from ..chain.network import NETWORKS
+from ..chain.objects import api_key_json
+from ..chain.rows import Funds
 from ..wire import Refusal
 from . import schema as s
 from .context import Context, NodeCrash

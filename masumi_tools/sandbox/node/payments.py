@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from .. import agents, identifier
-from ..agents import Pricing
-from ..crypto import has_payment_key
-from ..objects import payment_json
-from ..rows import V1, Action, Agent, Funds, Payment, PaymentSource, Wallet
+from ..chain import identifier
+from ..chain.crypto import has_payment_key
+from ..chain.objects import payment_json
+from ..chain.rows import V1, Action, Agent, Funds, Payment, PaymentSource, Wallet
+from ..registry import agents
+from ..registry.agents import Pricing
 from ..timetext import HOUR
 from ..wire import Refusal
 from . import schema as s

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import agents, identifier
-from ..agents import Pricing
-from ..chain import as_sums
-from ..crypto import has_payment_key, key_hash_of, verify
-from ..objects import purchase_json, raw_purchase_json
-from ..rows import V1, V2, Action, Agent, Funds, PaymentSource, Purchase
+from ..chain import identifier
+from ..chain.crypto import has_payment_key, key_hash_of, verify
+from ..chain.objects import purchase_json, raw_purchase_json
+from ..chain.rows import V1, V2, Action, Agent, Funds, PaymentSource, Purchase
+from ..chain.sums import as_sums
+from ..registry import agents
+from ..registry.agents import Pricing
 from ..wire import Refusal
 from . import schema as s
 from .context import NETWORK, SOURCE_TYPE, Context, NodeCrash, is_hex

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..changes import set_action
-from ..moves import FINAL
-from ..objects import row_json
-from ..rows import Row
+from ..chain.changes import set_action
+from ..chain.moves import FINAL
+from ..chain.objects import row_json
+from ..chain.rows import Row
 from ..wire import Refusal
 from . import schema as s
 from .context import IDENTIFIER, NETWORK, Context

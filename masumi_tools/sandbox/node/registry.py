@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .. import agents, minting
-from ..network import SOURCE_TYPES
-from ..objects import Json, source_json
-from ..rows import V1, V2, PaymentSource, Registration, Wallet
+from ..chain.network import SOURCE_TYPES
+from ..chain.objects import Json, source_json
+from ..chain.rows import V1, V2, PaymentSource, Registration, Wallet
+from ..registry import agents, minting
 from ..timetext import iso
 from ..wire import Refusal
 from . import schema as s

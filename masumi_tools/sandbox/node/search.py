@@ -6,8 +6,8 @@ import re
 from decimal import Decimal
 from functools import lru_cache
 
-from ..moves import ON_CHAIN_STATES
-from ..rows import Row
+from ..chain.moves import ON_CHAIN_STATES
+from ..chain.rows import Row
 
 DECIMALS = 6
 _AMOUNT = re.compile(r"[0-9]+\.?([0-9]*)")

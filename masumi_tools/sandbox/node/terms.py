@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..agents import Metadata, Pricing, Source
 from ..bigints import LIMIT, big_int
-from ..chain import as_sums
-from ..crypto import is_address
-from ..rows import Funds, PaymentSource
+from ..chain.crypto import is_address
+from ..chain.rows import Funds, PaymentSource
+from ..chain.sums import as_sums
+from ..registry.agents import Metadata, Pricing, Source
 from ..timetext import MINUTE
 from ..wire import Refusal
 from . import schema as s

@@ -1,0 +1,150 @@
+"""What is wrong with the settings, in plain words: node, token, scope, network, clock, registry, journal."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from masumi_tools.calls import node, registry
+from masumi_tools.calls.call import Reply
+from masumi_tools.errors import MasumiError, WireError
+from masumi_tools.hire.budget import text_of
+from masumi_tools.hire.replies.words import said
+from masumi_tools.journal.store import Journal
+from masumi_tools.models import read_key_status
+from masumi_tools.net.http import Http
+from masumi_tools.settings import Settings
+
+# The node's rules leave 5 minutes; an offer is judged with our clock, so a smaller difference is told too.
+CLOCK_OFF_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: `ok` is True, False (hiring will fail) or None (worth knowing)."""
+
+    name: str
+    ok: bool | None
+    words: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything that a hire needs, one finding after the other. Reads only; nothing is paid."""
+    yield from _journal(settings)
+    if not settings.node_url:
+        yield Finding("node", False, "no payment node is set; give --node-url or MASUMI_NODE_URL")
+        return
+    http = Http(settings)
+    try:
+        yield from _node(settings, http)
+        yield from _registry(settings, http)
+    finally:
+        http.close()
+
+
+def _journal(settings: Settings) -> Iterator[Finding]:
+    try:
+        journal = Journal(settings.database_url)
+        try:
+            count = len(journal.rows(only_open=True))
+            journal.check_writable()
+        finally:
+            journal.close()
+    except MasumiError as error:
+        yield Finding("journal", False, str(error))
+    else:
+        yield Finding("journal", True, f"opens; {count} hire{'' if count == 1 else 's'} open")
+
+
+def _node(settings: Settings, http: Http) -> Iterator[Finding]:
+    health = http.send(node.health(settings.node_api))
+    if health.status is None:
+        yield Finding(
+            "node",
+            False,
+            f"{settings.node_api} does not answer: {said(health)}; is it running, and is the URL right?",
+        )
+        return
+    if not health.ok:
+        yield Finding(
+            "node", False, f"{settings.node_api} answers, but not as a payment node: {said(health)}"
+        )
+        return
+    yield Finding("node", True, f"{settings.node_api} answers")
+    yield from _clock(settings, health)
+    if settings.node_token is None:
+        yield Finding("token", False, "no API key for the node; give --node-token or MASUMI_NODE_TOKEN")
+        return
+    reply = http.send(node.key_status(settings.node_api))
+    if reply.status == 401:
+        yield Finding("token", False, f"the node refuses the API key: {said(reply)}")
+        return
+    try:
+        if not reply.ok:
+            raise WireError(said(reply))
+        key = read_key_status(reply.body)
+    except WireError as error:
+        yield Finding("token", None, f"what the API key may do could not be read: {error}")
+        return
+    yield Finding(
+        "token",
+        key.active,
+        "the node knows the API key" if key.active else "the API key is revoked; make a new one",
+    )
+    yield Finding(
+        "scope",
+        key.can_pay,
+        "it may pay" if key.can_pay else "it may only read; hiring needs a key with pay scope (ReadAndPay)",
+    )
+    fits = not key.networks or settings.network in key.networks or key.can_admin
+    allowed = ", ".join(key.networks) or "every network"
+    yield Finding("network", fits, f"{settings.network} is set, the key allows {allowed}")
+    if key.wallet_scoped:
+        yield Finding(
+            "wallets",
+            None,
+            "the key sees only its own wallets; a fresh purchase is invisible to it until it is on its way",
+        )
+    if key.credits is not None:
+        words = f"the key's use is limited: {text_of(key.credits)} left; nodes take all of it at the first purchase"
+        yield Finding("credits", bool(key.credits), words)
+
+
+def _clock(settings: Settings, reply: Reply) -> Iterator[Finding]:
+    date = reply.headers.get("date")
+    if settings.sandbox or not date:
+        return
+    try:
+        theirs = email.utils.parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError):
+        return
+    off = time.time() - theirs
+    if abs(off) > CLOCK_OFF_S:
+        yield Finding(
+            "clock",
+            False,
+            f"this machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the node's; set it",
+        )
+    else:
+        yield Finding("clock", True, "agrees with the node's")
+
+
+def _registry(settings: Settings, http: Http) -> Iterator[Finding]:
+    if not settings.registry_url:
+        yield Finding(
+            "registry", None, "no registry is set; prices are read through the node, and `find` does not work"
+        )
+        return
+    reply = http.send(registry.entries(settings.registry_api, settings.network, limit=1))
+    if reply.ok:
+        yield Finding("registry", True, f"{settings.registry_api} answers")
+    elif reply.status == 401:
+        yield Finding(
+            "registry",
+            False,
+            f"the registry refuses the API key: {said(reply)}; MASUMI_REGISTRY_TOKEN is its own key",
+        )
+    else:
+        yield Finding("registry", False, f"{settings.registry_api} cannot be asked: {said(reply)}")

@@ -1,0 +1,1 @@
+"""One hire, from its quote to its receipt."""

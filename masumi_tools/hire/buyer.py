@@ -1,0 +1,389 @@
+"""Buyer and AsyncBuyer: the same flows, driven plainly or awaiting. All decisions are made below."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from masumi_tools.calls.call import Reply
+from masumi_tools.clock import turn
+from masumi_tools.hire.budget import AmountsLike, Budget
+from masumi_tools.hire.buyer_base import BuyerBase
+from masumi_tools.hire.callbacks import decide, judge, judged, not_approved, not_judged
+from masumi_tools.hire.diff_feed import Feed
+from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
+from masumi_tools.hire.quote import Quote, agreed
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.hire.request import Judge, Policy, check_orders, order_of
+from masumi_tools.journal.store import Journal
+from masumi_tools.models import Listing
+from masumi_tools.net.http import AsyncHttp, Http
+from masumi_tools.settings import Settings
+
+T = TypeVar("T")
+PATIENCE_S = 600.0
+
+
+@dataclass(slots=True)
+class _Loop:
+    """What an AsyncBuyer has for each event loop, since locks belong to one."""
+
+    feed: Feed
+    writers: anyio.CapacityLimiter
+    feed_lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+class Buyer(BuyerBase):
+    """Hires agentic services within a budget and keeps every hire in a journal.
+
+        with Buyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
+            receipt = buyer.hire("<agent identifier or URL>", {"text": "..."}, max_price="2 ADA")
+
+    Safe to share among threads. Raises SettingsError when no node is named, JournalError when the
+    journal cannot be opened; nothing is sent then.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        budget: Budget | None = None,
+        journal: Journal | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        transport: Any = None,
+    ) -> None:
+        super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress)
+        self._feed, self._feed_lock = Feed(self._ways), threading.Lock()
+        self._http = Http(self.settings, on_sandbox_now=self._clock.follow, transport=transport)
+
+    def hire(
+        self,
+        target: str,
+        input_data: Any = None,
+        *,
+        max_price: AmountsLike | None = None,
+        patience_s: float = PATIENCE_S,
+        scope: str = "",
+        call_id: str | None = None,
+        again: bool = False,
+        reuse_within_s: float = 600,
+        on_mismatch: Policy | Judge = "keep",
+        quote: Quote | None = None,
+    ) -> Receipt:
+        """Hire the service, or go on with the same hire, and return its Receipt after at most `patience_s`.
+
+        The same hire (scope, target, canonical input) while one is open joins it; a finished one within
+        `reuse_within_s` is returned again and not charged; `again=True` buys anew. When patience ends the
+        hire goes on: the same call, `resume` or `sweep` picks it up. `on_mismatch` says what becomes of a
+        result that does not match its hash on the chain: "keep" (marked unverified), "refund", or a function
+        that is shown the receipt and answers one of the two. Raises InputError for arguments that
+        no hire can have and JournalError for a journal that cannot be written; then nothing was paid.
+        Whatever else happens is in the Receipt: `outcome`, `reason`, `where_the_money_is`.
+        """
+        order = order_of(
+            target,
+            input_data,
+            max_price=agreed(quote, max_price),
+            scope=scope,
+            call_id=call_id,
+            again=again,
+            reuse_within_s=reuse_within_s,
+            on_mismatch=on_mismatch,
+        )
+        return self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote))
+
+    def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Any) -> list[Receipt]:
+        """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
+
+        `options` are those of `hire`. InputError when one of them is no order, before anything is sent; an
+        error of the journal when all the others are through. Runs in threads; for hundreds take `AsyncBuyer`.
+        """
+        check_orders(orders, options)
+        with ThreadPoolExecutor(min(len(orders), 16) or 1) as pool:
+            waiting = [pool.submit(self.hire, target, data, **options) for target, data in orders]
+            return [done.result() for done in waiting]
+
+    def quote(self, target: str) -> Quote:
+        """What a service costs and which input it wants; nothing is saved and nothing costs.
+
+        `refusal` says why it cannot be hired now. InputError when `target` is neither agent nor URL.
+        """
+        return self._run(self._flows.quote(target))
+
+    def find(
+        self,
+        query: str = "",
+        *,
+        tags: Sequence[str] = (),
+        capability: str | None = None,
+        max_price: AmountsLike | None = None,
+        limit: int = 20,
+    ) -> list[Listing]:
+        """The registry's services that are online and match; MasumiError when the registry does not answer."""
+        return self._run(self._flows.find(query, tags, capability, max_price, limit))
+
+    def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
+        """Go on with a hire of this journal, whoever began it. UnknownHire when there is none."""
+        return self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner))
+
+    def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
+        """Give the input that a service asked for (outcome "needs_input") and go on.
+
+        InputError when the data does not fit the question, StateError when nothing is asked.
+        """
+        return self._drive(lambda owner: self._flows.answer(hire_id, data, patience_s, owner))
+
+    def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
+        """Ask for the money of a hire back. The receipt says whether that was possible."""
+        return self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner))
+
+    def sweep(self) -> list[Receipt]:
+        """Drive every open hire as far as it goes now: results, refunds, bookings. Returns their receipts."""
+        return self._drive(self._flows.sweep)
+
+    def receipt(self, hire_id: str) -> Receipt:
+        """The receipt as the journal has it; nothing is asked. UnknownHire when there is none."""
+        return self._run(self._flows.receipt(hire_id))
+
+    def close(self) -> None:
+        """Close connections and, when this buyer opened it, the journal. Open hires stay resumable."""
+        self._http.close()
+        if self._own_journal:
+            self.journal.close()
+
+    def __enter__(self) -> Buyer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _drive(self, flow: Callable[[str], Flow[T]]) -> T:
+        with turn() as owner:
+            return self._run(flow(owner))
+
+    def _run(self, flow: Flow[T]) -> T:
+        resume: Callable[[], Operation] = partial(flow.send, None)
+        while True:
+            try:
+                operation = resume()
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                answer = self._perform(operation)
+            except BaseException as error:
+                resume = partial(flow.throw, error)
+            else:
+                resume = partial(flow.send, answer)
+
+    def _shared(self, read: Fetch) -> Reply | None:
+        assert read.watched is not None
+        with self._feed_lock:
+            if self._feed.due(read.watched, now := self._clock.now()):
+                self._run(self._feed.refresh(self._watched, now))
+            return self._feed.reply(read.watched)
+
+    def _perform(self, operation: Operation) -> Any:
+        match operation:
+            case Do(work):
+                return work()
+            case Fetch(call):
+                return (self._shared(operation) if self._shares(operation) else None) or self._http.send(call)
+            case Sleep(seconds):
+                time.sleep(seconds)
+            case Approve(budget, asked):
+                return decide(budget, asked)
+            case Decide(function, receipt):
+                return judge(function, receipt)
+        return None
+
+
+class AsyncBuyer(BuyerBase):
+    """`Buyer` for asyncio: the same methods, awaited. Cancelling a call detaches from the hire, which goes on.
+
+        async with AsyncBuyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
+            receipt = await buyer.hire("<agent identifier or URL>", {"text": "..."})
+
+    Safe to share among event loops, one after the other or side by side.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        budget: Budget | None = None,
+        journal: Journal | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        transport: Any = None,
+    ) -> None:
+        super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress)
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
+        self._http = AsyncHttp(self.settings, on_sandbox_now=self._clock.follow, async_transport=transport)
+
+    async def hire(
+        self,
+        target: str,
+        input_data: Any = None,
+        *,
+        max_price: AmountsLike | None = None,
+        patience_s: float = PATIENCE_S,
+        scope: str = "",
+        call_id: str | None = None,
+        again: bool = False,
+        reuse_within_s: float = 600,
+        on_mismatch: Policy | Judge = "keep",
+        quote: Quote | None = None,
+    ) -> Receipt:
+        """As `Buyer.hire`."""
+        order = order_of(
+            target,
+            input_data,
+            max_price=agreed(quote, max_price),
+            scope=scope,
+            call_id=call_id,
+            again=again,
+            reuse_within_s=reuse_within_s,
+            on_mismatch=on_mismatch,
+        )
+        return await self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote))
+
+    async def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Any) -> list[Receipt]:
+        """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
+
+        `options` and errors are those of `Buyer.hire_many`. The node is asked once for all of them.
+        """
+        check_orders(orders, options)
+        hires = [self.hire(target, data, **options) for target, data in orders]
+        made = await asyncio.gather(*hires, return_exceptions=True)
+        for one in made:
+            if isinstance(one, BaseException):
+                raise one
+        return [one for one in made if isinstance(one, Receipt)]
+
+    async def quote(self, target: str) -> Quote:
+        """As `Buyer.quote`."""
+        return await self._run(self._flows.quote(target))
+
+    async def find(
+        self,
+        query: str = "",
+        *,
+        tags: Sequence[str] = (),
+        capability: str | None = None,
+        max_price: AmountsLike | None = None,
+        limit: int = 20,
+    ) -> list[Listing]:
+        """As `Buyer.find`."""
+        return await self._run(self._flows.find(query, tags, capability, max_price, limit))
+
+    async def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
+        """As `Buyer.resume`."""
+        return await self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner))
+
+    async def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
+        """As `Buyer.answer`."""
+        return await self._drive(lambda owner: self._flows.answer(hire_id, data, patience_s, owner))
+
+    async def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
+        """As `Buyer.refund`."""
+        return await self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner))
+
+    async def sweep(self) -> list[Receipt]:
+        """As `Buyer.sweep`."""
+        return await self._drive(self._flows.sweep)
+
+    async def receipt(self, hire_id: str) -> Receipt:
+        """As `Buyer.receipt`."""
+        return await self._run(self._flows.receipt(hire_id))
+
+    async def aclose(self) -> None:
+        """As `Buyer.close`."""
+        await self._http.close()
+        if self._own_journal:
+            self.journal.close()
+
+    async def __aenter__(self) -> AsyncBuyer:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _drive(self, flow: Callable[[str], Flow[T]]) -> T:
+        with turn() as owner:
+            return await self._run(flow(owner))
+
+    async def _run(self, flow: Flow[T]) -> T:
+        resume: Callable[[], Operation] = partial(flow.send, None)
+        while True:
+            try:
+                operation = resume()
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                answer = await self._perform(operation)
+            except Exception as error:
+                resume = partial(flow.throw, error)
+            except BaseException:
+                flow.close()  # cancelled: the flow gives its lease back, the hire stays resumable
+                raise
+            else:
+                resume = partial(flow.send, answer)
+
+    def _here(self) -> _Loop:
+        running = asyncio.get_running_loop()
+        here = self._loops.get(running)
+        if here is None:
+            # One writer at a time is all that SQLite lets through; more of them would wait by sleeping.
+            writers = 1 if self.settings.database_url.startswith("sqlite") else 8
+            here = self._loops[running] = _Loop(Feed(self._ways), anyio.CapacityLimiter(writers))
+        return here
+
+    async def _shared(self, read: Fetch) -> Reply | None:
+        assert read.watched is not None
+        here = self._here()
+        async with here.feed_lock:
+            if here.feed.due(read.watched, now := self._clock.now()):
+                await self._run(here.feed.refresh(self._watched, now))
+            return here.feed.reply(read.watched)
+
+    async def _perform(self, operation: Operation) -> Any:
+        match operation:
+            case Do(work):
+                return await anyio.to_thread.run_sync(work, limiter=self._here().writers)
+            case Fetch(call):
+                shared = await self._shared(operation) if self._shares(operation) else None
+                return shared or await self._http.send(call)
+            case Sleep(seconds):
+                await anyio.sleep(seconds)
+            case Approve(budget, asked):
+                try:
+                    answer = budget.approve(asked) if budget.approve else False
+                    yes = await answer if inspect.isawaitable(answer) else answer
+                except Exception as error:
+                    return not_approved(error)
+                return None if yes is True else not_approved()
+            case Decide(function, receipt):
+                try:
+                    told = function(receipt)
+                    return judged(await told if inspect.isawaitable(told) else told)
+                except Exception as error:
+                    return not_judged(error)
+        return None

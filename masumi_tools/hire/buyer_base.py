@@ -1,0 +1,68 @@
+"""What both buyers have without asking anybody: settings, budget, journal, clock, and what the journal tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from masumi_tools.clock import Clock
+from masumi_tools.hire import flows, rows
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.flows import Flows, Progress
+from masumi_tools.hire.operations import Fetch
+from masumi_tools.hire.purchase import Purchase
+from masumi_tools.hire.receipt import Receipt, receipt_of
+from masumi_tools.hire.request import call_key, within
+from masumi_tools.journal.store import Journal
+from masumi_tools.settings import Settings
+
+# With more hires than this driven at once, the node is asked by its diff feed, once for all.
+CROWD = 4
+
+
+class BuyerBase:
+    """What both buyers have: settings, budget, journal, clock, and the flows over them."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        budget: Budget | None = None,
+        journal: Journal | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.settings = settings or Settings.from_env()
+        self.budget = budget
+        self.on_progress = on_progress
+        self._ways = flows.ways_of(self.settings)
+        self._own_journal = journal is None
+        self.journal = journal or Journal(self.settings.database_url)
+        self._clock = Clock()
+        self._flows = Flows(
+            self.settings, budget, self.journal, self._ways, self._clock, on_progress=on_progress
+        )
+
+    def _shares(self, call: Fetch) -> bool:
+        """Whether this read is answered from the shared feed: when many hires are driven at once."""
+        return call.watched is not None and len(self._flows.watched) > CROWD
+
+    def _watched(self) -> list[Purchase]:
+        return list(self._flows.watched.values())
+
+    def now_ms(self) -> int:
+        """The node's time as far as it is known, in ms: this machine's, or the sandbox's."""
+        return self._clock.now()
+
+    def hires(self, *, only_open: bool = False, budget: str | None = None, scope: str = "") -> list[Receipt]:
+        """The receipts in the journal, the newest first; of `scope` and the scopes inside it. Reads only."""
+        hires = [rows.purchase_of(row) for row in self.journal.rows(only_open=only_open, budget=budget)]
+        return [receipt_of(p) for p in hires if within(p.scope, scope)]
+
+    def recall(self, call_id: str, *, scope: str = "") -> Receipt | None:
+        """The receipt of the hire that this tool call made before, or None. Reads only."""
+        row = self.journal.by_call(call_key(call_id, scope))
+        return receipt_of(rows.purchase_of(row), reused=True) if row else None
+
+    def budget_lines(self) -> list[rows.BudgetLine]:
+        """How this buyer's budget stands, a line per unit. Reads only."""
+        name = self.budget.name if self.budget else ""
+        return rows.budget_lines(self.journal.used(name), self.budget.total if self.budget else ())

@@ -1,0 +1,123 @@
+"""One look for all: the node's diff feed, so that requests do not grow with the number of open hires.
+
+`Feed.refresh` is a flow of one request per source type and page; `Feed.reply` answers a hire's read from
+what it brought. A feed that cannot be read is not used: each hire then asks for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from masumi_tools.calls import node
+from masumi_tools.calls.call import Reply
+from masumi_tools.calls.selling import iso
+from masumi_tools.errors import WireError
+from masumi_tools.hire.operations import Fetch, Flow
+from masumi_tools.hire.purchase import Purchase, State
+from masumi_tools.hire.steps import Ways
+from masumi_tools.models import read_purchase
+
+SOURCE_TYPES = ("Web3CardanoV1", "Web3CardanoV2")
+MOST_PAGES = 50
+# The node's clock and ours may differ; rows that come again do no harm.
+OVERLAP_MS = 5 * 60_000
+# Who waits for the chain right now: for the lock, or for the result's hash.
+HURRY = frozenset({State.PAID, State.DELIVERED})
+
+
+class Feed:
+    """What the node has changed since we looked last, for the identifiers that somebody watches."""
+
+    def __init__(self, ways: Ways) -> None:
+        self._ways = ways
+        self._since: dict[str, tuple[str, str | None]] = {}
+        self._rows: dict[str, Any] = {}
+        self._joined_ms: dict[str, int] = {}
+        self._hurried = False
+        self.usable = True
+        self.read_ms = 0
+
+    def due(self, asks: Purchase, now: int) -> bool:
+        """Whether this hire's read is a reason to look: often while one waits for the chain, else at leisure."""
+        pace = self._ways.pace
+        hurry = self.usable and (self._hurried or asks.state in HURRY)
+        return now - self.read_ms >= (pace.lock_ms if hurry else pace.node_ms)
+
+    def refresh(self, watched: Callable[[], Iterable[Purchase]], now: int) -> Flow[None]:
+        """Read what changed, of both source types; nothing else is remembered than what is watched.
+
+        `watched` is asked anew for each page: a hire that pays while this goes on may have its row in it.
+        """
+        hires = [p for p in watched() if p.terms is not None]
+        self._hurried = any(p.state in HURRY for p in hires)
+        wanted = _identifiers(hires)
+        self._rows = {key: row for key, row in self._rows.items() if key in wanted}
+        # What changed before a hire was watched has gone by: it is covered from the last look on.
+        self._joined_ms = {key: self._joined_ms.get(key, self.read_ms) for key in wanted}
+        started = min((p.node_read_ms or p.created_ms for p in hires), default=now) - OVERLAP_MS
+        for source_type in SOURCE_TYPES:
+            since, cursor = self._since.get(source_type, (iso(max(started, 0)), None))
+            for _page in range(MOST_PAGES):
+                call = node.diff(
+                    self._ways.node,
+                    self._ways.network,
+                    source_type=source_type,
+                    last_update=since,
+                    cursor=cursor,
+                )
+                reply: Reply = yield Fetch(call)
+                rows = _rows(reply)
+                if rows is None:
+                    self.usable, self.read_ms = False, now
+                    return
+                # The cursor's row comes again; when it has changed meanwhile it is news, though its id is known.
+                # Who was watched at the start is watched to the end, also when its call has ended meanwhile.
+                wanted |= _identifiers(watched())
+                fresh = [row for row in rows if (_changed(row), row.get("id")) != (since, cursor)]
+                self._rows |= {
+                    row["blockchainIdentifier"]: row
+                    for row in fresh
+                    if row.get("blockchainIdentifier") in wanted
+                }
+                if not fresh:
+                    break
+                since, cursor = _changed(fresh[-1]), fresh[-1].get("id")
+                self._since[source_type] = (since, cursor)
+                if len(rows) < node.MOST_ROWS:
+                    break
+        self.usable, self.read_ms = True, now
+
+    def reply(self, p: Purchase) -> Reply | None:
+        """The answer to this hire's read: its row, 304 when nothing changed, None when it has to ask itself."""
+        key = p.terms.blockchain_identifier if p.terms else ""
+        row = self._rows.get(key)
+        # A row is told again until the record has it: what was learnt from it may not have been saved.
+        if row is not None and (p.node is None or _changed(row) > p.node.changed_at):
+            return Reply(200, {"status": "success", "data": row}, as_of_ms=self.read_ms)
+        covered = key in self._joined_ms and (p.node_read_ms or p.created_ms) >= self._joined_ms[key]
+        return Reply(304, as_of_ms=self.read_ms) if self.usable and covered and p.node is not None else None
+
+
+def _identifiers(hires: Iterable[Purchase]) -> set[str]:
+    return {p.terms.blockchain_identifier for p in hires if p.terms is not None}
+
+
+def _rows(reply: Reply) -> list[dict[str, Any]] | None:
+    data = reply.body.get("data") if reply.ok and isinstance(reply.body, dict) else None
+    rows = data.get("Purchases") if isinstance(data, dict) else None
+    if not isinstance(rows, list):
+        return None
+    return [row for row in rows if isinstance(row, dict) and _is_purchase(row)]
+
+
+def _is_purchase(row: dict[str, Any]) -> bool:
+    try:
+        read_purchase(row)
+    except WireError:
+        return False
+    return True
+
+
+def _changed(row: dict[str, Any]) -> str:
+    return str(row.get("nextActionOrOnChainStateOrResultLastChangedAt") or row.get("updatedAt") or "")

@@ -1,0 +1,306 @@
+"""Driving one hire: who may, step after step, each saved before the next; and what is told of it meanwhile.
+
+A driver holds no state that matters: the record in the journal does. A driver that dies is followed by any
+later call, in this process or another, which goes on from the record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from masumi_tools.calls import node
+from masumi_tools.clock import Clock, is_dead
+from masumi_tools.errors import JournalBusy, JournalError, UnknownHire
+from masumi_tools.hire import rows
+from masumi_tools.hire.budget import Asked, Budget
+from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Sleep, read
+from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, Purchase, State
+from masumi_tools.hire.receipt import Receipt, receipt_of
+from masumi_tools.hire.replies import learn
+from masumi_tools.hire.replies.node import readiness
+from masumi_tools.hire.request import Judge
+from masumi_tools.hire.steps import (
+    Ask,
+    Become,
+    Pause,
+    Reserve,
+    Rest,
+    Send,
+    Ways,
+    at_rest,
+    may_be_shared,
+    next_step,
+)
+from masumi_tools.journal.store import Journal
+from masumi_tools.settings import Settings
+
+log = logging.getLogger("masumi_tools")
+
+# Who else is told of the hires that this thread or task drives, beside the buyer's own listener.
+LISTENER: ContextVar[Callable[[Progress], None] | None] = ContextVar("masumi_listener", default=None)
+
+# A lease outlives the longest request; a process that died on this machine loses its leases at once.
+LEASE_MS = 120_000
+RENEW_MS = 30_000
+APPROVAL_MS = 60 * 60_000  # a person who is asked may take so long; nothing is reserved meanwhile
+NODE_READY_S = 600
+LOOKS = frozenset({Ask.LISTING, Ask.NODE_LISTING, Ask.SEARCH, Ask.SCHEMA})
+LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What `on_progress` is told: the hire's state when it changes, and the service's own words meanwhile."""
+
+    hire_id: str
+    state: State
+    text: str
+    at_ms: int
+    ms_left: int | None
+
+
+class Driver:
+    """Drives the hires of one buyer over one journal. Holds no connection; those are the buyer's part."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        budget: Budget | None,
+        journal: Journal,
+        ways: Ways,
+        clock: Clock,
+        token_hex: Callable[[int], str] = secrets.token_hex,
+        monotonic: Callable[[], float] = time.monotonic,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.budget = budget
+        self.journal = journal
+        self.ways = ways
+        self.clock = clock
+        self._token_hex = token_hex
+        self._monotonic = monotonic
+        self._on_progress = on_progress
+        self._dialect: Literal["today", "seed"] = "today"
+        # By hire and by who drives it: one that lost its lease by sleeping may still be on its way.
+        self.driven: dict[tuple[str, str], Purchase] = {}
+        self._swept: dict[str, Purchase] = {}
+        self._leases: dict[str, str] = {}
+        self._node_ready_until = 0.0
+
+    def follow(
+        self,
+        hire_id: str,
+        until: float,
+        owner: str,
+        held: Purchase | None = None,
+        judge: Judge | None = None,
+    ) -> Flow[Receipt]:
+        """Drive the hire, or watch whoever drives it, until it rests or `until` (monotonic seconds) passes.
+
+        `held` is the record of a hire whose lease `owner` has already; `judge` is asked about a result that
+        does not match.
+        """
+        look, known = LOOK_S[0], held
+        yield from self._hear_the_time()
+        while True:
+            try:
+                if held or (yield Do(lambda: self.journal.take_lease(hire_id, owner, LEASE_MS, is_dead))):
+                    known = held or (yield from self._load(hire_id))
+                    held = None
+                    self._leases[hire_id] = owner
+                    try:
+                        p = yield from self._drive(known, until, owner, judge)
+                    except GeneratorExit:  # the caller was cancelled: nothing may be awaited any more
+                        self.release(hire_id, owner)
+                        raise
+                    except BaseException:
+                        known = self.driven.get((hire_id, owner), known)
+                        yield Do(lambda: self.release(hire_id, owner))
+                        raise
+                    if self._leases.get(hire_id) == owner:
+                        yield Do(lambda: self.release(hire_id, owner))
+                    self.driven.pop((hire_id, owner), None)
+                    return receipt_of(p)
+                known = yield from self._load(hire_id)
+            except JournalError as error:
+                begun = known is not None and known.state not in BEFORE_PAYING
+                if not isinstance(error, JournalBusy) or self._monotonic() >= until:
+                    if known is None or not begun:
+                        raise
+                    return receipt_of(_unwritten(known, error))
+                log.debug("hire %s: %s", hire_id, error)
+            else:
+                if at_rest(known, self.clock.now(), self.ways) or self._monotonic() >= until:
+                    return receipt_of(known)
+            yield Sleep(min(look, max(until - self._monotonic(), 0.001)))
+            look = min(look * 2, LOOK_S[1])
+
+    def release(self, hire_id: str, owner: str) -> None:
+        """Give the lease back; a lease that cannot be given back runs out by itself."""
+        self.driven.pop((hire_id, owner), None)
+        if self._leases.get(hire_id) == owner:
+            del self._leases[hire_id]
+        with contextlib.suppress(JournalError):
+            self.journal.drop_lease(hire_id, owner)
+
+    def _hear_the_time(self) -> Flow[None]:
+        """The sandbox's clock may be days ahead: it is heard before the time decides that nothing is due."""
+        if self.settings.sandbox and self.clock.stale:
+            yield Fetch(node.health(self.ways.node))
+
+    def _load(self, hire_id: str) -> Flow[Purchase]:
+        row = yield Do(lambda: self.journal.get(hire_id))
+        if row is None:
+            raise UnknownHire(f"there is no hire {hire_id!r} in this journal")
+        return rows.purchase_of(row)
+
+    def _drive(self, p: Purchase, until: float, owner: str, judge: Judge | None) -> Flow[Purchase]:
+        """The loop: one step after the other, each reply saved before the next step is chosen."""
+        renewed = self._monotonic()
+        while True:
+            now = self.clock.now()
+            self.driven[p.hire_id, owner] = p
+            step = next_step(p, now, self.ways)
+            if isinstance(step, Rest):
+                return p
+            try:
+                if judge is not None and p.undecided:
+                    p = yield from self._judge(p, judge, owner)
+                    continue
+                if self._monotonic() - renewed > RENEW_MS / 1000:
+                    renewed = self._monotonic()
+                    yield from self._hold(p, owner, LEASE_MS)
+                if isinstance(step, Pause):
+                    left = until - self._monotonic()
+                    if at_rest(p, now, self.ways) or left <= 0 or (step.expected_ms - now) / 1000 > left:
+                        return p
+                    yield Sleep(min(max(step.until_ms - now, 1) / 1000, left))
+                    continue
+                if isinstance(step, Send) and step.announce is not None:
+                    p = yield from self.save(p, step.announce)
+                    self.driven[p.hire_id, owner] = p
+                p = yield from self._take(p, step, owner)
+            except JournalBusy:
+                raise
+            except JournalError as error:
+                if p.state in BEFORE_PAYING:
+                    raise
+                # The journal knows that a payment was begun; any later call goes on from there.
+                return _unwritten(p, error)
+
+    def _hold(self, p: Purchase, owner: str, for_ms: int) -> Flow[None]:
+        if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, for_ms, is_dead))):
+            raise JournalBusy("another process drives this hire now")
+
+    def _take(self, p: Purchase, step: Send | Reserve | Become, owner: str) -> Flow[Purchase]:
+        if isinstance(step, Reserve):
+            return (yield from self._reserve(p, owner))
+        if isinstance(step, Become):
+            return (yield from self.save(p, step.purchase))
+        asked_ms = self.clock.now()
+        if step.ask in LOOKS:
+            reply = yield from read(step.call, self.ways.pace.repeat_ms / 1000)
+        else:
+            watched = p if step.ask is Ask.READ and may_be_shared(p, asked_ms) else None
+            reply = yield Fetch(step.call, watched)
+        if reply.as_of_ms is None:
+            reply = replace(reply, as_of_ms=asked_ms)
+        after = learn(p, step.ask, reply, self.clock.now(), self.ways)
+        self._dialect = after.dialect
+        return (yield from self.save(p, after))
+
+    def save(self, before: Purchase, after: Purchase) -> Flow[Purchase]:
+        """Save what changed, and tell those who listen."""
+        if not rows.worth_saving(before, after):
+            self._told(before, after)
+            return after
+        rests = at_rest(after, self.clock.now(), self.ways)
+        row = rows.row_of(after, before, at_rest=rests)
+        saved = yield Do(lambda: self.journal.save(row))
+        after = after.but(version=saved.version)
+        if rests:
+            self._leases.pop(after.hire_id, None)
+        self._told(before, after)
+        return after
+
+    def _told(self, before: Purchase, after: Purchase) -> None:
+        if after.state is not before.state or _words(after) != _words(before):
+            self._tell(after)
+
+    def _reserve(self, p: Purchase, owner: str) -> Flow[Purchase]:
+        denied = None if p.free else (yield from self._node_refuses())
+        budget = self.budget
+        if p.budget != (budget.name if budget else ""):
+            denied = f"it was begun under the budget {p.budget!r}, which is not the one here"
+        if denied is None and budget is not None and not p.free and budget.needs_approval(p.price):
+            yield from self._hold(p, owner, APPROVAL_MS)
+            self._leases[p.hire_id] = owner
+            denied = yield Approve(budget, self.asked(p))
+            yield from self._hold(p, owner, LEASE_MS)  # who dies from now on is not waited for so long
+        before = p
+        # The time is taken where the work is done: a machine may sleep before it, over midnight.
+        p = yield Do(lambda: rows.reserve(self.journal, before, budget, denied, self.clock.now()))
+        self._tell(p)
+        return p
+
+    def _judge(self, p: Purchase, judge: Judge, owner: str) -> Flow[Purchase]:
+        yield from self._hold(p, owner, APPROVAL_MS)
+        self._leases[p.hire_id] = owner
+        policy, note = yield Decide(judge, receipt_of(p))
+        yield from self._hold(p, owner, LEASE_MS)
+        notes = (*p.notes, note) if note else p.notes
+        wanted = MISMATCH if policy == "refund" else p.refund_wanted
+        return (yield from self.save(p, p.but(on_mismatch=policy, refund_wanted=wanted, notes=notes)))
+
+    def _node_refuses(self) -> Flow[str | None]:
+        """Why the node would not pay, asked before a service is troubled; a yes is good for ten minutes."""
+        if self._monotonic() < self._node_ready_until:
+            return None
+        reply = yield from read(node.key_status(self.ways.node), self.ways.pace.repeat_ms / 1000)
+        reason = readiness(reply, self.ways.network)
+        if reason is None:
+            self._node_ready_until = self._monotonic() + NODE_READY_S
+        return reason
+
+    def asked(self, p: Purchase) -> Asked:
+        """What an approve callback is shown of this hire."""
+        listing = p.listing
+        return Asked(
+            hire_id=p.hire_id,
+            agent_identifier=listing.agent_identifier if listing else "",
+            name=listing.name if listing else "",
+            url=listing.api_base_url if listing else p.target,
+            price=p.price,
+            input_data=p.input_data,
+            budget=p.budget,
+        )
+
+    def _tell(self, p: Purchase) -> None:
+        log.info("hire %s: %s", p.hire_id, p.state.value)
+        listeners = [tell for tell in (self._on_progress, LISTENER.get()) if tell is not None]
+        if not listeners:
+            return
+        deadline = p.terms.times.submit_result_time - self.clock.now() if p.terms else None
+        told = Progress(p.hire_id, p.state, _words(p), self.clock.now(), deadline)
+        for tell in listeners:
+            with contextlib.suppress(Exception):  # a listener's fault must not stop a hire that moves money
+                tell(told)
+
+
+def _unwritten(p: Purchase, error: JournalError) -> Purchase:
+    """The record as it is known, where the journal fails after money may have moved: no reason to raise."""
+    return p.but(notes=(*p.notes, f"{error}; the hire goes on when the journal works again"))
+
+
+def _words(p: Purchase) -> str:
+    if p.job is not None and p.job.progress and p.state in (State.LOCKED, State.RUNNING):
+        return p.job.progress
+    return p.reason

@@ -1,0 +1,267 @@
+"""Every flow of a buyer, written once: generators that yield what is to be done and are sent what came of it.
+
+    Flows.hire ──yields──▶ Fetch | Do | Sleep | Approve ──▶ done by Buyer (plainly) or AsyncBuyer (awaiting)
+
+A flow holds no state that matters: the record in the journal does. A flow that dies is begun again by any
+later call, in this process or another, and goes on from the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+from masumi_tools import inputs
+from masumi_tools.clock import is_dead
+from masumi_tools.errors import InputError, JournalBusy, JournalError, SettingsError, StateError
+from masumi_tools.hire import quote as search
+from masumi_tools.hire import rows as ledger
+from masumi_tools.hire.acceptance import above
+from masumi_tools.hire.budget import AmountsLike
+from masumi_tools.hire.driver import LEASE_MS, LISTENER, LOOK_S, Driver, Progress, log
+from masumi_tools.hire.operations import Do, Flow, Sleep
+from masumi_tools.hire.purchase import BEFORE_PAYING, ON_DEMAND, Event, Moment, Purchase, State
+from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.receipt import Receipt, not_coming_back, receipt_of
+from masumi_tools.hire.replies.offer import lay_out
+from masumi_tools.hire.request import Order, order_of
+from masumi_tools.hire.steps import QUICK, Pace, Ways
+from masumi_tools.models import Listing
+from masumi_tools.money import parse_amounts
+from masumi_tools.proof import hashing
+from masumi_tools.settings import Settings
+
+__all__ = ["LISTENER", "Flows", "Progress", "ways_of"]
+
+Known = Literal["new", "open", "finished"]
+
+# Whose money may be wanted back; before the lock the wish waits for it (node-api 21, rule 7).
+REFUNDABLE = frozenset({State.PAYING, State.PAID, State.LOCKED, State.NEEDS_INPUT, State.DELIVERED})
+CALLED_OFF = "it was called off before anything was paid"
+MOST_CHANGES = 50
+
+
+class Flows(Driver):
+    """The flows of one buyer over one journal."""
+
+    # Hiring ----------------------------------------------------------------------------------
+
+    def hire(self, order: Order, patience_s: float, owner: str, quote: Quote | None = None) -> Flow[Receipt]:
+        """Find or begin the hire of this order and drive it until there is something to tell."""
+        if quote is not None and not order.fits(quote.target, order.input_data):
+            raise InputError(f"the quote is that of another service: {quote.target[:80]!r}")
+        until = self._monotonic() + patience_s
+        yield from self._hear_the_time()
+        p, known = yield from self._begin(order, quote, owner)
+        if known == "finished":
+            return receipt_of(p, reused=True)
+        return (yield from self.follow(p.hire_id, until, owner, p if known == "new" else None, order.judge))
+
+    def _begin(self, order: Order, quote: Quote | None, owner: str) -> Flow[tuple[Purchase, Known]]:
+        for _attempt in range(MOST_CHANGES):
+            known, newest = yield from self._known(order)
+            if known is not None:
+                return known, "open" if known.joinable else "finished"
+            p = self._first(order, quote)
+            row = replace(ledger.row_of(p), after=newest)
+            kept, made = yield Do(partial(self.journal.add, row, order.call_id, owner, LEASE_MS))
+            if made:
+                self._tell(p)
+                return p.but(version=kept.version), "new"
+            known = ledger.purchase_of(kept)
+            if known.joinable and not (yield from self._gives_way(known, p, owner)):
+                return known, "open"
+            # The same hire was begun and ended since we looked: perhaps it is the answer.
+        raise JournalBusy("the same hire is begun and ended by others all the time; ask again")
+
+    def _known(self, order: Order) -> Flow[tuple[Purchase | None, str | None]]:
+        """The earlier hire that answers this call, or the id of the newest of its kind ("" for none)."""
+        now, call_id = self.clock.now(), order.call_id
+        if call_id and (row := (yield Do(lambda: self.journal.by_call(call_id)))):
+            p = ledger.purchase_of(row)
+            if not order.fits(p.target, p.input_data):
+                raise InputError("this call_id belongs to a hire of another service or with another input")
+            return p, None
+        if order.again:
+            return None, None
+        row = yield Do(lambda: self.journal.newest_under(order.key))
+        if row is None or row.joinable:
+            return None, row.hire_id if row else ""
+        p = ledger.purchase_of(row)
+        fresh = p.result is not None and now - p.result_ms <= order.reuse_within_ms
+        if not (p.stuck or (fresh and p.state in (State.DELIVERED, State.SETTLED))):
+            return None, p.hire_id
+        if call_id:
+            yield Do(lambda: self.journal.link(call_id, p.hire_id))
+        return p, None
+
+    def _first(self, order: Order, quote: Quote | None) -> Purchase:
+        now = self.clock.now()
+        p = self.new_purchase(order, now)
+        if quote is None or quote.listing is None or now > quote.until_ms:
+            return p
+        price = p.max_price or () if quote.dynamic else quote.price
+        if reason := above(price, p.max_price):
+            return p.move(Event.REFUSED, now, reason=reason)
+        p = p.move(Event.LISTED, now, listing=quote.listing, price=price, free=quote.free)
+        return lay_out(p, quote.spec, now)
+
+    def _gives_way(self, p: Purchase, mine: Purchase, owner: str) -> Flow[bool]:
+        """Whether a hire that nobody drives and that holds no money was given up, for its limits are not mine."""
+        begun = p.state not in (State.ASKED, State.LISTED)
+        if begun or (p.budget, p.max_price) == (mine.budget, mine.max_price):
+            return False
+        if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, LEASE_MS, is_dead))):
+            return False
+        why = "it was interrupted before anything was paid, and asked for anew with other limits"
+        try:
+            yield from self.save(p, p.move(Event.REFUSED, self.clock.now(), reason=why))
+        except JournalBusy:
+            return False
+        return True
+
+    def new_purchase(self, order: Order, now: int) -> Purchase:
+        """A record at its very beginning, with a fresh identifier_from_purchaser of 20 hex digits."""
+        key = order.key if not order.again else f"{order.key[:32]}{self._token_hex(16)}"
+        return Purchase(
+            hire_id=self._token_hex(8),
+            key=key,
+            scope=order.scope,
+            target=order.target,
+            budget=self.budget.name if self.budget else "",
+            network=self.ways.network,
+            input_data=order.input_data,
+            nonce=self._token_hex(10),
+            max_price=order.max_price or (self.budget.per_hire if self.budget else None),
+            on_mismatch=order.on_mismatch,
+            created_ms=now,
+            changed_ms=now,
+            history=(Moment(state=State.ASKED, at_ms=now),),
+            dialect=self._dialect,
+        )
+
+    def quote(self, target: str) -> Flow[Quote]:
+        """Price and input fields of a service, and whether the budget has room for it."""
+        yield from self._hear_the_time()
+        now = self.clock.now()
+        p = self.new_purchase(order_of(target, {}), now).but(max_price=None)
+        found = yield from search.quote(p, now, self.ways)
+        if found.refusal or found.listing is None or found.dynamic:
+            return found
+        priced = p.but(listing=found.listing, price=found.price, free=found.free, max_price=found.price)
+        since = self.budget.day_start_ms(now) if self.budget else 0
+        usage = yield Do(lambda: self.journal.usage(ledger.row_of(priced), since))
+        return replace(found, refusal=ledger.refusal(priced, self.budget, usage))
+
+    def find(
+        self,
+        query: str,
+        tags: Sequence[str],
+        capability: str | None,
+        max_price: AmountsLike | None,
+        limit: int,
+    ) -> Flow[list[Listing]]:
+        """The registry's services that match."""
+        cap = None if max_price is None else parse_amounts(max_price)
+        return (
+            yield from search.find(
+                self.ways, query, tags=tags, capability=capability, max_price=cap, limit=limit
+            )
+        )
+
+    # Asking, answering, asking back ------------------------------------------------------------
+
+    def answer(self, hire_id: str, data: Any, patience_s: float, owner: str) -> Flow[Receipt]:
+        """Give the service the input that it asked for, and go on."""
+        until = self._monotonic() + patience_s
+        clean = hashing.normalise(data)
+
+        def answered(p: Purchase) -> Purchase:
+            if p.state is not State.NEEDS_INPUT or p.job is None:
+                raise StateError(f"the hire {hire_id} asks for nothing; it is {p.state.value}", money=p.money)
+            checked = inputs.check(inputs.read_input_schema(p.job.input_schema), clean)
+            return p.but(answer=checked, next_job_ms=0, reason="")
+
+        yield from self._change(hire_id, answered)
+        return (yield from self.follow(hire_id, until, owner))
+
+    def resume(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
+        """Go on with a hire of this journal, whoever began it."""
+        return (yield from self.follow(hire_id, self._monotonic() + patience_s, owner))
+
+    def refund(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
+        """Ask for the money back. Never refused by a budget; the receipt says what came of it, or why nothing."""
+        until = self._monotonic() + patience_s
+
+        def wanted(p: Purchase) -> Purchase:
+            if p.state in BEFORE_PAYING:
+                return p.move(Event.REFUSED, self.clock.now(), reason=CALLED_OFF)
+            if p.free or p.state not in REFUNDABLE:
+                return p
+            return p.but(refund_wanted=ON_DEMAND, refund_barred=False, refund_due_ms=0)
+
+        yield from self._hear_the_time()
+        yield from self._change(hire_id, wanted)
+        made = yield from self.follow(hire_id, until, owner)
+        why = not_coming_back(made, self.clock.now())
+        return made.model_copy(update={"reason": why}) if why else made
+
+    def _change(self, hire_id: str, change: Callable[[Purchase], Purchase]) -> Flow[None]:
+        """Change a record that others may be driving; who drives it loses one save and reads it again."""
+        for _attempt in range(MOST_CHANGES):
+            p = yield from self._load(hire_id)
+            try:
+                yield from self.save(p, change(p))
+            except JournalBusy:
+                yield Sleep(LOOK_S[0])
+            else:
+                return
+        raise JournalBusy(f"the hire {hire_id} is being changed by others all the time; ask again")
+
+    def receipt(self, hire_id: str) -> Flow[Receipt]:
+        """The receipt as the journal has it."""
+        return receipt_of((yield from self._load(hire_id)))
+
+    def sweep(self, owner: str) -> Flow[list[Receipt]]:
+        """Drive every open hire as far as it goes now, without waiting; one look at the node serves all."""
+        yield from self._hear_the_time()
+        rows = yield Do(lambda: self.journal.rows(only_open=True))
+        swept = {}
+        for row in rows:
+            try:
+                swept[row.hire_id] = ledger.purchase_of(row)
+            except JournalError as error:  # it keeps nobody from the money of the others
+                log.error("%s; it is left out of the sweep", error)
+        # Watched to the end, so that the feed's news of one reach it however late its turn is.
+        self._swept |= swept
+        receipts = []
+        try:
+            for hire_id, p in swept.items():
+                try:
+                    receipts.append((yield from self.follow(hire_id, self._monotonic(), owner)))
+                except JournalBusy:  # somebody moves this one right now; the others are waiting for us
+                    receipts.append(receipt_of(p))
+        finally:
+            self._swept = {key: p for key, p in self._swept.items() if key not in swept}
+        return receipts
+
+    @property
+    def watched(self) -> dict[str, Purchase]:
+        """The hires that are driven or swept now: what one look at the node is shared among."""
+        return self._swept | {hire_id: p for (hire_id, _), p in self.driven.items()}
+
+
+def ways_of(settings: Settings) -> Ways:
+    """Where to ask, from the settings; SettingsError when no node is named."""
+    if not settings.node_url:
+        raise SettingsError(
+            "no payment node is set: give node_url, or MASUMI_NODE_URL (docs/real-network.md)"
+        )
+    return Ways(
+        node=settings.node_api,
+        registry=settings.registry_api if settings.registry_url else None,
+        network=settings.network,
+        pace=QUICK if settings.sandbox else Pace(),
+    )

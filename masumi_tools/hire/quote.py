@@ -1,0 +1,150 @@
+"""Looking before hiring: quotes and the registry's list, as flows that send nothing that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from masumi_tools import inputs
+from masumi_tools.calls import registry, service
+from masumi_tools.errors import MasumiError, SettingsError, WireError
+from masumi_tools.hire.acceptance import above
+from masumi_tools.hire.budget import AmountsLike, text_of
+from masumi_tools.hire.operations import Fetch, Flow, read
+from masumi_tools.hire.purchase import Purchase, State
+from masumi_tools.hire.replies import learn
+from masumi_tools.hire.replies.offer import unavailable
+from masumi_tools.hire.replies.words import said
+from masumi_tools.hire.steps import Send, Ways, next_step
+from masumi_tools.inputs import InputSpec
+from masumi_tools.models import Listing, PricingType, read_registry_entries
+from masumi_tools.money import Amount, parse_amounts
+
+QUOTE_MS = 5 * 60_000
+MOST_PAGES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a service costs and asks for. `refusal` says why it cannot be hired now, or is None.
+
+    `reached` is False where the service did not answer, so that its input fields are not known.
+
+    `price` is summed per unit in base units, empty for a free service and for a dynamic price, which
+    each offer names. A hire with this quote pays this price or is refused; after `until_ms` the price is
+    asked for again.
+    """
+
+    target: str
+    listing: Listing | None
+    price: tuple[Amount, ...]
+    free: bool
+    dynamic: bool
+    spec: InputSpec
+    made_ms: int
+    refusal: str | None
+    reached: bool = True
+
+    @property
+    def until_ms(self) -> int:
+        return self.made_ms + QUOTE_MS
+
+    @property
+    def price_text(self) -> str:
+        """The price for people: "2 ADA", "free", or "set by each offer"."""
+        if self.free:
+            return "free"
+        return "set by each offer" if self.dynamic else text_of(self.price)
+
+
+def agreed(quote: Quote | None, max_price: AmountsLike | None) -> AmountsLike | None:
+    """The most that a hire with this quote may cost: its price, or `max_price` where that allows less."""
+    if quote is None or quote.free or quote.dynamic:
+        return max_price
+    if max_price is not None and above(quote.price, most := parse_amounts(max_price)):
+        return most
+    return quote.price
+
+
+def quote(p: Purchase, now: int, ways: Ways) -> Flow[Quote]:
+    """Learn price and input fields of `p.target`; `p` is a record that is never saved."""
+    pause_s = ways.pace.repeat_ms / 1000
+    while p.state is State.ASKED:
+        step = next_step(p, now, ways)
+        if not isinstance(step, Send):
+            break
+        reply = yield from read(step.call, pause_s)
+        p = learn(p, step.ask, reply, now, ways)
+    if p.listing is None:
+        return Quote(p.target, None, (), False, False, InputSpec(open_ended=True), now, p.reason)
+    url = p.listing.api_base_url
+    why = unavailable((yield Fetch(service.availability(url))))
+    shown = yield from read(service.input_schema(url), pause_s)
+    reason: str | None = None
+    if not shown.sent:
+        reason = f"the service could not be reached: {said(shown)}"
+    elif why is not None:
+        reason = f"the service takes no jobs: {why}"
+    spec = inputs.read_input_schema(shown.content if shown.ok else None)
+    dynamic = p.listing.price.pricing is PricingType.DYNAMIC
+    return Quote(
+        p.target, p.listing, p.price, p.free, dynamic, spec, now, reason or spec.refusal or None, shown.sent
+    )
+
+
+def find(
+    ways: Ways,
+    query: str = "",
+    *,
+    tags: Sequence[str] = (),
+    capability: str | None = None,
+    max_price: Sequence[Amount] | None = None,
+    limit: int = 20,
+) -> Flow[list[Listing]]:
+    """The services that are online and match, paged through to the end or until `limit` are found."""
+    if ways.registry is None:
+        raise SettingsError("finding services needs a registry: give registry_url, or MASUMI_REGISTRY_URL")
+    found: dict[str, Listing] = {}
+    hits: list[Listing] = []
+    cursor: str | None = None
+    words = query.strip()[:120]
+    for _page in range(MOST_PAGES):
+        if words:
+            call = registry.search(
+                ways.registry, ways.network, words, cursor=cursor, tags=tags, capability=capability
+            )
+        else:
+            call = registry.entries(
+                ways.registry, ways.network, cursor=cursor, tags=tags, capability=capability
+            )
+        reply = yield from read(call, ways.pace.repeat_ms / 1000)
+        try:
+            if not reply.ok:
+                raise WireError(said(reply))
+            page = read_registry_entries(reply.body, ways.network)
+        except WireError as error:
+            raise MasumiError(
+                f"the registry could not be searched: {error}",
+                phase="find",
+                fault="registry",
+                repeatable=True,
+            ) from error
+        new = [entry for entry in page if entry.agent_identifier not in found]
+        for entry in new:
+            found[entry.agent_identifier] = entry
+        hits = [entry for entry in found.values() if _fits(entry, max_price)]
+        last = page[-1].entry_id if page else None
+        if len(hits) >= limit or not new or last is None or len(page) < registry.MOST_ENTRIES:
+            return hits[:limit]
+        cursor = last
+    return hits[:limit]
+
+
+def _fits(entry: Listing, cap: Sequence[Amount] | None) -> bool:
+    if entry.problems or entry.status.lower() not in ("online", ""):
+        return False
+    if cap is None or entry.price.is_free:
+        return True
+    if entry.price.pricing is PricingType.DYNAMIC:
+        return True
+    return above(entry.price.amounts, cap) is None

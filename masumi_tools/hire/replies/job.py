@@ -1,0 +1,126 @@
+"""The work: what the service's answers mean while a job runs, asks for input, ends or fails."""
+
+from __future__ import annotations
+
+from masumi_tools.calls.call import Reply
+from masumi_tools.hire.purchase import ON_DEMAND, Event, Purchase, State
+from masumi_tools.hire.replies.words import said
+from masumi_tools.hire.steps import Ways
+from masumi_tools.models import JobState, JobStatus, read_ack, read_status
+
+# Answers "completed" without a text, or no answer at all, before a hire without escrow is given up.
+EMPTY_ENOUGH = 3
+GONE_ENOUGH = 20
+# So many times the longest pause without a word of the service are worth telling.
+SILENT_POLLS = 5
+SILENT = "the service gives no answer about its job"
+# The same question this long after it was answered is asked anew.
+SAME_QUESTION_MS = 60_000
+
+
+def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """GET /status. Silence, errors and 404 change nothing: the deadlines of the job decide (field-notes E)."""
+    polls = p.quiet_polls + 1
+    wait = min(ways.pace.job_ms * (1 + polls // 2), ways.pace.job_max_ms)
+    if reply.retry_after_s is not None:
+        wait = max(wait, int(reply.retry_after_s * 1000))
+    quiet = p.but(quiet_polls=polls, next_job_ms=now + wait)
+    job = _readable(reply)
+    if job is None:
+        if p.free and polls >= GONE_ENOUGH:
+            return p.move(Event.BROKEN, now, reason=f"the free service stopped answering: {said(reply)}")
+        silent = now - max(p.last_seen_job_ms, p.changed_ms) >= SILENT_POLLS * ways.pace.job_max_ms
+        if silent and p.state in (State.LOCKED, State.RUNNING) and not p.refund_wanted:
+            return quiet.but(reason=f"{SILENT} ({said(reply)}); it is asked on until its deadline")
+        return quiet
+    if p.reason.startswith(SILENT):
+        quiet = quiet.but(reason="")
+    told = p.job is None or (job.state, job.progress) != (p.job.state, p.job.progress)
+    quiet = quiet.but(job=job, last_seen_job_ms=now, **({"quiet_polls": 0} if told else {}))
+    if job.state is JobState.COMPLETED and job.has_answer and job.result is not None:
+        return _delivered(quiet, job.result, now)
+    if job.state is JobState.COMPLETED:
+        return _without_result(
+            quiet, "the service says it completed, but gives no result", now, polls >= EMPTY_ENOUGH
+        )
+    if job.state in (JobState.FAILED, JobState.REFUNDED):
+        why = " ".join((job.error or "no reason given").split())[:300]
+        return _without_result(quiet, f"the service says that the job failed: {why}", now, True)
+    if job.state is JobState.AWAITING_INPUT:
+        return _asks(quiet, job, now, ways)
+    if p.state is State.NEEDS_INPUT:
+        event = Event.FREE if p.free else Event.ANSWERED
+        return quiet.move(event, now, answer=None, answer_attempts=0, answered_status=None)
+    return quiet.but(answered_status=None)
+
+
+def answered(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """POST /provide_input. After a lost reply only the status tells whether the answer arrived."""
+    ack = read_ack(reply.content, reply.status) if reply.status is not None else None
+    if ack is not None and ack.accepted:
+        seen = _status_mark(p.job)
+        event = Event.FREE if p.free else Event.ANSWERED
+        return p.move(
+            event,
+            now,
+            answer=None,
+            answer_attempts=0,
+            answered_status=seen,
+            answered_ms=now,
+            reason="",
+            next_job_ms=now,
+            quiet_polls=0,
+        )
+    attempts = p.answer_attempts + 1
+    clear = ack is not None and ack.accepted is False and reply.status is not None and reply.status < 500
+    if clear and reply.status != 429 and attempts > 1:
+        reason = f"the service refused the answer: {said(reply)}"
+        return p.but(answer=None, answer_attempts=0, reason=reason, next_job_ms=now)
+    if attempts > 5:
+        reason = f"the answer could not be delivered: {said(reply)}"
+        return p.but(answer=None, answer_attempts=0, reason=reason, next_job_ms=now)
+    return p.but(answer_attempts=attempts, next_job_ms=now + ways.pace.job_ms)
+
+
+def _delivered(p: Purchase, result: str, now: int) -> Purchase:
+    got = {"result": result, "result_ms": now, "reason": ""}
+    if p.free:
+        return p.move(Event.DELIVERED, now, verified=None, **got)
+    if p.state in (State.LOCKED, State.NEEDS_INPUT):
+        wanted = p.refund_wanted if p.refund_wanted == ON_DEMAND else ""
+        return p.move(Event.DELIVERED, now, next_node_ms=now, refund_wanted=wanted, **got)
+    # The money is being asked back already; the result is kept all the same.
+    return p.but(next_node_ms=now, **got)
+
+
+def _without_result(p: Purchase, why: str, now: int, sure: bool) -> Purchase:
+    if not sure:
+        return p
+    if p.free:
+        return p.move(Event.BROKEN, now, reason=why)
+    if p.state in (State.REFUND_REQUESTED, State.DISPUTED) or p.refund_wanted:
+        return p
+    return p.but(refund_wanted=why, reason=why, refund_due_ms=now)
+
+
+def _asks(p: Purchase, job: JobStatus, now: int, ways: Ways) -> Purchase:
+    if _status_mark(job) == p.answered_status and now - p.answered_ms < SAME_QUESTION_MS:
+        return p  # the service has not taken note of the answer yet
+    if p.state is State.NEEDS_INPUT:
+        return p.but(next_job_ms=now + ways.pace.job_max_ms) if p.answer is None else p
+    if p.state in (State.LOCKED, State.RUNNING):
+        return p.move(Event.ASKS, now)
+    return p
+
+
+def _status_mark(job: JobStatus | None) -> str:
+    """What tells one question from the next: the schema, since status ids change at every poll (field-notes A5)."""
+    return repr(job.input_schema) if job is not None else ""
+
+
+def _readable(reply: Reply) -> JobStatus | None:
+    """What the answer says of the job; None where it says nothing about it."""
+    if reply.status is None:
+        return None
+    job = read_status(reply.content, reply.status)
+    return None if job.state in (JobState.NOT_FOUND, JobState.ERROR, JobState.UNKNOWN) else job

@@ -1,0 +1,218 @@
+"""Between record and journal: how a Purchase is saved, what it does to its budget, and the reservation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from masumi_tools.errors import JournalError
+from masumi_tools.hire.acceptance import above
+from masumi_tools.hire.budget import Budget, text_of
+from masumi_tools.hire.purchase import Event, Purchase, State
+from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
+from masumi_tools.money import Amount
+
+# How a hire counts against its budget. ASKED and LISTED hold nothing yet.
+_COUNTS: dict[State, str] = {
+    State.ASKED: "",
+    State.LISTED: "",
+    State.RESERVED: "reserved",
+    State.STARTED: "reserved",
+    State.PAYING: "reserved",
+    State.PAID: "reserved",
+    State.LOCKED: "locked",
+    State.RUNNING: "released",
+    State.NEEDS_INPUT: "locked",
+    State.DELIVERED: "locked",
+    State.REFUND_REQUESTED: "locked",
+    State.DISPUTED: "locked",
+    State.SETTLED: "spent",
+    State.REFUNDED: "refunded",
+    State.REFUSED: "released",
+    State.LAPSED: "released",
+    State.FAILED: "spent",
+}
+
+# What the polls change; a record that differs only in these need not be saved.
+_POLLING = {"next_node_ms", "next_job_ms", "quiet_polls", "node_read_ms", "last_seen_job_ms"}
+
+
+def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False) -> Row:
+    """The row to save; its budget lines only where they differ from those of `before`."""
+    lines = _lines(p)
+    changed = before is None or lines != _lines(before)
+    money, entries = lines
+    return Row(
+        hire_id=p.hire_id,
+        key=p.key,
+        state=p.state.value,
+        is_open=not p.ended,
+        joinable=p.joinable,
+        budget=p.budget,
+        service=service_of(p),
+        created_ms=p.created_ms,
+        changed_ms=p.changed_ms,
+        money=money,
+        entries=entries if changed else (),
+        record=p.model_dump_json(),
+        version=p.version,
+        at_ms=p.at(State.RESERVED) or 0,
+        at_rest=at_rest,
+    )
+
+
+def purchase_of(row: Row) -> Purchase:
+    """The record of a row that was read; JournalError where this version cannot read it."""
+    try:
+        return Purchase.model_validate_json(row.record).but(version=row.version)
+    except ValidationError as error:
+        raise JournalError(
+            f"the record of hire {row.hire_id} cannot be read; it was written by a newer masumi_tools, or is damaged",
+            phase="journal",
+            repeatable=False,
+        ) from error
+
+
+def service_of(p: Purchase) -> str:
+    """The name under which a service's share of a budget is counted: its agent identifier, else its URL."""
+    return (p.listing.agent_identifier if p.listing else "") or p.target
+
+
+def worth_saving(before: Purchase, after: Purchase) -> bool:
+    """Whether there is more to remember than the times of the polls, or what can simply be looked up again."""
+    if after.state in (State.ASKED, State.LISTED) or (
+        before.state is after.state is State.RESERVED and after.layout == 0
+    ):
+        return False
+    if after.state is not before.state:
+        return True
+    old, new = before.__dict__, after.__dict__
+    return any(new[name] != old[name] for name in new if name not in _POLLING)
+
+
+def _lines(p: Purchase) -> tuple[str, tuple[Entry, ...]]:
+    money = "released" if p.free else _COUNTS[p.state]
+    if not money or p.at(State.RESERVED) is None:
+        return "", ()
+    back = {amount.unit: amount.quantity for amount in p.returned}
+    # The node returns the collateral with a refund; a budget never gets back more than it gave.
+    entries = tuple(
+        Entry(amount.unit, amount.quantity, min(back.get(amount.unit, 0), amount.quantity))
+        for amount in p.price
+    )
+    return money, entries
+
+
+def reserve(journal: Journal, p: Purchase, budget: Budget | None, denied: str | None, now: int) -> Purchase:
+    """Take the price from the budget, or refuse: one transaction with the save. `denied`: a person said no."""
+    chosen = p
+
+    def decide(usage: Usage) -> Row:
+        nonlocal chosen
+        reason = denied or refusal(p, budget, usage)
+        if reason is not None:
+            chosen = p.move(Event.REFUSED, now, reason=f"{reason}; nothing was sent")
+        else:
+            chosen = p.move(Event.RESERVED, now)
+        return row_of(chosen)
+
+    since = budget.day_start_ms(now) if budget else 0
+    limits = text_of(budget.total) if budget else ""
+    saved = journal.save_decided(row_of(p), decide, since, limits)
+    return chosen.but(version=saved.version)
+
+
+def refusal(p: Purchase, budget: Budget | None, usage: Usage) -> str | None:
+    """Why this price may not be taken from the budget; None when it may. A free service needs only the lists."""
+    if not p.free and not p.price:
+        return "the price is dynamic; say at most how much with max_price"
+    if budget is None:
+        if p.free or p.max_price is not None:
+            return above(p.price, p.max_price)
+        return "there is no budget and no max_price, so only free services can be hired"
+    if p.target.startswith(("http://", "https://")):
+        return budget.refusal(p.price, usage, {p.target}, claimed=service_of(p))
+    names = {service_of(p), p.target}
+    if p.listing is not None:
+        names.add(p.listing.api_base_url)
+    return budget.refusal(p.price, usage, names)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLine:
+    """A budget in one unit, in base units: of `limit`, what is reserved, locked, spent and left.
+
+    `refunded` came back and `released` was never used; both are free again. `limit` and `left` are None
+    where no limit is known.
+    """
+
+    unit: str
+    limit: int | None
+    reserved: int
+    locked: int
+    spent: int
+    refunded: int
+    released: int
+
+    @property
+    def used(self) -> int:
+        return self.reserved + self.locked + self.spent
+
+    @property
+    def left(self) -> int | None:
+        return None if self.limit is None else max(self.limit - self.used, 0)
+
+    def __str__(self) -> str:
+        def shown(quantity: int) -> str:
+            return str(Amount(quantity, self.unit))
+
+        parts = [f"{shown(value)} {name}" for name, value in self._parts() if value]
+        head = (
+            f"{shown(self.left)} of {shown(self.limit)} left"
+            if self.limit is not None and self.left is not None
+            else f"{shown(self.used)} used"
+        )
+        return f"{head}{': ' if parts else ''}{', '.join(parts)}"
+
+    def _parts(self) -> list[tuple[str, int]]:
+        return [
+            ("reserved", self.reserved),
+            ("locked", self.locked),
+            ("spent", self.spent),
+            ("refunded", self.refunded),
+        ]
+
+
+def budget_lines(used: Sequence[Used], limits: Sequence[Amount] = ()) -> list[BudgetLine]:
+    """The lines of a budget per unit, derived from the journal's rows alone."""
+    bounds = {amount.unit: amount.quantity for amount in limits}
+    lines = {unit: BudgetLine(unit, bounds.get(unit), 0, 0, 0, 0, 0) for unit in bounds}
+    for entry in used:
+        line = lines.get(entry.unit) or BudgetLine(entry.unit, bounds.get(entry.unit), 0, 0, 0, 0, 0)
+        kept = entry.quantity - entry.returned
+        if entry.money == "refunded":
+            line = replace(line, refunded=line.refunded + entry.returned, spent=line.spent + kept)
+        elif entry.money == "released":
+            line = replace(line, released=line.released + entry.quantity)
+        else:
+            line = replace(
+                line,
+                **{entry.money: getattr(line, entry.money) + kept},
+                refunded=line.refunded + entry.returned,
+            )
+        lines[entry.unit] = line
+    return sorted(lines.values(), key=lambda line: line.unit)
+
+
+__all__ = [
+    "BudgetLine",
+    "budget_lines",
+    "purchase_of",
+    "refusal",
+    "reserve",
+    "row_of",
+    "text_of",
+    "worth_saving",
+]

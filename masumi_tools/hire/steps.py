@@ -1,0 +1,321 @@
+"""What a hire does next: a pure function of its record and the time.
+
+    record, now ──next_step──▶ Send | Reserve | Become | Pause | Rest
+    record, what was asked, reply, now ──learn──▶ record            (masumi_tools.learn)
+
+There is one machine. A first call, a resume after a crash and a sweep all ask it the same question;
+only how long the driver waits differs. No I/O, no clock and no randomness here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from masumi_tools.calls import node, registry, service
+from masumi_tools.calls.call import Call
+from masumi_tools.hire.acceptance import MINUTE_MS, times_problem
+from masumi_tools.hire.purchase import BEFORE_PAYING, Event, Purchase, State
+from masumi_tools.models import OnChainState
+from masumi_tools.models.listing import V1
+
+# A hire that nobody drove for this long before it paid is given up: its caller is gone.
+ABANDON_MS = 15 * MINUTE_MS
+# The node's batch takes no purchase with less time left to pay_by (57 s); a later POST only asks.
+LAST_POST_MS = MINUTE_MS
+# The node writes off an unlocked purchase 5 minutes after pay_by; then a repeat creates nothing.
+LAPSE_MS = 6 * MINUTE_MS
+# request-refund is carried out only while unlock_time is more than 3 minutes ahead (node-api 6).
+REFUND_MARGIN_MS = 4 * MINUTE_MS
+# With a result hash on chain but no text, the money is asked back this long before unlock_time.
+NO_TEXT_MS = 30 * MINUTE_MS
+# The node collects a refund by itself 10 minutes after submit_result_time, a payout after unlock_time.
+NODE_SLACK_MS = 10 * MINUTE_MS
+FREE_JOB_MS = 24 * 60 * MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often to look, in ms of the node's clock."""
+
+    lock_ms: int = 5_000
+    job_ms: int = 2_000
+    job_max_ms: int = 20_000
+    node_ms: int = 60_000
+    repeat_ms: int = 3_000
+    in_flight_ms: int = 20_000
+    verify_wait_ms: int = 60_000
+
+
+QUICK = Pace(
+    lock_ms=60, job_ms=60, job_max_ms=250, node_ms=250, repeat_ms=60, in_flight_ms=300, verify_wait_ms=5_000
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Where to ask and how often: node and registry API URLs (".../api/v1"), network, pace."""
+
+    node: str
+    registry: str | None
+    network: str
+    pace: Pace = Pace()
+
+
+class Ask(StrEnum):
+    """What a Send asks for; `learn` reads the reply accordingly."""
+
+    LISTING = "listing"
+    NODE_LISTING = "node_listing"
+    SEARCH = "search"
+    AVAILABILITY = "availability"
+    SCHEMA = "schema"
+    START = "start"
+    PAY = "pay"
+    READ = "read"
+    REFUND = "refund"
+    STATUS = "status"
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Make this call and `learn` its reply; save `announce` first where it is given."""
+
+    ask: Ask
+    call: Call
+    announce: Purchase | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Ask for approval where the budget wants it, and take the price from the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Become:
+    """Save this record: time alone decided."""
+
+    purchase: Purchase
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing to do before `until_ms`; nothing that ends the wait is expected before `expected_ms`."""
+
+    until_ms: int
+    expected_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to do any more, or nothing without somebody's answer."""
+
+
+Step = Send | Reserve | Become | Pause | Rest
+
+
+def next_step(p: Purchase, now: int, ways: Ways) -> Step:
+    """The one next thing to do for this hire at this time."""
+    if p.ended:
+        return Rest()
+    if p.state in BEFORE_PAYING and p.state is not State.STARTED and now - p.changed_ms > ABANDON_MS:
+        return Become(p.move(Event.REFUSED, now, reason="it was interrupted before anything was paid"))
+    return _STEPS[p.state](p, now, ways)
+
+
+def at_rest(p: Purchase, now: int, ways: Ways) -> bool:
+    """Whether the caller has what a hire can give now: an end, a question, or a result that was checked."""
+    if p.ended:
+        return True
+    if p.state is State.NEEDS_INPUT:
+        return p.answer is None
+    if p.state is State.DELIVERED:
+        waited = now - p.result_ms >= ways.pace.verify_wait_ms
+        return not _refund_open(p, now) and (p.verified is not None or waited)
+    return p.state is State.DISPUTED
+
+
+def may_be_shared(p: Purchase, now: int) -> bool:
+    """Whether a look at the node for many will do: not to find out whether a payment was made at all."""
+    if p.state is State.PAYING or p.terms is None:
+        return False
+    return p.state is not State.PAID or now < p.terms.times.pay_by_time
+
+
+def refundable_until(p: Purchase) -> int | None:
+    """Until when, in ms, the money can be asked back; None where nothing was paid."""
+    return p.terms.times.unlock_time - REFUND_MARGIN_MS if p.terms else None
+
+
+def _asked(p: Purchase, now: int, ways: Ways) -> Step:
+    if p.target.startswith(("http://", "https://")):
+        if p.asked_registry and ways.registry:
+            return Send(Ask.SEARCH, registry.search(ways.registry, ways.network, p.target.rstrip("/")))
+        return Send(Ask.LISTING, service.payment_information(p.target))
+    if ways.registry and not p.asked_registry:
+        return Send(Ask.LISTING, registry.payment_information(ways.registry, p.target))
+    return Send(Ask.NODE_LISTING, node.agent(ways.node, p.target, ways.network))
+
+
+def _listed(p: Purchase, now: int, ways: Ways) -> Step:
+    return Reserve()
+
+
+def _reserved(p: Purchase, now: int, ways: Ways) -> Step:
+    assert p.listing is not None
+    if now < p.next_job_ms:
+        return Pause(p.next_job_ms, p.next_job_ms)
+    url = p.listing.api_base_url
+    if not p.layouts and not p.available_ms:
+        return Send(Ask.AVAILABILITY, service.availability(url))
+    if not p.layouts:
+        return Send(Ask.SCHEMA, service.input_schema(url))
+    return Send(Ask.START, service.start_job(url, p.layouts[p.layout].body))
+
+
+def _started(p: Purchase, now: int, ways: Ways) -> Step:
+    assert p.terms is not None and p.purchase_body is not None
+    if problem := times_problem(p.terms.times, now):
+        return Become(p.move(Event.REFUSED, now, reason=f"the offer ran out before it was paid: {problem}"))
+    return Send(Ask.PAY, _post(p, ways), announce=p.move(Event.SENT, now, pay_attempts=1))
+
+
+def _post(p: Purchase, ways: Ways) -> Call:
+    assert p.purchase_body is not None
+    return node.purchase(ways.node, p.purchase_body.encode())
+
+
+def _paying(p: Purchase, now: int, ways: Ways) -> Step:
+    """Unknown or unsent: the same bytes again while they can still be locked, later only questions."""
+    assert p.terms is not None
+    if now < p.next_node_ms:
+        return Pause(p.next_node_ms, p.next_node_ms)
+    pay_by = p.terms.times.pay_by_time
+    if now < pay_by - LAST_POST_MS or now > pay_by + LAPSE_MS:
+        return Send(Ask.PAY, _post(p, ways), announce=p.but(pay_attempts=p.pay_attempts + 1))
+    return _read(p, ways)
+
+
+def _paid(p: Purchase, now: int, ways: Ways) -> Step:
+    assert p.terms is not None
+    if now < p.next_node_ms:
+        return Pause(p.next_node_ms, now)
+    pay_by = p.terms.times.pay_by_time
+    if p.unseen and (now < pay_by - LAST_POST_MS or now > pay_by + LAPSE_MS):
+        return Send(Ask.PAY, _post(p, ways))
+    return _read(p, ways)
+
+
+def _read(p: Purchase, ways: Ways) -> Send:
+    assert p.terms is not None
+    identifier, network = p.terms.blockchain_identifier, ways.network
+    if p.dialect == "today":
+        return Send(Ask.READ, node.resolve(ways.node, identifier, network))
+    second = p.terms.source_type if p.terms.source_type != V1 else None
+    call = node.find_purchase(ways.node, identifier, network, source_type=second, cursor=p.list_cursor)
+    return Send(Ask.READ, call)
+
+
+def _refund(p: Purchase, ways: Ways) -> Send:
+    assert p.terms is not None
+    ask = node.request_refund if p.dialect == "today" else node.patch_refund
+    return Send(Ask.REFUND, ask(ways.node, p.terms.blockchain_identifier, ways.network))
+
+
+def _refund_open(p: Purchase, now: int) -> bool:
+    """Whether the money is wanted back and the node would take the request (node-api 6)."""
+    last = refundable_until(p)
+    barred = p.refund_barred and now < p.refund_due_ms
+    if not p.refund_wanted or barred or last is None or now >= last or p.node is None:
+        return False
+    return p.node.on_chain_state in (OnChainState.FUNDS_LOCKED, OnChainState.RESULT_SUBMITTED)
+
+
+def _refund_due(p: Purchase, now: int) -> bool:
+    return _refund_open(p, now) and now >= p.refund_due_ms
+
+
+def _at_work(p: Purchase, now: int, ways: Ways) -> Step:
+    """Locked: answer, ask back, read the node when it is due, else ask the service for the result."""
+    if p.answer is not None and now >= p.next_job_ms:
+        return _answer(p)
+    if _refund_due(p, now):
+        return _refund(p, ways)
+    if now >= p.next_node_ms:
+        return _read(p, ways)
+    if now >= p.next_job_ms:
+        return _status(p)
+    return Pause(min(p.next_node_ms, p.next_job_ms), now)
+
+
+def _status(p: Purchase) -> Send:
+    assert p.listing is not None and p.job_id is not None
+    return Send(Ask.STATUS, service.status(p.listing.api_base_url, p.job_id))
+
+
+def _answer(p: Purchase) -> Send:
+    assert p.listing is not None and p.job_id is not None and p.job is not None
+    call = service.provide_input(
+        p.listing.api_base_url,
+        p.job_id,
+        p.answer,
+        p.job,
+        inner=p.answer_attempts == 1,
+        token=p.continuation_token,
+    )
+    return Send(Ask.ANSWER, call)
+
+
+def _running(p: Purchase, now: int, ways: Ways) -> Step:
+    """A free job: nothing was paid, so there is only the service to ask."""
+    if now - p.created_ms > FREE_JOB_MS:
+        return Become(p.move(Event.BROKEN, now, reason="the free service gave no result within a day"))
+    if now < p.next_job_ms:
+        return Pause(p.next_job_ms, now)
+    return _answer(p) if p.answer is not None else _status(p)
+
+
+def _needs_input(p: Purchase, now: int, ways: Ways) -> Step:
+    return _running(p, now, ways) if p.free else _at_work(p, now, ways)
+
+
+def _delivered(p: Purchase, now: int, ways: Ways) -> Step:
+    if _refund_due(p, now):
+        return _refund(p, ways)
+    if now >= p.next_node_ms:
+        return _read(p, ways)
+    due = min(p.next_node_ms, p.refund_due_ms) if _refund_open(p, now) else p.next_node_ms
+    return Pause(due, due)
+
+
+def _refunding(p: Purchase, now: int, ways: Ways) -> Step:
+    """Money is on its way back, or in dispute; a result may still come."""
+    if now >= p.next_node_ms:
+        return _read(p, ways)
+    assert p.terms is not None
+    if p.result is None and now >= p.next_job_ms and p.job_id is not None:
+        return _status(p)
+    expected = p.terms.times.submit_result_time + NODE_SLACK_MS
+    if p.node is not None and p.node.on_chain_state == OnChainState.REFUND_AUTHORIZED:
+        expected = now
+    if p.state is State.DISPUTED:
+        expected = p.terms.times.external_dispute_unlock_time
+    return Pause(p.next_node_ms, max(expected, p.next_node_ms))
+
+
+_STEPS: dict[State, Callable[[Purchase, int, Ways], Step]] = {
+    State.ASKED: _asked,
+    State.LISTED: _listed,
+    State.RESERVED: _reserved,
+    State.STARTED: _started,
+    State.PAYING: _paying,
+    State.PAID: _paid,
+    State.LOCKED: _at_work,
+    State.RUNNING: _running,
+    State.NEEDS_INPUT: _needs_input,
+    State.DELIVERED: _delivered,
+    State.REFUND_REQUESTED: _refunding,
+    State.DISPUTED: _refunding,
+}

@@ -1,0 +1,1 @@
+"""The journal: versioned records in SQLite or PostgreSQL, under leases."""

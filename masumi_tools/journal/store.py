@@ -1,0 +1,405 @@
+"""The journal: plain versioned records in SQLite or PostgreSQL, on one code path of SQLAlchemy Core.
+
+A record is JSON with the columns that are searched and summed beside it; what it means is known to
+the layers above. Every write names the version that it saw, so a process that was overtaken loses
+its write and never overwrites. A reservation is one transaction: sum, decide, save.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from masumi_tools.errors import JournalBusy
+from masumi_tools.journal.database import explained, open_engine
+from masumi_tools.journal.tables import (
+    amounts,
+    budgets,
+    calls,
+    hires,
+    meta,
+    migrate,
+    newest,
+    notes,
+    version_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one hire does to a budget in one unit: `quantity` in base units, of which `returned` came back."""
+
+    unit: str
+    quantity: int
+    returned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One saved record. `money` is how its entries count: reserved, locked, spent, refunded, released.
+
+    `at_ms` is the moment whose day they count to, that of the reservation; 0 takes `created_ms`.
+    Saving a row that is `at_rest` gives its lease back in the same transaction. `after` is the id of the
+    newest record under the key that was seen when a new one was made ("" for none): adding it answers
+    what has come between.
+    """
+
+    hire_id: str
+    key: str
+    state: str
+    is_open: bool
+    joinable: bool
+    budget: str
+    service: str
+    created_ms: int
+    changed_ms: int
+    money: str
+    record: str
+    entries: tuple[Entry, ...] = ()
+    version: int = 0
+    at_ms: int = 0
+    at_rest: bool = False
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """One line of a budget's use: of one service, at one time, in one unit."""
+
+    unit: str
+    service: str
+    at_ms: int
+    money: str
+    quantity: int
+    returned: int
+
+    @property
+    def counts(self) -> int:
+        """Base units that this line takes of the budget: nothing once released, less what came back."""
+        return 0 if self.money == "released" else self.quantity - self.returned
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """All that counts against one budget, in base units: summed per unit, and per unit and service."""
+
+    total: dict[str, int] = field(default_factory=dict)
+    service: dict[str, int] = field(default_factory=dict)
+    since: dict[str, int] = field(default_factory=dict)
+
+
+def now_ms() -> int:
+    """This machine's clock, in ms: leases belong to machines, not to the node's clock."""
+    return time.time_ns() // 1_000_000
+
+
+class Journal:
+    """Saved hires. Safe to share among threads; several processes may open the same database.
+
+    `now_ms` is the clock that leases run by.
+    """
+
+    def __init__(self, url: str, now_ms: Callable[[], int] = now_ms) -> None:
+        self._now_ms = now_ms
+        self._engine = open_engine(url)
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            with explained("opening it"):
+                self._migrate()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _migrate(self) -> None:
+        if self.schema_version() == newest():
+            return
+        with self._engine.begin() as db:
+            migrate(db)
+
+    def schema_version(self) -> int:
+        """The version that the database has now; 0 when it is new. Changes nothing."""
+        with explained("reading its version"), self._reading.connect() as db:
+            return version_of(db)
+
+    def check_writable(self) -> None:
+        """Nothing, when a change could be saved now; JournalError (locked, full, read-only) says why not."""
+        with (
+            explained("trying whether it can be written"),
+            self._engine.connect() as db,
+            db.begin() as change,
+        ):
+            db.execute(meta.update().values(value=meta.c.value))
+            change.rollback()
+
+    # Writing ---------------------------------------------------------------------------------
+
+    def add(
+        self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
+    ) -> tuple[Row, bool]:
+        """Save a new record, or answer the one that is there already: open under the same key, made
+        under it since the caller looked (`row.after`; it may have ended), or known by the call id.
+
+        `owner` drives the new record from the start, for `lease_ms`.
+        """
+        lease = {"lease_owner": owner, "lease_until_ms": self._now_ms() + lease_ms} if owner else {}
+        with explained("saving a new hire"):
+            try:
+                with self._engine.begin() as db:
+                    if call_id and (known := self._by_call(db, call_id)):
+                        return known, False
+                    newest = self._one(db, hires.c.key == row.key) if row.after is not None else None
+                    if newest is not None and newest.hire_id != row.after and not newest.joinable:
+                        return newest, False
+                    db.execute(hires.insert().values(**_columns(row), **lease, version=1))
+                    self._write_entries(db, row)
+                    if call_id:
+                        db.execute(calls.insert().values(call_id=call_id, hire_id=row.hire_id))
+                    return replace(row, version=1), True
+            except sa.exc.IntegrityError:
+                pass
+            with self._engine.begin() as db:
+                known = (
+                    (call_id and self._by_call(db, call_id))
+                    or self._one(db, hires.c.open_key == row.key)
+                    or self._one(db, hires.c.key == row.key)
+                )
+                if known is None:
+                    raise JournalBusy("the same hire was begun and ended at this moment; ask again")
+        if call_id and known.joinable:
+            self.link(call_id, known.hire_id)
+        return known, False
+
+    def link(self, call_id: str, hire_id: str) -> None:
+        """Remember that this tool call belongs to this hire; a call that is known keeps its own."""
+        with (
+            explained("saving a call id"),
+            contextlib.suppress(sa.exc.IntegrityError),
+            self._engine.begin() as db,
+        ):
+            db.execute(calls.insert().values(call_id=call_id, hire_id=hire_id))
+
+    def note(self, name: str, text: str) -> str:
+        """Keep a text under a name, and answer it; a name that is known keeps its own text."""
+        with explained("saving a note"):
+            try:
+                with self._engine.begin() as db:
+                    db.execute(notes.insert().values(name=name, text=text))
+                return text
+            except sa.exc.IntegrityError:
+                return self.noted(name) or text
+
+    def save(self, row: Row) -> Row:
+        """Save over the version that `row` was read with; JournalBusy when somebody saved first."""
+        with explained("saving a hire"):
+            try:
+                with self._engine.begin() as db:
+                    return self._save(db, row)
+            except sa.exc.IntegrityError:  # a newer hire is open under the key: that one is joined, not this
+                with self._engine.begin() as db:
+                    return self._save(db, replace(row, joinable=False))
+
+    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int, limits: str = "") -> Row:
+        """Sum the budget's use, let `decide` make the row to save of it, and save: one transaction.
+
+        No other reservation of the same budget can come between the sum and the save. `limits` is kept
+        beside the budget's name, for those who want to see it.
+        """
+        with explained("reserving money"), self._engine.begin() as db:
+            self._lock_budget(db, row.budget, limits)
+            return self._save(db, decide(self._usage(db, row, since_ms)))
+
+    def _save(self, db: sa.Connection, row: Row) -> Row:
+        done = db.execute(
+            hires.update()
+            .where(hires.c.hire_id == row.hire_id, hires.c.version == row.version)
+            .values(**_columns(row), **_FREE if row.at_rest else {}, version=row.version + 1)
+        )
+        if done.rowcount != 1:
+            raise JournalBusy("another process saved this hire first", phase="journal")
+        self._write_entries(db, row)
+        return replace(row, version=row.version + 1)
+
+    def _write_entries(self, db: sa.Connection, row: Row) -> None:
+        if not row.entries:
+            return
+        db.execute(amounts.delete().where(amounts.c.hire_id == row.hire_id))
+        db.execute(
+            amounts.insert(),
+            [
+                {
+                    "hire_id": row.hire_id,
+                    "unit": entry.unit,
+                    "budget": row.budget,
+                    "service": row.service,
+                    "at_ms": row.at_ms or row.created_ms,
+                    "money": row.money,
+                    "quantity": entry.quantity,
+                    "returned": entry.returned,
+                }
+                for entry in row.entries
+            ],
+        )
+
+    def _lock_budget(self, db: sa.Connection, name: str, limits: str) -> None:
+        """Hold the budget until the transaction ends; on SQLite BEGIN IMMEDIATE holds the whole file."""
+        if db.dialect.name == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            db.execute(postgresql.insert(budgets).values(name=name, limits="").on_conflict_do_nothing())
+        known = db.scalar(sa.select(budgets.c.limits).where(budgets.c.name == name).with_for_update())
+        if known is None:
+            db.execute(budgets.insert().values(name=name, limits=limits))
+        elif limits and known != limits:
+            db.execute(budgets.update().where(budgets.c.name == name).values(limits=limits))
+
+    def _usage(self, db: sa.Connection, row: Row, since_ms: int) -> Usage:
+        counts = sa.func.sum(amounts.c.quantity - amounts.c.returned)
+        of_budget = sa.and_(
+            amounts.c.budget == row.budget, amounts.c.money != "released", amounts.c.hire_id != row.hire_id
+        )
+
+        def summed(*also: sa.ColumnElement[bool]) -> dict[str, int]:
+            query = sa.select(amounts.c.unit, counts).where(of_budget, *also).group_by(amounts.c.unit)
+            return {unit: int(value) for unit, value in db.execute(query)}
+
+        return Usage(summed(), summed(amounts.c.service == row.service), summed(amounts.c.at_ms >= since_ms))
+
+    # Leases ----------------------------------------------------------------------------------
+
+    def take_lease(self, hire_id: str, owner: str, for_ms: int, is_dead: Callable[[str], bool]) -> bool:
+        """Whether `owner` now drives this hire; False while the lease of another, who is not dead, runs."""
+        at = self._now_ms()
+        with explained("taking a lease"), self._engine.begin() as db:
+            holder = db.scalar(sa.select(hires.c.lease_owner).where(hires.c.hire_id == hire_id))
+            gone = holder if holder is not None and holder != owner and is_dead(holder) else owner
+            done = db.execute(
+                hires.update()
+                .where(
+                    hires.c.hire_id == hire_id,
+                    sa.or_(
+                        hires.c.lease_owner.is_(None),
+                        hires.c.lease_owner.in_((owner, gone)),
+                        hires.c.lease_until_ms < at,
+                    ),
+                )
+                .values(lease_owner=owner, lease_until_ms=at + for_ms)
+            )
+            return done.rowcount == 1
+
+    def drop_lease(self, hire_id: str, owner: str) -> None:
+        with explained("giving a lease back"), self._engine.begin() as db:
+            db.execute(
+                hires.update()
+                .where(hires.c.hire_id == hire_id, hires.c.lease_owner == owner)
+                .values(lease_owner=None, lease_until_ms=0)
+            )
+
+    # Reading ---------------------------------------------------------------------------------
+
+    def get(self, hire_id: str) -> Row | None:
+        return self._read(hires.c.hire_id == hire_id)
+
+    def open_under(self, key: str) -> Row | None:
+        return self._read(hires.c.open_key == key)
+
+    def newest_under(self, key: str) -> Row | None:
+        return self._read(hires.c.key == key)
+
+    def by_call(self, call_id: str) -> Row | None:
+        with explained("reading"), self._reading.connect() as db:
+            return self._by_call(db, call_id)
+
+    def noted(self, name: str) -> str | None:
+        """The text under this name, or None."""
+        with explained("reading"), self._reading.connect() as db:
+            return db.scalar(sa.select(notes.c.text).where(notes.c.name == name))
+
+    def rows(self, *, only_open: bool = False, budget: str | None = None, limit: int = 10_000) -> list[Row]:
+        """The newest records first, at most `limit`."""
+        query = sa.select(hires).order_by(*_NEWEST).limit(limit)
+        if only_open:
+            query = query.where(hires.c.is_open)
+        if budget is not None:
+            query = query.where(hires.c.budget == budget)
+        with explained("reading"), self._reading.connect() as db:
+            return [_row(found) for found in db.execute(query)]
+
+    def usage(self, row: Row, since_ms: int) -> Usage:
+        """What counts against the row's budget now, without the row itself."""
+        with explained("reading"), self._reading.connect() as db:
+            return self._usage(db, row, since_ms)
+
+    def used(self, budget: str) -> list[Used]:
+        """Every line that counts against the budget, and those that were released."""
+        query = sa.select(amounts).where(amounts.c.budget == budget).order_by(amounts.c.at_ms)
+        with explained("reading"), self._reading.connect() as db:
+            return [
+                Used(found.unit, found.service, found.at_ms, found.money, found.quantity, found.returned)
+                for found in db.execute(query)
+            ]
+
+    def budgets(self) -> dict[str, str]:
+        """The names of all budgets that were ever used, with the limits that they had last, as text."""
+        with explained("reading"), self._reading.connect() as db:
+            names = db.scalars(sa.select(hires.c.budget).distinct().order_by(hires.c.budget))
+            found = dict.fromkeys(names, "")
+            limits = {name: text for name, text in db.execute(sa.select(budgets.c.name, budgets.c.limits))}
+            return {name: limits.get(name, text) for name, text in found.items()}
+
+    def _read(self, condition: sa.ColumnElement[bool]) -> Row | None:
+        with explained("reading"), self._reading.connect() as db:
+            return self._one(db, condition)
+
+    def _one(self, db: sa.Connection, condition: sa.ColumnElement[bool]) -> Row | None:
+        newest = (hires.c.created_ms.desc(), hires.c.hire_id.desc())
+        query = sa.select(hires).where(condition).order_by(*newest).limit(1)
+        found = db.execute(query).first()
+        return _row(found) if found else None
+
+    def _by_call(self, db: sa.Connection, call_id: str) -> Row | None:
+        hire_id = db.scalar(sa.select(calls.c.hire_id).where(calls.c.call_id == call_id))
+        return self._one(db, hires.c.hire_id == hire_id) if hire_id else None
+
+
+_NEWEST = (hires.c.created_ms.desc(), hires.c.hire_id.desc())
+_FREE: dict[str, Any] = {"lease_owner": None, "lease_until_ms": 0}
+
+
+def _columns(row: Row) -> dict[str, Any]:
+    return {
+        "hire_id": row.hire_id,
+        "key": row.key,
+        "open_key": row.key if row.joinable else None,
+        "state": row.state,
+        "is_open": row.is_open,
+        "budget": row.budget,
+        "service": row.service,
+        "created_ms": row.created_ms,
+        "changed_ms": row.changed_ms,
+        "record": row.record,
+    }
+
+
+def _row(found: Any) -> Row:
+    return Row(
+        hire_id=found.hire_id,
+        key=found.key,
+        state=found.state,
+        is_open=found.is_open,
+        joinable=found.open_key is not None,
+        budget=found.budget,
+        service=found.service,
+        created_ms=found.created_ms,
+        changed_ms=found.changed_ms,
+        money="",
+        record=found.record,
+        version=found.version,
+    )

@@ -1,0 +1,1 @@
+"""The only HTTP clients: time-outs, size caps, the address guard."""

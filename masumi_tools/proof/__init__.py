@@ -1,0 +1,1 @@
+"""What is proved, not believed: identifiers, signatures and hashes."""

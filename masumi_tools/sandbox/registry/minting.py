@@ -1,0 +1,55 @@
+"""The node's jobs for registrations: agents are minted, burnt and minted anew (node-api section 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..chain.rows import Registration
+
+if TYPE_CHECKING:
+    from ..chain.escrow import World
+
+
+def register(world: World, row: Registration, metadata: dict[str, Any]) -> None:
+    """Mint the agent of a new registration."""
+    _turn(world, row, "Registration", lambda: _mint(world, row, metadata))
+
+
+def deregister(world: World, row: Registration) -> None:
+    """Burn the agent of a registration."""
+    _turn(world, row, "Deregistration", lambda: _burn(row))
+
+
+def reregister(world: World, row: Registration, metadata: dict[str, Any]) -> None:
+    """Burn the agent of a registration and mint it anew under another identifier."""
+
+    def change() -> None:
+        _burn(row)
+        _mint(world, row, metadata)
+
+    _turn(world, row, "Update", change)
+
+
+def _turn(world: World, row: Registration, name: str, change: Callable[[], None]) -> None:
+    jobs = world.jobs
+
+    def confirm() -> None:
+        change()
+        row.state, row.updated_ms = name + "Confirmed", world.now_ms()
+
+    def send() -> None:
+        row.state, row.updated_ms = name + "Initiated", world.now_ms()
+        jobs.plan(world.now_ms() + jobs.intervals.block, jobs.intervals.check, confirm)
+
+    row.state, row.updated_ms = name + "Requested", world.now_ms()
+    jobs.plan(world.now_ms(), jobs.intervals.register, send)
+
+
+def _mint(world: World, row: Registration, metadata: dict[str, Any]) -> None:
+    row.agent = world.mint(row.wallet.source, metadata, row.wallet)
+
+
+def _burn(row: Registration) -> None:
+    if row.agent is not None:
+        row.agent.burnt = True

@@ -1,0 +1,297 @@
+"""The jobs as they are saved: one row for each, in SQLite or PostgreSQL, on SQLAlchemy Core.
+
+The record is JSON; beside it stand the columns that are searched. Every save names the version that
+it saw, so a process that was overtaken loses its save and never overwrites. All times are ms.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from masumi_tools.errors import JournalBusy, JournalVersionError
+from masumi_tools.journal.database import Unsettled, explained, open_engine, open_unsettled
+from masumi_tools.seller.jobs.job import ENDED, Job, JobState, Rules, due_ms, from_json, to_json
+
+VERSION = 1
+NEVER = 2**62
+_PAGE = 200
+_AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000  # some milliseconds of the event loop
+
+_metadata = sa.MetaData()
+_facts = sa.Table(
+    "masumi_shop",
+    _metadata,
+    sa.Column("name", sa.String(250), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+_jobs = sa.Table(
+    "masumi_jobs",
+    _metadata,
+    sa.Column("job_id", sa.String(40), primary_key=True),
+    sa.Column("service", sa.String(250), nullable=False),
+    sa.Column("state", sa.String(24), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("owner", sa.String(80), nullable=False),
+    sa.Column("payment", sa.String(64), nullable=False, index=True),
+    sa.Column("source_type", sa.String(24), nullable=False),
+    sa.Column("watched", sa.Boolean, nullable=False),
+    sa.Column("client", sa.String(80), nullable=False),
+    sa.Column("due_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("changed_ms", sa.BigInteger, nullable=False),
+    sa.Column("record", sa.Text, nullable=False),
+    sa.Index("masumi_jobs_state", "service", "state", "created_ms"),
+    sa.Index("masumi_jobs_watched", "service", "watched", "source_type"),
+    sa.Index("masumi_jobs_owner", "owner"),
+)
+
+_written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_INSERT: Any = _jobs.insert().compile(dialect=sqlite.dialect())  # the statement and the order of its values
+_NEWEST = (_jobs.c.created_ms.desc(), _jobs.c.job_id.desc())
+_BY_ID = sa.select(_jobs.c.version, _jobs.c.record, _jobs.c.service).where(
+    _jobs.c.job_id == sa.bindparam("id")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many open jobs there are: by state, and the unpaid ones by client."""
+
+    states: dict[str, int]
+    unpaid: dict[str, int]
+
+
+def payment_key(blockchain_identifier: str) -> str:
+    """A short key for the long identifier; "" for a free job."""
+    return sha256(blockchain_identifier.encode()).hexdigest() if blockchain_identifier else ""
+
+
+class JobTable:
+    """The saved jobs of one service, known by its name; "" sees those of every service.
+
+    Safe to share among threads; several processes, machines and services may use one database.
+    Raises JournalError where the database cannot be used and JournalBusy where somebody saved first.
+    """
+
+    def __init__(self, url: str, rules: Rules, service: str = "") -> None:
+        self.service = service
+        self._mine = _jobs.c.service == service if service else sa.true()
+        self.engine = open_engine(url)
+        self.rules = rules
+        self.sqlite = self.engine.dialect.name == "sqlite"
+        self._unsettled: Unsettled | None = None
+        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            with explained("opening the jobs"):
+                self._make()
+                self._unsettled = open_unsettled(self.engine)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        unsettled, self._unsettled = self._unsettled, None
+        if unsettled is not None:
+            unsettled.close()
+        self.engine.dispose()
+
+    def _make(self) -> None:
+        with self.engine.begin() as db:
+            if not self.sqlite:
+                db.execute(sa.text("SELECT pg_advisory_xact_lock(7236011)"))
+            _metadata.create_all(db)
+            at = db.scalar(sa.select(_facts.c.value).where(_facts.c.name == "version"))
+            if at is None:
+                db.execute(_facts.insert().values(name="version", value=str(VERSION)))
+            elif int(at) > VERSION:
+                raise JournalVersionError(
+                    f"the jobs have version {at}, this masumi_tools reads up to {VERSION}; "
+                    "install the newer one"
+                )
+
+    # Writing -----------------------------------------------------------------------------------------
+
+    def add(self, jobs: Sequence[Job], now_ms: int) -> None:
+        """Save new jobs, all in one transaction."""
+        with explained("saving a new job"), self.engine.begin() as db:
+            db.execute(_jobs.insert(), [self._columns(job, now_ms) for job in jobs])
+
+    def add_at_once(self, jobs: Sequence[Job], now_ms: int) -> bool:
+        """Save new jobs without waiting for anybody; they are on the disk when `settle` returns.
+
+        False, and nothing is saved, where that cannot be: on PostgreSQL, when another writes just now, for
+        more than is written in a moment, and for jobs that somebody would begin before the disk has them.
+        """
+        if self._unsettled is None or len(jobs) > _AT_ONCE:
+            return False
+        if any(job.state is not JobState.AWAITING_PAYMENT for job in jobs):
+            return False
+        rows = [self._columns(job, now_ms) for job in jobs]
+        if sum(len(row["record"]) for row in rows) > _CHARACTERS_AT_ONCE:
+            return False
+        return self._unsettled.write(
+            str(_INSERT), [[row[name] for name in _INSERT.positiontup] for row in rows]
+        )
+
+    def settle(self) -> None:
+        """Returns when the disk has what `add_at_once` saved; JournalError where it takes nothing."""
+        if self._unsettled is not None:
+            self._unsettled.settle()
+
+    def save(self, job: Job, now_ms: int) -> Job:
+        """Save over the version that `job` was read with."""
+        with explained("saving a job"), self.engine.begin() as db:
+            done = db.execute(
+                _jobs.update()
+                .where(_jobs.c.job_id == job.job_id, _jobs.c.version == job.version, self._mine)
+                .values(**self._columns(job, now_ms))
+            )
+            if done.rowcount != 1:
+                raise JournalBusy("another process saved this job first", phase="job")
+        return replace(job, version=job.version + 1)
+
+    def change(self, job_id: str, now_ms: int, how: Callable[[Job], Job | None]) -> Job | None:
+        """Read, apply `how` and save, again while others save first; None where `how` saves nothing."""
+        while True:
+            job = self.get(job_id)
+            changed = how(job) if job is not None else None
+            if changed is None:
+                return None
+            try:
+                return self.save(changed, now_ms)
+            except JournalBusy as busy:
+                if busy.phase != "job":
+                    raise
+
+    def _columns(self, job: Job, now_ms: int) -> dict[str, Any]:
+        due = due_ms(job, now_ms, self.rules)
+        return {
+            "job_id": job.job_id,
+            "service": self.service,
+            "state": job.state.value,
+            "version": job.version + 1,
+            "owner": job.owner,
+            "payment": payment_key(job.blockchain_identifier),
+            "source_type": job.source_type,
+            "watched": job.watched,
+            "client": job.client[:80],
+            "due_ms": NEVER if due is None else due,
+            "created_ms": job.created_ms,
+            "changed_ms": job.changed_ms,
+            "record": _written(to_json(job)),
+        }
+
+    # Reading -----------------------------------------------------------------------------------------
+
+    def get(self, job_id: str) -> Job | None:
+        """The job, or None."""
+        with explained("reading a job"), self._reading.connect() as db:
+            row = db.execute(_BY_ID, {"id": job_id}).first()
+        return _job(row) if row and (not self.service or row.service == self.service) else None
+
+    def by_payments(self, identifiers: Iterable[str]) -> list[Job]:
+        """The jobs with these blockchain identifiers."""
+        keys = [payment_key(identifier) for identifier in identifiers if identifier]
+        return self._select(_jobs.c.payment.in_(keys)) if keys else []
+
+    def due(self, now_ms: int, limit: int = 200) -> list[Job]:
+        """Jobs that want to be looked at now, the longest waiting first."""
+        return self._select(_jobs.c.due_ms <= now_ms, order=_jobs.c.due_ms, limit=limit)
+
+    def in_state(self, *states: JobState, limit: int = 1000) -> list[Job]:
+        """Jobs in these states, the oldest first."""
+        where = _jobs.c.state.in_([state.value for state in states])
+        return self._select(where, order=_jobs.c.created_ms, limit=limit)
+
+    def every(self) -> Iterator[Job]:
+        """All jobs, newest first; read a page at a time, since each may hold a long result."""
+        where: Any = sa.true()
+        while page := self._select(where, order=_NEWEST, limit=_PAGE):
+            yield from page
+            last = page[-1]
+            earlier = sa.and_(_jobs.c.created_ms == last.created_ms, _jobs.c.job_id < last.job_id)
+            where = sa.or_(_jobs.c.created_ms < last.created_ms, earlier)
+
+    def owned_by(self, owner: str) -> list[Job]:
+        """All that this process holds."""
+        return self._select(_jobs.c.owner == owner)
+
+    def versions(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """The present version of each of these jobs."""
+        with explained("reading jobs"), self._reading.connect() as db:
+            rows = db.execute(sa.select(_jobs.c.job_id, _jobs.c.version).where(_jobs.c.job_id.in_(job_ids)))
+            return {row.job_id: row.version for row in rows}
+
+    def owners(self) -> list[str]:
+        """Every process that holds a job, alive or not."""
+        with explained("reading jobs"), self._reading.connect() as db:
+            return list(
+                db.scalars(sa.select(_jobs.c.owner).where(_jobs.c.owner != "", self._mine).distinct())
+            )
+
+    def watched_sources(self) -> dict[str, int]:
+        """How many jobs wait for news of the node, by source type ("" where the node did not say)."""
+        count = sa.func.count()
+        with explained("reading jobs"), self._reading.connect() as db:
+            rows = db.execute(
+                sa.select(_jobs.c.source_type, count)
+                .where(_jobs.c.watched, self._mine)
+                .group_by(_jobs.c.source_type)
+            )
+            return {row[0]: row[1] for row in rows}
+
+    def counts(self) -> Counts:
+        """How many open jobs there are now; those that have ended, which may be millions, are not counted."""
+        count = sa.func.count()
+        is_open = _jobs.c.state.in_([state.value for state in JobState if state not in ENDED])
+        unpaid = _jobs.c.state == JobState.AWAITING_PAYMENT.value
+        with explained("counting jobs"), self._reading.connect() as db:
+            states = db.execute(
+                sa.select(_jobs.c.state, count).where(is_open, self._mine).group_by(_jobs.c.state)
+            ).all()
+            clients = db.execute(
+                sa.select(_jobs.c.client, count).where(unpaid, self._mine).group_by(_jobs.c.client)
+            ).all()
+        return Counts({row[0]: row[1] for row in states}, {row[0]: row[1] for row in clients})
+
+    def _select(self, where: Any, *, order: Any = None, limit: int | None = None) -> list[Job]:
+        query = sa.select(_jobs.c.version, _jobs.c.record).where(where, self._mine)
+        if order is not None:
+            query = query.order_by(*order) if isinstance(order, tuple) else query.order_by(order)
+        if limit is not None:
+            query = query.limit(limit)
+        with explained("reading jobs"), self._reading.connect() as db:
+            return [_job(row) for row in db.execute(query)]
+
+    # Small facts: the feed's place, the agent identifier, the seller's key ---------------------------
+
+    def fact(self, name: str) -> str | None:
+        name = self._fact_name(name)
+        with explained("reading the shop's facts"), self._reading.connect() as db:
+            return db.scalar(sa.select(_facts.c.value).where(_facts.c.name == name))
+
+    def set_fact(self, name: str, value: str) -> None:
+        name = self._fact_name(name)
+        with explained("saving the shop's facts"), self.engine.begin() as db:
+            done = db.execute(_facts.update().where(_facts.c.name == name).values(value=value))
+            if done.rowcount == 0:
+                db.execute(_facts.insert().values(name=name, value=value))
+
+    def _fact_name(self, name: str) -> str:
+        return f"{service_key(self.service)} {name}"
+
+
+def service_key(service: str) -> str:
+    """A short name of the service for locks, queues and facts."""
+    return sha256(service.encode()).hexdigest()[:12]
+
+
+def _job(row: Any) -> Job:
+    return replace(from_json(json.loads(row.record)), version=row.version)

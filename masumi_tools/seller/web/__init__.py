@@ -1,0 +1,1 @@
+"""The MIP-003 routes of a shop."""

@@ -1,0 +1,172 @@
+"""The tools as cards: name, words, argument model and action. A framework's tool is a skin over one card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from masumi_tools.errors import MasumiError
+from masumi_tools.hire.quote import Quote
+from masumi_tools.inputs import InputField, args_model
+from masumi_tools.tools import wording
+from masumi_tools.tools.actions import Actions
+from masumi_tools.tools.arguments import read_arguments
+from masumi_tools.tools.forms import AGENT, HIRE_ID, carrier, form, optional
+from masumi_tools.tools.talk import Call, Talk
+
+Act = Callable[[Mapping[str, Any], Call], Talk]
+
+FIND: Final = "masumi_find"
+QUOTE: Final = "masumi_quote"
+HIRE: Final = "masumi_hire"
+CHECK: Final = "masumi_check"
+ANSWER: Final = "masumi_answer"
+REFUND: Final = "masumi_refund"
+BUDGET: Final = "masumi_budget"
+FOLLOW: Final = wording.Follow(CHECK, ANSWER, REFUND)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One tool without a framework. The tool of one service knows the `quote` that it was made from."""
+
+    name: str
+    description: str
+    args: type[BaseModel]
+    act: Act
+    quote: Quote | None = None
+    own_words: str | None = None
+
+
+def agent_card(actions: Actions, quote: Quote, name: str | None, description: str | None) -> Card:
+    """The tool of one service. MasumiError when no input for it could be formed."""
+    if not _usable(quote):
+        raise MasumiError(
+            f"{quote.target} cannot be hired: {quote.spec.refusal or quote.refusal}",
+            phase="quote",
+            fault="service",
+            repeatable=True,
+        )
+    actions.keep(quote)
+    spec, name = quote.spec, name or wording.tool_name(quote)
+    return Card(
+        name,
+        description or wording.tool_description(quote),
+        args_model(spec, name, reader=lambda payload: read_arguments(spec, payload))[0],
+        lambda given, call: actions.hire(quote.target, dict(given), call),
+        quote,
+        description,
+    )
+
+
+def renewed(actions: Actions, card: Card) -> Card | None:
+    """The tool of a service with price and fields as they are known now; None where nothing has changed."""
+    before = card.quote
+    known = actions.known(before.target) if before else None
+    if before is None or known is None or not _usable(known):
+        return None
+    if (known.price_text, known.spec) == (before.price_text, before.spec):
+        return None
+    return agent_card(actions, known, card.name, card.own_words)
+
+
+def _usable(quote: Quote) -> bool:
+    return quote.listing is not None and not quote.spec.refusal and (quote.reached or not quote.refusal)
+
+
+def cards(actions: Actions, *, strict: bool) -> list[Card]:
+    """The seven tools of a toolkit. `strict` shows a service's input as JSON text: no object of free form."""
+    actions.follow = FOLLOW
+    query = optional("query", "What the service should do, in a few words")
+    tags = optional("tags", "Tags that it must have", "list", item=InputField("tag"))
+    capability = optional("capability", "The exact name of a capability")
+    max_price = optional("max_price", "The most that it may cost, such as 2 ADA")
+    everything = optional("everything", "true also shows services that the budget cannot pay", "boolean")
+
+    def hire(given: Mapping[str, Any], call: Call) -> Talk:
+        return actions.hire(given["agent"], given["input_data"], call, max_price=given.get("max_price"))
+
+    def find(given: Mapping[str, Any], call: Call) -> Talk:
+        return actions.find(
+            given.get("query") or "",
+            given.get("tags") or (),
+            given.get("capability"),
+            given.get("max_price"),
+            bool(given.get("everything")),
+        )
+
+    return [
+        Card(
+            FIND,
+            "Finds agentic services that can be hired for work. Costs nothing. Give words for what is needed; "
+            "the answer lists services with price and agent identifier. "
+            f"Next: {QUOTE} for one of them.",
+            form("FindServices", query, tags, capability, max_price, everything),
+            find,
+        ),
+        Card(
+            QUOTE,
+            "Tells what one service costs, which input fields it wants and whether the budget allows it. "
+            f"Costs nothing. Next: {HIRE} with the same agent.",
+            form("QuoteService", AGENT),
+            lambda given, call: actions.quote(given["agent"]),
+        ),
+        Card(
+            HIRE,
+            "Hires one service, pays it from the budget through an escrow, waits and returns its result. This "
+            "costs the quoted price once. The same agent with the same input again joins the hire that is "
+            f"open and is not charged twice. Ask {QUOTE} for the input fields first.",
+            carrier(
+                "HireService",
+                {"agent": AGENT.description},
+                {
+                    "max_price": "The most that may be paid, such as 2 ADA; needed where the price is not fixed."
+                },
+                "input_data",
+                "The fields that the service wants, by the names that the quote gave.",
+                strict,
+            ),
+            hire,
+        ),
+        Card(
+            CHECK,
+            "Waits for a hire that was not finished and returns its result or how it stands. Costs nothing. "
+            "Without hire_id it lists the hires that are open.",
+            form(
+                "CheckHire",
+                optional("hire_id", HIRE_ID.description),
+                optional("wait_seconds", "How long to wait at most, in seconds", "number"),
+            ),
+            lambda given, call: actions.check(given.get("hire_id"), call, given.get("wait_seconds")),
+        ),
+        Card(
+            ANSWER,
+            "Answers the question of a service that asked for input while it works, then waits for its result. "
+            "Costs nothing more.",
+            carrier(
+                "AnswerHire",
+                {"hire_id": HIRE_ID.description},
+                {},
+                "answer",
+                "The fields that the service asked for, by the names in its question.",
+                strict,
+            ),
+            lambda given, call: actions.answer(given["hire_id"], given["answer"], call),
+        ),
+        Card(
+            REFUND,
+            "Asks for the money of a hire back, for example when its result is useless or late. Costs nothing; "
+            "the service may dispute it.",
+            form("RefundHire", HIRE_ID),
+            lambda given, call: actions.refund(given["hire_id"], call),
+        ),
+        Card(
+            BUDGET,
+            "Tells how much of the budget is left, reserved, locked and spent. Costs nothing.",
+            form("ShowBudget"),
+            lambda given, call: actions.budget(),
+        ),
+    ]

@@ -1,0 +1,285 @@
+"""One history: a world from a seed, what users want of it, what goes wrong, and a quiet end."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from masumi_tools.hire import rows as ledger
+from masumi_tools.hire.budget import Asked, Budget
+from masumi_tools.hire.purchase import Purchase, State
+from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.receipt import Receipt
+from masumi_tools.hire.request import Policy, order_of
+from masumi_tools.hire.steps import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways
+from masumi_tools.journal.store import Journal
+from masumi_tools.settings import Secret, Settings
+from tests.worlds.checks import Checks, Violation
+from tests.worlds.ending import check_ending
+from tests.worlds.journal import MemoryJournal
+from tests.worlds.life import PACE, Door, Life, Task
+from tests.worlds.plan import Limits, Plan, Wish, plan_of
+from tests.worlds.scheduler import Scheduler
+from tests.worlds.stage import NODE, REGISTRY, Stage, tend
+
+MINUTE_MS = 60_000
+MOST_SWEEPS = 400
+MakeJournal = Callable[[Callable[[], int]], Journal]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a history came to: how much happened in it, how its hires ended, and the violation, if there was one."""
+
+    seed: int
+    violation: str | None
+    steps: int
+    crashes: int
+    purchases: int
+    ends: tuple[str, ...]
+
+
+def run(
+    seed: int,
+    *,
+    trace: Callable[[str], None] | None = None,
+    journal: MakeJournal = MemoryJournal,
+    plan: Plan | None = None,
+) -> Outcome:
+    """Run the history of this seed to its end and say what came of it; a violation does not raise."""
+    history = History(plan or plan_of(seed), trace, journal)
+    violation: str | None = None
+    try:
+        history.play()
+    except Violation as found:
+        violation = str(found)
+    except Exception as error:  # whatever broke, the seed has to be told
+        if trace is not None:
+            raise
+        violation = f"the simulation broke with {type(error).__name__}: {error}"
+    outcome = history.outcome(violation)
+    history.journal.close()
+    return outcome
+
+
+class History:
+    """One world and its buyers. `play` raises Violation."""
+
+    def __init__(
+        self, plan: Plan, trace: Callable[[str], None] | None = None, journal: MakeJournal = MemoryJournal
+    ) -> None:
+        self.plan = plan
+        self.rng = random.Random(plan.seed)
+        self.stage = Stage(plan)
+        self.journal = journal(self.stage.now)
+        self.budgets = {limits.name: _budget(limits) for limits in plan.limits if limits is not None}
+        self.checks = Checks(self.stage, self.journal, self.budgets)
+        self.scheduler = Scheduler(self.stage, self.checks, plan.chaos, self.rng, trace)
+        self.scheduler.crashed = self._revive
+        self._settings = Settings(
+            node_url=NODE,
+            node_token=Secret(self.stage.token),
+            registry_url=REGISTRY if plan.registry else None,
+            registry_token=Secret(self.stage.token) if plan.registry else None,
+            database_url="sqlite://",
+        )
+        self._ways = Ways(
+            node=f"{NODE}/api/v1",
+            registry=f"{REGISTRY}/api/v1" if plan.registry else None,
+            network=self._settings.network,
+            pace=PACE,
+        )
+        self._lives: list[Life] = []
+        self._dead: dict[str, bool] = {}
+        self.receipts: list[Receipt] = []
+
+    # Processes -----------------------------------------------------------------------------------------
+
+    def life(self, number: int) -> Life:
+        """The present process of this buyer; a new one when the last has died."""
+        for life in self._lives:
+            if life.number == number and life.alive:
+                return life
+        limits = self.plan.limits[number]
+        door = Door(self.journal, self._knows_dead, self._trouble, self.checks.saved)
+        life = Life(
+            f"p{number}.{len(self._lives)}",
+            number,
+            self._settings,
+            self.budgets[limits.name] if limits else None,
+            door,
+            self.stage.now,
+            self._ways,
+            self.rng,
+            self.plan.crowd,
+        )
+        self._lives.append(life)
+        return life
+
+    def _knows_dead(self, owner: str) -> bool:
+        """A process on the same machine is known to be dead; one elsewhere is not."""
+        return self._dead.get(owner.partition(":")[0], False)
+
+    def _trouble(self) -> str:
+        chance = self.scheduler.chaos.journal
+        if not chance or self.rng.random() >= chance:
+            return ""
+        return self.rng.choice(("busy", "full", "late"))
+
+    def _revive(self, life: Life, wishes: list[Wish]) -> None:
+        """Some time after a crash a new process goes on: with the same calls, a resume, a sweep, or nothing."""
+        self._dead[life.name] = self.rng.random() < 0.6
+        after = self.rng.choice((1_000, 60_000, 20 * MINUTE_MS, 5 * 60 * MINUTE_MS))
+        mood = self.rng.random()
+        if mood < 0.65:
+            for wish in wishes:
+                self.scheduler.after(after, lambda wish=wish: self._fulfil(wish))  # type: ignore[misc]
+        elif mood < 0.9:
+            sweep = Wish("sweep", 0, life.number)
+            self.scheduler.after(after, lambda: self._fulfil(sweep))
+
+    # Wishes --------------------------------------------------------------------------------------------
+
+    def play(self) -> None:
+        """From the first wish to the last line of the ledger."""
+        for wish in self.plan.wishes:
+            self.scheduler.after(wish.after_ms, lambda wish=wish: self._fulfil(wish))  # type: ignore[misc]
+        self.scheduler.run()
+        self._rest()
+        check_ending(self.checks, attended_from_ms=self._attended_from_ms)
+
+    def _fulfil(self, wish: Wish) -> None:
+        life = self.life(wish.process)
+        match wish.action:
+            case "sweep":
+                self._begin(life, "sweep", life.flows.sweep(life.turn()), wish)
+            case "refund" | "resume":
+                rows = self.journal.rows()
+                if not rows:
+                    return
+                hire_id = rows[self.rng.randrange(len(rows))].hire_id
+                if wish.action == "refund":
+                    flow: Any = life.flows.refund(hire_id, wish.patience_s, life.turn())
+                else:
+                    until = self.stage.now() / 1000 + wish.patience_s
+                    flow = life.flows.follow(hire_id, until, life.turn())
+                self._begin(life, f"{wish.action} {hire_id}", flow, wish)
+            case "hire":
+                self._begin(
+                    life, f"hire {self.plan.sellers[wish.seller].temper.name}", self._hire(life, wish), wish
+                )
+
+    def _hire(self, life: Life, wish: Wish) -> Any:
+        agent = self.stage.vendors[wish.seller].agent
+        target = agent.url if wish.by_url else agent.agent_identifier
+        quote: Quote | None = None
+        if wish.quoted:
+            quote = yield from life.flows.quote(target)
+        max_price: Any = wish.max_price
+        if quote is not None and not quote.free and not quote.dynamic:
+            max_price = quote.price
+        order = order_of(
+            target,
+            {"text": wish.text},
+            max_price=max_price,
+            call_id=wish.call_id,
+            again=wish.again,
+            reuse_within_s=wish.reuse_within_s,
+            on_mismatch=self._judge if wish.on_mismatch == "ask" else wish.on_mismatch,
+        )
+        return (yield from life.flows.hire(order, wish.patience_s, life.turn(), quote))
+
+    def _judge(self, receipt: Receipt) -> Policy:
+        """What a user says about a result that does not match; some know nothing to say."""
+        answer = self.rng.choice(("keep", "refund", "refund", ""))
+        if not answer:
+            raise RuntimeError("nobody is there")
+        return "refund" if answer == "refund" else "keep"
+
+    def _begin(self, life: Life, label: str, flow: Any, wish: Wish | None) -> None:
+        self.scheduler.begin(Task(life, f"{life.name} {label}", [flow], self._ended, wish))
+
+    def _ended(self, task: Task, value: Any) -> None:
+        receipts = value if isinstance(value, list) else [value]
+        for receipt in receipts:
+            if not isinstance(receipt, Receipt):
+                continue
+            self.scheduler.say(
+                f"{task.label} ends: {receipt.hire_id} {receipt.outcome} {receipt.reason}".rstrip()
+            )
+            if receipt.outcome == "needs_input" and self.rng.random() < self.plan.patience_of_answers:
+                self._answer(task.life, receipt)
+
+    def _answer(self, life: Life, receipt: Receipt) -> None:
+        data = {"approve": True} if self.rng.random() < 0.9 else {"approve": "perhaps"}
+        after = self.rng.choice((100, 30_000, 10 * MINUTE_MS))
+
+        def answer() -> None:
+            fresh = self.life(life.number)
+            flow = fresh.flows.answer(receipt.hire_id, data, 120, fresh.turn())
+            self._begin(fresh, f"answer {receipt.hire_id}", flow, Wish("resume", 0, fresh.number))
+
+        self.scheduler.after(after, answer)
+
+    # The end -------------------------------------------------------------------------------------------
+
+    def _rest(self) -> None:
+        """No more trouble and no more wishes: sweeps, until nothing is open any more."""
+        self.scheduler.calm()
+        self.scheduler.say("from now on all is calm")
+        self._attended_from_ms = self.stage.now()
+        for _ in range(MOST_SWEEPS):
+            rows = self.journal.rows(only_open=True)
+            if not rows:
+                return
+            tend(self.stage.world, self.plan.splits_permille)
+            life = self.life(0)
+            self._begin(life, "sweep", life.flows.sweep(life.turn()), None)
+            self.scheduler.run()
+            self.scheduler.after(self._until_next([ledger.purchase_of(row) for row in rows]), lambda: None)
+            self.scheduler.run()
+
+    def _until_next(self, hires: list[Purchase]) -> int:
+        """How long the one who sweeps may sleep: to the next deadline of an open hire, at least a minute."""
+        now, rest = self.stage.now(), self.plan.rest_ms
+        quiet = all(p.state in (State.DELIVERED, State.REFUND_REQUESTED, State.DISPUTED) for p in hires)
+        dues = []
+        for p in hires:
+            if p.terms is not None:
+                times = p.terms.times
+                dues += [
+                    times.pay_by_time + LAPSE_MS,
+                    times.submit_result_time + NODE_SLACK_MS,
+                    times.unlock_time - NO_TEXT_MS,
+                    times.unlock_time + NODE_SLACK_MS,
+                    times.external_dispute_unlock_time,
+                ]
+        ahead = [due + MINUTE_MS - now for due in dues if due + MINUTE_MS > now]
+        longest = 180 * MINUTE_MS if quiet else rest
+        return max(min([*ahead, longest]), MINUTE_MS)
+
+    def outcome(self, violation: str | None) -> Outcome:
+        scheduler, purchases = self.scheduler, len(self.stage.world.purchases)
+        ends = tuple(sorted(row.state for row in self.journal.rows()))
+        return Outcome(self.plan.seed, violation, scheduler.steps, scheduler.crashes, purchases, ends)
+
+
+def _budget(limits: Limits) -> Budget:
+    def approve(asked: Asked) -> bool:
+        if limits.answers == "fails":
+            raise RuntimeError("nobody is there")
+        return limits.answers == "yes"
+
+    return Budget(
+        limits.total,
+        limits.per_hire,
+        limits.per_day,
+        limits.per_service,
+        approve_above=limits.approve_above,
+        approve=approve,
+        name=limits.name,
+        time_zone=dt.UTC,
+    )

@@ -1,0 +1,184 @@
+"""The journal in memory, for speed: the same rules as `store.Journal`, and a test holds both to one contract.
+
+`Door` is how one process of the simulation reaches a journal: it may die there, or find the disk full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from masumi_tools.errors import JournalBusy
+from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
+
+Summed = dict[str, int]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """One record with its lease, and the budget lines that were last written with it."""
+
+    row: Row
+    money: str = ""
+    service: str = ""
+    at_ms: int = 0
+    entries: tuple[Entry, ...] = ()
+    lease_owner: str | None = None
+    lease_until_ms: int = 0
+
+    def shown(self) -> Row:
+        """As a database gives a row back: without its budget lines."""
+        return replace(self.row, money="", entries=(), at_ms=0, at_rest=False, after=None)
+
+
+class MemoryJournal(Journal):
+    """Saved hires of one history. One thread; `now_ms` is the clock that leases run by."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._kept: dict[str, _Kept] = {}
+        self._open: dict[str, str] = {}
+        self._calls: dict[str, str] = {}
+        self._notes: dict[str, str] = {}
+        self._limits: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    # Writing ---------------------------------------------------------------------------------
+
+    def add(
+        self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
+    ) -> tuple[Row, bool]:
+        if call_id and (known := self.by_call(call_id)):
+            return known, False
+        newest = self.newest_under(row.key)
+        if row.after is not None and newest is not None and newest.hire_id != row.after:
+            if not newest.joinable:
+                return newest, False
+        if row.hire_id not in self._kept and not (row.joinable and row.key in self._open):
+            made = replace(row, version=1)
+            kept = self._kept[row.hire_id] = _Kept(made)
+            if owner:
+                kept.lease_owner, kept.lease_until_ms = owner, self._now_ms() + lease_ms
+            self._write(made)
+            if call_id:
+                self._calls[call_id] = row.hire_id
+            return made, True
+        found = self.open_under(row.key) or newest
+        if found is None:
+            raise JournalBusy("the same hire was begun and ended at this moment; ask again")
+        if call_id and found.joinable:
+            self._calls[call_id] = found.hire_id
+        return found, False
+
+    def link(self, call_id: str, hire_id: str) -> None:
+        self._calls.setdefault(call_id, hire_id)
+
+    def note(self, name: str, text: str) -> str:
+        return self._notes.setdefault(name, text)
+
+    def save(self, row: Row) -> Row:
+        kept = self._kept.get(row.hire_id)
+        if kept is None or kept.row.version != row.version:
+            raise JournalBusy("another process saved this hire first", phase="journal")
+        if row.joinable and self._open.get(row.key, row.hire_id) != row.hire_id:
+            row = replace(row, joinable=False)  # a newer hire is open under the key
+        saved = replace(row, version=row.version + 1)
+        if kept.row.joinable and not row.joinable:
+            self._open.pop(kept.row.key, None)
+        if row.at_rest:
+            kept.lease_owner, kept.lease_until_ms = None, 0
+        kept.row = saved
+        self._write(saved)
+        return saved
+
+    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int, limits: str = "") -> Row:
+        saved = self.save(decide(self.usage(row, since_ms)))
+        if limits or row.budget not in self._limits:
+            self._limits[row.budget] = limits
+        return saved
+
+    def _write(self, row: Row) -> None:
+        kept = self._kept[row.hire_id]
+        if row.joinable:
+            self._open[row.key] = row.hire_id
+        if row.entries:
+            kept.money, kept.service = row.money, row.service
+            kept.entries, kept.at_ms = row.entries, row.at_ms or row.created_ms
+
+    # Leases ----------------------------------------------------------------------------------
+
+    def take_lease(self, hire_id: str, owner: str, for_ms: int, is_dead: Callable[[str], bool]) -> bool:
+        kept, at = self._kept.get(hire_id), self._now_ms()
+        if kept is None:
+            return False
+        holder = kept.lease_owner
+        if holder is not None and holder != owner and kept.lease_until_ms >= at and not is_dead(holder):
+            return False
+        kept.lease_owner, kept.lease_until_ms = owner, at + for_ms
+        return True
+
+    def drop_lease(self, hire_id: str, owner: str) -> None:
+        kept = self._kept.get(hire_id)
+        if kept is not None and kept.lease_owner == owner:
+            kept.lease_owner, kept.lease_until_ms = None, 0
+
+    # Reading ---------------------------------------------------------------------------------
+
+    def get(self, hire_id: str) -> Row | None:
+        kept = self._kept.get(hire_id)
+        return kept.shown() if kept else None
+
+    def open_under(self, key: str) -> Row | None:
+        return self.get(self._open.get(key, ""))
+
+    def newest_under(self, key: str) -> Row | None:
+        found = [kept for kept in self._kept.values() if kept.row.key == key]
+        return max(found, key=_age).shown() if found else None
+
+    def by_call(self, call_id: str) -> Row | None:
+        return self.get(self._calls.get(call_id, ""))
+
+    def noted(self, name: str) -> str | None:
+        return self._notes.get(name)
+
+    def rows(self, *, only_open: bool = False, budget: str | None = None, limit: int = 10_000) -> list[Row]:
+        found = [
+            kept
+            for kept in self._kept.values()
+            if (kept.row.is_open or not only_open) and budget in (None, kept.row.budget)
+        ]
+        return [kept.shown() for kept in sorted(found, key=_age, reverse=True)[:limit]]
+
+    def usage(self, row: Row, since_ms: int) -> Usage:
+        total: Summed = {}
+        service: Summed = {}
+        since: Summed = {}
+        for hire_id, kept in self._kept.items():
+            if kept.row.budget != row.budget or kept.money in ("", "released") or hire_id == row.hire_id:
+                continue
+            for entry in kept.entries:
+                counts = entry.quantity - entry.returned
+                total[entry.unit] = total.get(entry.unit, 0) + counts
+                if kept.service == row.service:
+                    service[entry.unit] = service.get(entry.unit, 0) + counts
+                if kept.at_ms >= since_ms:
+                    since[entry.unit] = since.get(entry.unit, 0) + counts
+        return Usage(total, service, since)
+
+    def used(self, budget: str) -> list[Used]:
+        kept = [one for one in self._kept.values() if one.row.budget == budget and one.entries]
+        return [
+            Used(entry.unit, one.service, one.at_ms, one.money, entry.quantity, entry.returned)
+            for one in sorted(kept, key=lambda one: one.at_ms)
+            for entry in one.entries
+        ]
+
+    def budgets(self) -> dict[str, str]:
+        names = sorted({kept.row.budget for kept in self._kept.values()})
+        return {name: self._limits.get(name, "") for name in names}
+
+
+def _age(kept: _Kept) -> tuple[int, str]:
+    return kept.row.created_ms, kept.row.hire_id

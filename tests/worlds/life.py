@@ -1,0 +1,215 @@
+"""One process of a buyer: it has a journal and a budget, drives hires, and may die at any step."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+from masumi_tools.clock import Clock
+from masumi_tools.errors import JournalBusy, JournalError
+from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.buyer_base import BuyerBase
+from masumi_tools.hire.diff_feed import Feed
+from masumi_tools.hire.flows import Flows
+from masumi_tools.hire.operations import Fetch
+from masumi_tools.hire.purchase import Purchase
+from masumi_tools.hire.steps import Pace, Ways
+from masumi_tools.journal.store import Journal, Row, Usage, Used
+from masumi_tools.settings import Settings
+from tests.worlds.plan import Wish
+
+Saved = Callable[[Row, Row | None], None]
+
+
+class Dead(JournalError):
+    """The process is dead: nothing that it still tries reaches the journal."""
+
+
+class Door(Journal):
+    """The way of one process to the journal that several share; once `shut`, nothing passes any more."""
+
+    def __init__(
+        self, journal: Journal, is_dead: Callable[[str], bool], trouble: Callable[[], str], saved: Saved
+    ) -> None:
+        self._journal = journal
+        self._is_dead = is_dead
+        self._trouble = trouble
+        self._saved = saved
+        self.shut = False
+
+    def close(self) -> None:
+        self.shut = True
+
+    def _write(self, write: Callable[[], Any]) -> Any:
+        if self.shut:
+            raise Dead("this process is dead")
+        trouble = self._trouble()
+        if trouble == "busy":
+            raise JournalBusy("the journal is locked by another process; nothing was sent")
+        if trouble == "full":
+            raise JournalError("the journal failed while saving: the disk is full")
+        done = write()
+        if trouble == "late":
+            raise JournalError("the journal failed while saving: the server cannot be reached")
+        return done
+
+    def add(
+        self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
+    ) -> tuple[Row, bool]:
+        def write() -> tuple[Row, bool]:
+            kept, made = self._journal.add(row, call_id, owner, lease_ms)
+            if made:
+                self._saved(row, None)
+            return kept, made
+
+        added: tuple[Row, bool] = self._write(write)
+        return added
+
+    def link(self, call_id: str, hire_id: str) -> None:
+        self._write(lambda: self._journal.link(call_id, hire_id))
+
+    def save(self, row: Row) -> Row:
+        def write() -> Row:
+            before = self._journal.get(row.hire_id)
+            kept = self._journal.save(row)
+            self._saved(row, before)
+            return kept
+
+        saved: Row = self._write(write)
+        return saved
+
+    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int, limits: str = "") -> Row:
+        def write() -> Row:
+            decided = row
+
+            def deciding(usage: Usage) -> Row:
+                nonlocal decided
+                decided = decide(usage)
+                return decided
+
+            before = self._journal.get(row.hire_id)
+            kept = self._journal.save_decided(row, deciding, since_ms, limits)
+            self._saved(decided, before)
+            return kept
+
+        saved: Row = self._write(write)
+        return saved
+
+    def take_lease(self, hire_id: str, owner: str, for_ms: int, is_dead: Callable[[str], bool]) -> bool:
+        taken: bool = self._write(lambda: self._journal.take_lease(hire_id, owner, for_ms, self._is_dead))
+        return taken
+
+    def drop_lease(self, hire_id: str, owner: str) -> None:
+        self._write(lambda: self._journal.drop_lease(hire_id, owner))
+
+    def get(self, hire_id: str) -> Row | None:
+        return self._journal.get(hire_id)
+
+    def open_under(self, key: str) -> Row | None:
+        return self._journal.open_under(key)
+
+    def newest_under(self, key: str) -> Row | None:
+        return self._journal.newest_under(key)
+
+    def by_call(self, call_id: str) -> Row | None:
+        return self._journal.by_call(call_id)
+
+    def rows(self, *, only_open: bool = False, budget: str | None = None, limit: int = 10_000) -> list[Row]:
+        return self._journal.rows(only_open=only_open, budget=budget, limit=limit)
+
+    def usage(self, row: Row, since_ms: int) -> Usage:
+        return self._journal.usage(row, since_ms)
+
+    def used(self, budget: str) -> list[Used]:
+        return self._journal.used(budget)
+
+    def budgets(self) -> dict[str, str]:
+        return self._journal.budgets()
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One call that a process has under way: a stack of flows, of which the last one runs."""
+
+    life: Life
+    label: str
+    stack: list[Generator[Any, Any, Any]]
+    ended: Callable[[Task, Any], None]
+    wish: Wish | None = None
+    paid: bool = False
+    """Whether this very call has sent an order to pay."""
+    given: tuple[str, str] | None = None
+    """A result that has just come (nonce and text) and is not saved yet."""
+    continuing: list[Callable[[Any], None]] = field(default_factory=list)
+
+
+class Life(BuyerBase):
+    """A process from its start to its end. `frozen_until_ms`: it stands still and knows nothing of it."""
+
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        settings: Settings,
+        budget: Budget | None,
+        journal: Door,
+        now_ms: Callable[[], int],
+        ways: Ways,
+        rng: random.Random,
+        crowd: int,
+        dialect_known: bool = False,
+    ) -> None:
+        super().__init__(settings, budget=budget, journal=journal)
+        self.name = name
+        self.number = number
+        self.door = journal
+        self.crowd = crowd
+        self.alive = True
+        self.frozen_until_ms = 0
+        self.feeding = False
+        self.tasks: list[Task] = []
+        self._clock = Clock(now_ms)
+        self._turns = 0
+        self._feed = Feed(ways)
+        self._flows = Flows(
+            settings,
+            budget,
+            journal,
+            ways,
+            self._clock,
+            token_hex=lambda count: rng.randbytes(count).hex(),
+            monotonic=lambda: now_ms() / 1000,
+        )
+
+    @property
+    def flows(self) -> Flows:
+        return self._flows
+
+    @property
+    def feed(self) -> Feed:
+        return self._feed
+
+    def turn(self) -> str:
+        """The name under which the next call holds its lease."""
+        self._turns += 1
+        return f"{self.name}:{self._turns}"
+
+    def shares(self, call: Fetch) -> bool:
+        return call.watched is not None and len(self._flows.watched) > self.crowd
+
+    def watched(self) -> list[Purchase]:
+        return self._watched()
+
+    def die(self) -> None:
+        """Gone, in the middle of whatever it did; nothing is given back."""
+        self.alive = False
+        self.door.close()
+        for task in self.tasks:
+            while task.stack:
+                task.stack.pop().close()
+        self.tasks.clear()
+
+
+PACE = Pace()

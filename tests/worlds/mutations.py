@@ -1,0 +1,240 @@
+"""Safety rules, and how to switch each one off: the simulation has to notice within so many histories.
+
+`python -m tests.worlds.mutations` tells in which seed and step each is noticed first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from masumi_tools.calls import node
+from masumi_tools.calls.call import Reply
+from masumi_tools.hire import acceptance, rows, steps
+from masumi_tools.hire.driver import Driver
+from masumi_tools.hire.operations import Do, Sleep
+from masumi_tools.hire.purchase import Event, Purchase, State
+from masumi_tools.hire.replies import _LEARN, payment
+from masumi_tools.hire.replies import offer as learnt_offer
+from masumi_tools.hire.steps import Ask, Ways
+from masumi_tools.journal.store import Journal, Row, Usage
+from tests.worlds import Outcome
+from tests.worlds.journal import MemoryJournal
+from tests.worlds.many import run_one
+
+Patch = pytest.MonkeyPatch
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A rule, how to switch it off, and a word of what the simulation says then."""
+
+    rule: str
+    off: Callable[[Patch], None]
+    says: str
+
+
+def no_announcement(patch: Patch) -> None:
+    save = Driver.save
+
+    def silent(self: Driver, before: Purchase, after: Purchase) -> Any:
+        if after.state is State.PAYING and before.state is State.STARTED:
+            return after
+        return (yield from save(self, before, after))
+
+    patch.setattr(Driver, "save", silent)
+
+
+def other_bytes(patch: Patch) -> None:
+    def post(p: Purchase, ways: Ways) -> Any:
+        body = json.loads(p.purchase_body or "{}")
+        if p.pay_attempts > 1:
+            body = dict(sorted(body.items()))
+        return node.purchase(ways.node, json.dumps(body, separators=(",", ":")).encode())
+
+    patch.setattr(steps, "_post", post)
+
+
+def any_spelling(patch: Patch) -> None:
+    check = learnt_offer.check_offer
+
+    def as_sent(**given: Any) -> Any:
+        verdict = check(**given)
+        if isinstance(verdict, acceptance.Accepted):
+            spelled = given["terms"].blockchain_identifier
+            return replace(verdict, terms=replace(verdict.terms, blockchain_identifier=spelled))
+        return verdict
+
+    patch.setattr(learnt_offer, "check_offer", as_sent)
+
+
+def no_comparison(patch: Patch) -> None:
+    patch.setattr(payment, "_is_anothers", lambda p, node: False)
+    patch.setattr(payment, "_foreign", lambda p, node: None)
+
+
+def unknown_is_no(patch: Patch) -> None:
+    paid = payment.paid
+
+    def hasty(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+        if reply.unknown and p.state is State.PAYING:
+            return p.move(Event.REFUSED, now, reason="the node did not take it")
+        return paid(p, reply, now, ways)
+
+    patch.setitem(_LEARN, Ask.PAY, hasty)
+
+
+def no_max_price(patch: Patch) -> None:
+    for module in (acceptance, learnt_offer, rows):
+        patch.setattr(module, "above", lambda price, cap: None)
+    patch.setattr(
+        acceptance, "price_asked", lambda listing, terms, agreed, cap: (terms.amounts or agreed, None)
+    )
+
+
+def no_budget(patch: Patch) -> None:
+    patch.setattr("masumi_tools.hire.budget.Budget.refusal", lambda *_, **_named: None)
+
+
+def reservation_in_two_steps(patch: Patch) -> None:
+    def reserve(self: Driver, p: Purchase, owner: str) -> Any:
+        budget, now = self.budget, self.clock.now()
+        since = budget.day_start_ms(now) if budget else 0
+        usage: Usage = yield Do(lambda: self.journal.usage(rows.row_of(p), since))
+        yield Sleep(0.005)
+
+        class Stale(MemoryJournal):
+            def __init__(self, journal: Journal) -> None:
+                self.journal = journal
+
+            def save_decided(self, row: Row, decide: Callable[[Usage], Row], *_: Any) -> Row:
+                return self.journal.save_decided(row, lambda _: decide(usage), since)
+
+        return (yield Do(lambda: rows.reserve(Stale(self.journal), p, budget, None, now)))
+
+    patch.setattr(Driver, "_reserve", reserve)
+
+
+def many_open_under_a_key(patch: Patch) -> None:
+    add = MemoryJournal.add
+
+    def forgetting(self: MemoryJournal, row: Row, *more: Any) -> tuple[Row, bool]:
+        self._open.pop(row.key, None)
+        return add(self, replace(row, after=None), *more)
+
+    patch.setattr(MemoryJournal, "add", forgetting)
+
+
+def last_save_wins(patch: Patch) -> None:
+    save = MemoryJournal.save
+
+    def overwriting(self: MemoryJournal, row: Row) -> Row:
+        kept = self.get(row.hire_id)
+        return save(self, replace(row, version=kept.version if kept else row.version))
+
+    patch.setattr(MemoryJournal, "save", overwriting)
+
+
+def any_signature(patch: Patch) -> None:
+    patch.setattr(acceptance.identifier, "verify", lambda *_: None)
+
+
+def any_times(patch: Patch) -> None:
+    for module in (acceptance, steps):
+        patch.setattr(module, "times_problem", lambda times, now: None)
+
+
+def no_refund_for_a_missing_text(patch: Patch) -> None:
+    patch.setattr(payment, "NO_TEXT_MS", -(10**12))
+
+
+def no_last_look_for_the_result(patch: Patch) -> None:
+    patch.setattr(payment, "LAST_ASK_MS", -1)
+
+
+def absence_without_proof(patch: Patch) -> None:
+    read = payment.read
+
+    def hasty(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+        if reply.status == 404 and p.state is State.PAID:
+            return p.move(Event.LAPSED, now, reason="the node does not know it")
+        return read(p, reply, now, ways)
+
+    patch.setitem(_LEARN, Ask.READ, hasty)
+
+
+def lapse_without_proof(patch: Patch) -> None:
+    patch.setattr(payment, "_past", lambda p, now: True)
+    patch.setattr(payment, "LAPSE_MS", -60 * 60_000)
+
+
+def refunds_do_not_free_the_budget(patch: Patch) -> None:
+    lines = rows._lines
+
+    def kept(p: Purchase) -> Any:
+        return lines(p.but(returned=()))
+
+    patch.setattr(rows, "_lines", kept)
+
+
+def results_are_not_saved(patch: Patch) -> None:
+    save = Driver.save
+
+    def careless(self: Driver, before: Purchase, after: Purchase) -> Any:
+        return (yield from save(self, before, after.but(result=None) if before.result is None else after))
+
+    patch.setattr(Driver, "save", careless)
+
+
+MUTATIONS = (
+    Mutation("a payment is announced in the journal before it is sent", no_announcement, "announce"),
+    Mutation("an order is repeated in the same bytes", other_bytes, "other bytes"),
+    Mutation("only the canonical identifier is paid", any_spelling, "canonical"),
+    Mutation(
+        "a 200 or 409 is compared with what was ordered",
+        no_comparison,
+        "nothing was locked|another|chain says",
+    ),
+    Mutation("unknown is not no", unknown_is_no, "refused|another job|of one key"),
+    Mutation("never more than max_price or the agreed price", no_max_price, "more than its|breaks a rule"),
+    Mutation("never more than the budget", no_budget, "more than"),
+    Mutation("a reservation is one transaction", reservation_in_two_steps, "more than"),
+    Mutation("one open hire per key", many_open_under_a_key, "of one key"),
+    Mutation("who was overtaken cannot save", last_save_wins, ""),
+    Mutation("the seller's signature verifies", any_signature, "breaks a rule"),
+    Mutation("the times leave a margin", any_times, "payByTime"),
+    Mutation(
+        "without a text the money is asked back in time", no_refund_for_a_missing_text, "asked back in time"
+    ),
+    Mutation("a result is fetched after the payout, too", no_last_look_for_the_result, "still hands out"),
+    Mutation("a 404 is no proof of absence", absence_without_proof, "lapsed"),
+    Mutation("a lapse needs pay_by, grace and proof", lapse_without_proof, "lapsed|more than total"),
+    Mutation("a refund frees the budget", refunds_do_not_free_the_budget, "budget"),
+    Mutation("a result is saved before anything else", results_are_not_saved, "result"),
+)
+MOST_HISTORIES = 1_500
+
+
+def noticed(mutation: Mutation, most: int = MOST_HISTORIES) -> Outcome | None:
+    """The first history in which the rule is missed; None when it is not within so many."""
+    with pytest.MonkeyPatch.context() as patch:
+        mutation.off(patch)
+        for seed in range(most):
+            outcome = run_one(seed)
+            if outcome.violation is not None:
+                return outcome
+    return None
+
+
+if __name__ == "__main__":
+    print("| rule switched off | noticed in seed | after steps | what is said |\n|---|---|---|---|")
+    for mutation in MUTATIONS:
+        found = noticed(mutation, 20_000)
+        if found is None:
+            print(f"| {mutation.rule} | not noticed | | |", flush=True)
+        else:
+            print(f"| {mutation.rule} | {found.seed} | {found.steps} | {found.violation} |", flush=True)

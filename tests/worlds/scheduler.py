@@ -1,0 +1,295 @@
+"""The scheduler: one thread, one clock, one source of chance. It runs many calls step by step and lets things go wrong.
+
+Each step of a flow is an event in one queue, ordered by time. What a request meets on its way (a lost reply, a
+500 before or after its effect, a straggler that arrives after its sender gave up, a dead sender) is drawn
+from the seed, so that the same seed always gives the same history.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from masumi_tools.calls.call import Call, Reply
+from masumi_tools.errors import MasumiError
+from masumi_tools.hire.callbacks import decide, judge
+from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Operation, Sleep
+from masumi_tools.sandbox.faults import DEEDS, Answer, Fault, Place, spoilt, without_service
+from tests.worlds.checks import Checks
+from tests.worlds.life import Life, Task
+from tests.worlds.plan import Chaos, Wish
+from tests.worlds.stage import Stage
+from tests.worlds.wire import lost, reply_of, unsent
+
+# What may become of a request, and how often among those that meet trouble.
+TROUBLES: tuple[tuple[str, int], ...] = (
+    ("drop-reply", 6),
+    ("error-500-after-commit", 4),
+    ("straggler", 4),
+    ("drop-request", 2),
+    ("error-500", 2),
+    ("unsent", 2),
+    ("delay", 2),
+    ("html-502", 1),
+    ("rate-limit", 1),
+    ("garbage", 1),
+    ("wrong-content-type", 1),
+    ("conflict-500", 2),
+)
+_NAMES = [name for name, _ in TROUBLES]
+_WEIGHTS = [weight for _, weight in TROUBLES]
+# A request of which the connection broke may still be inside the node for so long (node-api 21.2).
+STRAGGLER_MS = 14_000
+# How long people think.
+PEOPLE_MS = (5, 2_000, 200_000)
+_ANYWHERE = Place("node", "node", "/")
+
+
+class Scheduler:
+    """Runs tasks of several lives against one stage. `calm()` ends the trouble for good."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        checks: Checks,
+        chaos: Chaos,
+        rng: random.Random,
+        trace: Callable[[str], None] | None = None,
+    ) -> None:
+        self.stage = stage
+        self.chaos = chaos
+        self.rng = rng
+        self.crashed: Callable[[Life, list[Wish]], None] = lambda life, wishes: None
+        self._checks = checks
+        self._trace = trace
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = 0
+        self.crashes = 0
+        self.steps = 0
+        self._start_ms = stage.now()
+
+    # Time --------------------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        return self.stage.now()
+
+    def after(self, ms: int, event: Callable[[], None]) -> None:
+        self._order += 1
+        heapq.heappush(self._queue, (self.now() + ms, self._order, event))
+
+    def run(self) -> None:
+        """Until nothing is left to do."""
+        queue = self._queue
+        while queue:
+            at, _, event = heapq.heappop(queue)
+            self.stage.move_to(max(at, self.now()))
+            event()
+            self.steps += 1
+
+    def calm(self) -> None:
+        """From now on nothing goes wrong any more."""
+        self.chaos = Chaos()
+
+    def say(self, text: str) -> None:
+        if self._trace is not None:
+            self._trace(f"{(self.now() - self._start_ms) / 1000:10.3f} s  {text}")
+
+    # Lives and tasks ----------------------------------------------------------------------------------
+
+    def begin(self, task: Task) -> None:
+        """Run a call to its end; `task.ended` is told its value."""
+        task.life.tasks.append(task)
+        self.say(f"{task.label} begins")
+        self._soon(task, 0, lambda: self._go_on(task, None))
+
+    def _soon(self, task: Task, ms: int, event: Callable[[], None]) -> None:
+        """Later, unless the process has died by then; a process that stands still does it when it wakes."""
+
+        def run() -> None:
+            if not task.life.alive:
+                return
+            if task.life.frozen_until_ms > self.now():
+                self._soon(task, task.life.frozen_until_ms - self.now(), event)
+                return
+            event()
+
+        self.after(ms, run)
+
+    def _dies(self, task: Task) -> bool:
+        """Whether the process ends here, for good."""
+        chaos = self.chaos
+        if not chaos.crash or self.crashes >= chaos.most_crashes or self.rng.random() >= chaos.crash:
+            return False
+        self.crashes += 1
+        life = task.life
+        self.say(f"{life.name} CRASHES in {task.label}")
+        wishes = [one.wish for one in life.tasks if one.wish is not None]
+        life.die()
+        self.crashed(life, wishes)
+        return True
+
+    def _go_on(self, task: Task, value: Any, error: BaseException | None = None) -> None:
+        flow = task.stack[-1]
+        try:
+            operation = flow.send(value) if error is None else flow.throw(error)
+        except StopIteration as end:
+            task.stack.pop()
+            if task.stack:
+                task.continuing.pop()(end.value)
+            else:
+                self._finish(task, end.value)
+            return
+        except Exception as raised:
+            task.stack.clear()
+            task.life.tasks.remove(task)
+            self.say(f"{task.label} RAISES {type(raised).__name__}: {raised}")
+            self._checks.raised(task, raised)
+            task.ended(task, raised)
+            return
+        self._perform(task, operation)
+
+    def _finish(self, task: Task, value: Any) -> None:
+        task.life.tasks.remove(task)
+        self._checks.returned(task, value)
+        task.ended(task, value)
+
+    def _perform(self, task: Task, operation: Operation) -> None:
+        if self.chaos.freeze and self.rng.random() < self.chaos.freeze:
+            task.life.frozen_until_ms = self.now() + self.rng.choice((10_000, 130_000, 600_000))
+            self.say(f"{task.life.name} stands still until {task.life.frozen_until_ms - self._start_ms} ms")
+        match operation:
+            case Do(work):
+                self._soon(task, self.rng.randrange(3), lambda: self._do(task, work))
+            case Fetch():
+                self._soon(task, self.rng.randrange(3), lambda: self._fetch(task, operation))
+            case Sleep(seconds):
+                self._soon(task, max(int(seconds * 1000), 1), lambda: self._go_on(task, None))
+            case Approve(budget, asked):
+                answer = decide(budget, asked)
+                self.say(f"{task.label} asks for approval: {answer or 'yes'}")
+                self._soon(task, self.rng.choice(PEOPLE_MS), lambda: self._go_on(task, answer))
+            case Decide(function, receipt):
+                policy = judge(function, receipt)
+                self.say(f"{task.label} asks about the result: {policy[0]}")
+                self._soon(task, self.rng.choice(PEOPLE_MS), lambda: self._go_on(task, policy))
+
+    def _do(self, task: Task, work: Callable[[], Any]) -> None:
+        if self._dies(task):
+            return
+        try:
+            value = work()
+        except MasumiError as error:
+            self.say(f"{task.label} journal: {error}")
+            task.given = None
+            self._go_on(task, None, error)
+            return
+        if self._dies(task):
+            return
+        if task.given is not None:
+            self._checks.kept(*task.given)
+            task.given = None
+        self._go_on(task, value)
+
+    # Requests -----------------------------------------------------------------------------------------
+
+    def _fetch(self, task: Task, fetch: Fetch) -> None:
+        """A request, or the shared look at the node's feed where many hires are driven at once."""
+        life = task.life
+        if not life.shares(fetch):
+            self._send(task, fetch.call)
+            return
+        if life.feeding:
+            self._soon(task, 5, lambda: self._fetch(task, fetch))
+            return
+
+        def look(_: Any = None) -> None:
+            life.feeding = False
+            assert fetch.watched is not None
+            reply = life.feed.reply(fetch.watched)
+            if reply is None:
+                self._send(task, fetch.call)
+            else:
+                self.say(f"{task.label} reads the feed: {reply.status}")
+                self._go_on(task, reply)
+
+        assert fetch.watched is not None
+        if not life.feed.due(fetch.watched, self.now()):
+            look()
+            return
+        life.feeding = True
+        task.stack.append(life.feed.refresh(life.watched, self.now()))
+        task.continuing.append(look)
+        self._go_on(task, None)
+
+    def _send(self, task: Task, call: Call) -> None:
+        if self._dies(task):
+            return
+        self._checks.sending(task, call)
+        trouble = self._trouble(call)
+        travel = self.rng.randrange(2, 400)
+        if trouble == "unsent":
+            self._arrive(task, call, travel, unsent("no connection"), trouble)
+            return
+        if trouble == "straggler":
+            self.after(travel + self.rng.randrange(STRAGGLER_MS), lambda: self._straggle(task.life, call))
+            self._arrive(task, call, travel, lost("the connection broke"), trouble)
+            return
+        self.after(travel, lambda: self._serve(task, call, trouble))
+        self._dies(task)
+
+    def _trouble(self, call: Call) -> str:
+        """What becomes of this request; "" for nothing out of the ordinary."""
+        chaos = self.chaos
+        outage = chaos.outage_ms
+        if outage and call.to == "node" and outage[0] <= self.now() - self._start_ms < outage[1]:
+            return self.rng.choice(("unsent", "html-502"))
+        rate: float = getattr(chaos, call.to)
+        if not rate or self.rng.random() >= rate:
+            return ""
+        return self.rng.choices(_NAMES, _WEIGHTS)[0]
+
+    def _straggle(self, life: Life, call: Call) -> None:
+        response = self.stage.serve(call, self.stage.token)
+        self.say(f"{call.name} of {life.name} arrives late: {response.status}")
+        self._checks.look()
+
+    def _serve(self, task: Task, call: Call, trouble: str) -> None:
+        """The request arrives where it was sent to; the sender may be dead by now."""
+        place = replace(_ANYWHERE, kind=call.to, name=call.to)
+        fault = (
+            Fault("*", "*", None, trouble, delay_ms=self.rng.randrange(1_000, 20_000), retry_after_s=2)
+            if (trouble in DEEDS)
+            else None
+        )
+        if fault is not None and DEEDS[trouble] == "before":
+            answer = without_service(fault, place)
+        else:
+            response = self.stage.serve(call, self.stage.token)
+            self._checks.look()
+            answer = Answer(response)
+            if self.chaos.crossed and self.rng.random() < self.chaos.crossed:
+                other = self.stage.another_purchase(call)
+                if other is not None:
+                    answer, trouble = Answer(other), "crossed"
+            elif fault is not None and (trouble != "conflict-500" or response.status == 409):
+                answer = spoilt(fault, place, response)
+        if answer.response is None or answer.wait_ms / 1000 > call.timeout_s:
+            reply = lost("no answer")
+        else:
+            reply = reply_of(answer.response, call.cap_bytes)
+        self._arrive(task, call, self.rng.randrange(2, 300) + answer.wait_ms, reply, trouble)
+
+    def _arrive(self, task: Task, call: Call, ms: int, reply: Reply, trouble: str) -> None:
+        def learn() -> None:
+            if self._dies(task):
+                return
+            if self._trace is not None:
+                what = f"{reply.status}" if reply.status is not None else reply.fault
+                self.say(f"{task.label} {call.name} -> {what}{f' ({trouble})' if trouble else ''}")
+            task.given = self._checks.learnt(call, reply)
+            self._go_on(task, reply)
+
+        self._soon(task, ms, learn)

@@ -1,7 +1,7 @@
 """What a hire does next: a pure function of its record and the time.
 
     record, now ──next_step──▶ Send | Reserve | Become | Pause | Rest
-    record, what was asked, reply, now ──learn──▶ record            (masumi_tools.learn)
+    record, what was asked, reply, now ──learn──▶ record            (masumi_tools.hire.replies)
 
 There is one machine. A first call, a resume after a crash and a sweep all ask it the same question;
 only how long the driver waits differs. No I/O, no clock and no randomness here.

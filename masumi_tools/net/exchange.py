@@ -23,7 +23,7 @@ from masumi_tools.net.json import read_json
 from masumi_tools.settings import Secret, Settings
 from masumi_tools.text import redact
 
-logger = logging.getLogger("masumi_tools.net.http")
+logger = logging.getLogger("masumi_tools.http")
 
 MOST_REDIRECTS = 5
 CONNECT_S = 10.0

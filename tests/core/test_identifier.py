@@ -282,7 +282,7 @@ def _bodies(story: str) -> dict[str, str]:
 def test_core_modules_load_no_crypto_and_no_framework() -> None:
     heavy = ("nacl", "cbor2", "sqlalchemy", "pydantic", "httpx", "asyncio")
     code = (
-        "import sys\nimport masumi_tools.money, masumi_tools.hashing, masumi_tools.identifier\n"
+        "import sys\nimport masumi_tools.money, masumi_tools.proof.hashing, masumi_tools.proof.identifier\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

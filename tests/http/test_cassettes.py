@@ -95,7 +95,7 @@ def test_a_call_is_one_line_in_the_log_without_path_query_body_or_token(
             client.post(f"{peer.url}/p4th?job=qu3ry", to="node", body=b'{"input":"b0dy"}')
             client.get(f"http://us3r:p4ssword@127.0.0.1:{peer.port}/?token=qu3ry")
             client.get("https://h0st.example\n/")
-    ours = [record.getMessage() for record in caplog.records if record.name == "masumi_tools.net.http"]
+    ours = [record.getMessage() for record in caplog.records if record.name == "masumi_tools.http"]
     assert [re.sub(r"\d+ ms$", "N ms", line) for line in ours] == [
         f"POST /start_job 127.0.0.1:{peer.port} -> 200 in N ms",
         f"GET /status 127.0.0.1:{peer.port} -> refused-address in N ms",

@@ -258,7 +258,7 @@ def test_jobs_of_a_newer_version_are_not_touched(database_url: str):
 
 def test_many_processes_may_open_a_new_database_at_once(database_url: str):
     code = (
-        "import sys; from masumi_tools.seller.table import JobTable; from masumi_tools.seller.jobs import Rules; "
+        "import sys; from masumi_tools.seller.jobs.table import JobTable; from masumi_tools.seller.jobs.job import Rules; "
         "JobTable(sys.argv[1], Rules())"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, database_url]) for _ in range(4)]
@@ -284,8 +284,8 @@ def test_a_lock_is_held_by_one_and_freed_by_its_end(database_url: str, open_lock
 
 def test_a_lock_is_freed_by_kill_9(database_url: str, open_locks):
     code = (
-        "import sys, time; from masumi_tools.database import open_engine; "
-        "from masumi_tools.seller.locks import locks_for; "
+        "import sys, time; from masumi_tools.journal.database import open_engine; "
+        "from masumi_tools.seller.jobs.locks import locks_for; "
         "locks = locks_for(open_engine(sys.argv[1])); assert locks.take('process-x'); print('held', flush=True); "
         "time.sleep(60)"
     )

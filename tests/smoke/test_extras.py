@@ -40,7 +40,7 @@ FACES = {
     "langchain": "from masumi_tools import MasumiAgentTool",
     "crewai": "from masumi_tools.crewai import MasumiAgentTool",
     "seller": "from masumi_tools.seller import sell; sell(lambda text: text, name='n', price='1 ADA').app",
-    "postgres": "from masumi_tools.database import open_engine; open_engine('postgresql://127.0.0.1/x')",
+    "postgres": "from masumi_tools.journal.database import open_engine; open_engine('postgresql://127.0.0.1/x')",
 }
 
 

@@ -81,7 +81,7 @@ class SettingsError(InputError):
 
 
 class IdentifierError(MasumiError):
-    """A blockchain identifier that does not decode or is not what the node would accept (node-api 11)."""
+    """A blockchain identifier that does not decode or is not what the node would accept (protocol N11)."""
 
     fault: Fault = "service"
 

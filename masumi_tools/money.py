@@ -15,7 +15,7 @@ _USDCX: Final = "1f3aec8bfe7ea4fe14c5f121e2a92e301afe414147860d557cac7e34" + "55
 _USDM: Final = "c48cbb3d5e57ed56e276bc45f99ab39abe94e6cd7ac39fb402da47ad" + "0014df105553444d"
 _TUSDM: Final = "16a55b2a349361ff88c03788f93e1e966e5d689605d044fef722ddde" + "0014df10745553444d"
 
-# The units that the node itself knows (node-api 12); every one has six decimals.
+# The units that the node itself knows (protocol N12); every one has six decimals.
 _NAMES: Final = {ADA: "ADA", _USDM: "USDM", _TUSDM: "tUSDM", _USDCX: "USDCx"}
 _WORDS: Final = {name.lower(): unit for unit, name in _NAMES.items()} | {
     "": ADA,

@@ -21,7 +21,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"\b(bearer|basic)\s[\w.~+/=-]{6,}", re.IGNORECASE)
-# The form in which node and registry hand out their keys (node-api section 2).
+# The form in which node and registry hand out their keys (protocol N2).
 _MASUMI_KEY = re.compile(r"masumi-(?:payment|registry)-[A-Za-z0-9]{12,}")
 
 

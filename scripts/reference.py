@@ -129,7 +129,7 @@ def errors_page() -> str:
     ]
     for kind in _tree(MasumiError):
         meaning = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
-        meaning = re.sub(r" \((?:node-api|field-notes)[^)]*\)", "", meaning)
+        meaning = re.sub(r" \(protocol[^)]*\)", "", meaning)
         lines.append(
             f"| `{kind.__name__}` | {meaning} | {kind.fault} | {kind.money} | {'yes' if kind.repeatable else 'no'} |"
         )

@@ -1,7 +1,7 @@
 """Requests to the buyer's or seller's payment node. `api` is its URL up to and with /api/v1.
 
 Today's routes, and for nodes of the older kind the two that the seed names: GET /purchase to find a
-purchase in a list and PATCH /purchase to ask for the money back (node-api 19). The seller's routes are
+purchase in a list and PATCH /purchase to ask for the money back (protocol N19). The seller's routes are
 in `masumi_tools.calls.selling`.
 """
 
@@ -16,7 +16,7 @@ from masumi_tools.models import Terms
 from masumi_tools.money import Amount, as_wire
 from masumi_tools.proof import identifier
 
-MOST_ROWS = 100  # the node's own limit for lists (node-api 1)
+MOST_ROWS = 100  # the node's own limit for lists (protocol N1)
 # A purchase reads the chain before it answers, and its node may sit behind a slow provider.
 PURCHASE_S = 60.0
 _V2 = "Web3CardanoV2"
@@ -26,7 +26,7 @@ def purchase_body(terms: Terms, *, network: str, nonce: str, amounts: Sequence[A
     """The body that orders the escrow: made once, stored, and sent byte for byte at each repeat.
 
     `nonce` is our identifier_from_purchaser. `amounts` are always said, so that the node refuses another
-    price than the one agreed (node-api 4). What only the second kind of escrow signs (source index,
+    price than the one agreed (protocol N4). What only the second kind of escrow signs (source index,
     return address) is left out for the first, whose node refuses it. IdentifierError when the terms'
     identifier does not decode.
     """
@@ -56,7 +56,7 @@ def purchase(api: str, body: bytes) -> Call:
 
 
 def resolve(api: str, blockchain_identifier: str, network: str, *, history: bool = False) -> Call:
-    """The purchase of this identifier. 404 is no proof that there is none (node-api 0.8)."""
+    """The purchase of this identifier. 404 is no proof that there is none (protocol N5)."""
     body = {"blockchainIdentifier": blockchain_identifier, "network": network}
     if history:
         body["includeHistory"] = "true"  # the node wants text here
@@ -108,7 +108,7 @@ def find_purchase(
 
 
 def patch_refund(api: str, blockchain_identifier: str, network: str) -> Call:
-    """The seed's way to ask for the money back; nodes of today answer 405 (node-api 19)."""
+    """The seed's way to ask for the money back; nodes of today answer 405 (protocol N19)."""
     body = {"blockchainIdentifier": blockchain_identifier, "network": network}
     return Call("PATCH /purchase", "node", f"{api}/purchase", encode(body))
 
@@ -117,7 +117,7 @@ def diff(
     api: str, network: str, *, source_type: str, last_update: str | None = None, cursor: str | None = None,
     limit: int = MOST_ROWS,
 ) -> Call:  # fmt: skip
-    """Purchases whose state changed at or after `last_update`, oldest change first (node-api 7).
+    """Purchases whose state changed at or after `last_update`, oldest change first (protocol N7).
 
     To go on, pass the `changed_at` and the id of the last row; it comes again and is dropped.
     """

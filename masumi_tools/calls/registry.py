@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from masumi_tools.calls.call import Call, encode
 
-MOST_ENTRIES = 50  # the registry's own limit (node-api 18)
+MOST_ENTRIES = 50  # the registry's own limit (protocol N18)
 _MOST_QUERY = 120
 _MOST_TAG = 150
 

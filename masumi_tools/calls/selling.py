@@ -34,7 +34,7 @@ def payment(
     """Ask the node for a payment, whose values the buyer is given. Not to be repeated: each makes a new one.
 
     `requested_funds` only for a dynamic price, `source_index` only (and always) for Web3CardanoV2
-    (node-api 3). All four times are said: the node's own defaults are broken.
+    (protocol N3). All four times are said: the node's own defaults are broken.
     """
     body: dict[str, Any] = {
         "network": network,
@@ -55,7 +55,7 @@ def payment(
 
 
 def iso(ms: int) -> str:
-    """A time in ms as the node reads dates: UTC with "Z"; it refuses "+00:00" (node-api 0.6)."""
+    """A time in ms as the node reads dates: UTC with "Z"; it refuses "+00:00" (protocol N3)."""
     at = _EPOCH + timedelta(milliseconds=ms)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -16,7 +16,7 @@ from masumi_tools.calls.call import Call, encode
 from masumi_tools.errors import InputError
 from masumi_tools.models import JobStatus
 
-# Services prepare the payment on their node, or ask a model, before they answer (field-notes E 16).
+# Services prepare the payment on their node, or ask a model, before they answer (protocol K16).
 START_S = 90.0
 PROVIDE_S = 120.0
 READ_S = 30.0
@@ -60,7 +60,7 @@ def start_job(base: str, body: Any) -> Call:
 
 
 def start_body(identifier_from_purchaser: str | None, input_data: Any) -> dict[str, Any]:
-    """The standard's body for start_job. Without an identifier where the agent is free (field-notes A3)."""
+    """The standard's body for start_job. Without an identifier where the agent is free (protocol S3)."""
     if identifier_from_purchaser is None:
         return {"input_data": input_data}
     return {"identifier_from_purchaser": identifier_from_purchaser, "input_data": input_data}
@@ -83,7 +83,7 @@ def provide_input(
 ) -> Call:
     """Answer what the job asked for in `asked`.
 
-    The body has what each dialect wants (field-notes A6): job_id (also in the query), status_id and
+    The body has what each dialect wants (protocol S6): job_id (also in the query), status_id and
     input_schema_hash; `inner` hashes the list of fields instead of the whole schema, for one more try
     after a refusal. `token` is the continuation token that some services gave with start_job.
     """

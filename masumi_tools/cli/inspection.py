@@ -51,7 +51,7 @@ _NAMES: Final = (
     "id", "blockchainIdentifier", "payByTime", "submitResultTime", "unlockTime", "externalDisputeUnlockTime",
     "agentIdentifier", "sellerVKey", "identifierFromPurchaser", "input_hash",
 )  # fmt: skip
-# A lock takes from one to some ten minutes (node-api 10), and a buyer may think before it pays.
+# A lock takes from one to some ten minutes (protocol N10), and a buyer may think before it pays.
 LITTLE_TIME_MS = 15 * 60_000
 
 

@@ -1,6 +1,6 @@
 """The last look before money moves: is what the service offers what we asked for, in every signed detail?
 
-Pure: records and a time in, a sentence or None out. The rules are those of the node (node-api 10 and 11)
+Pure: records and a time in, a sentence or None out. The rules are those of the node (protocol N10, N11)
 with margin, and ours: the price is the one quoted.
 """
 
@@ -33,7 +33,7 @@ class Accepted:
 
 
 def times_problem(times: JobTimes, now: int) -> str | None:
-    """Why the node would refuse these times, or never lock the money; None when there is time (node-api 10)."""
+    """Why the node would refuse these times, or never lock the money; None when there is time (protocol N10)."""
     if times.pay_by_time < now + PAY_MARGIN_MS:
         return "payByTime is too near: the money could not be locked before it"
     if times.pay_by_time > times.submit_result_time - PAY_TO_SUBMIT_MS:
@@ -114,7 +114,7 @@ def check_offer(
 
 
 def signed_terms(terms: Terms, pricing: str | None, source_type: str) -> identifier.SignedTerms:
-    """What the seller signed, as the node puts it together (node-api 11); only a dynamic price is signed."""
+    """What the seller signed, as the node puts it together (protocol N11); only a dynamic price is signed."""
     times, v2 = terms.times_text, source_type == "Web3CardanoV2"
     return identifier.SignedTerms(
         input_hash=terms.input_hash,

@@ -37,7 +37,7 @@ __all__ = ["LISTENER", "Flows", "Progress", "ways_of"]
 
 Known = Literal["new", "open", "finished"]
 
-# Whose money may be wanted back; before the lock the wish waits for it (node-api 21, rule 7).
+# Whose money may be wanted back; before the lock the wish waits for it (protocol N21.7).
 REFUNDABLE = frozenset({State.PAYING, State.PAID, State.LOCKED, State.NEEDS_INPUT, State.DELIVERED})
 CALLED_OFF = "it was called off before anything was paid"
 MOST_CHANGES = 50

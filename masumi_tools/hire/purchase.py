@@ -266,7 +266,7 @@ class Purchase(BaseModel):
 
     @property
     def stuck(self) -> bool:
-        """Whether the money left and a person has to find it: the same is not bought again unasked (node-api 21)."""
+        """Whether the money left and a person has to find it: the same is not bought again unasked (protocol N21)."""
         invalid = self.node is not None and self.node.on_chain_state == OnChainState.FUNDS_OR_DATUM_INVALID
         return self.state is State.FAILED and invalid
 

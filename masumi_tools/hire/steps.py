@@ -26,7 +26,7 @@ ABANDON_MS = 15 * MINUTE_MS
 LAST_POST_MS = MINUTE_MS
 # The node writes off an unlocked purchase 5 minutes after pay_by; then a repeat creates nothing.
 LAPSE_MS = 6 * MINUTE_MS
-# request-refund is carried out only while unlock_time is more than 3 minutes ahead (node-api 6).
+# request-refund is carried out only while unlock_time is more than 3 minutes ahead (protocol N6).
 REFUND_MARGIN_MS = 4 * MINUTE_MS
 # With a result hash on chain but no text, the money is asked back this long before unlock_time.
 NO_TEXT_MS = 30 * MINUTE_MS
@@ -225,7 +225,7 @@ def _refund(p: Purchase, ways: Ways) -> Send:
 
 
 def _refund_open(p: Purchase, now: int) -> bool:
-    """Whether the money is wanted back and the node would take the request (node-api 6)."""
+    """Whether the money is wanted back and the node would take the request (protocol N6)."""
     last = refundable_until(p)
     barred = p.refund_barred and now < p.refund_due_ms
     if not p.refund_wanted or barred or last is None or now >= last or p.node is None:

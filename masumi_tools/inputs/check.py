@@ -16,7 +16,7 @@ from masumi_tools.proof.hashing import JsonValue
 MAX_KEYS: Final = 1_000
 _MOST_COMPARED: Final = 50  # likeness of words is slow, and strangers send the keys
 
-# A question's "this was the last answer"; then its text may be blank (field-notes A5).
+# A question's "this was the last answer"; then its text may be blank (protocol S5).
 _ENDS: Final = frozenset({"finish", "finished", "done", "end", "complete"})
 
 

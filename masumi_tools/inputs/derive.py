@@ -22,7 +22,7 @@ from masumi_tools.inputs.jsonschema import read_properties
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PATH_LIKE: Final = re.compile(r"(?:^|_)(?:path|file|filename|dir|directory|folder)(?:_|$)", re.IGNORECASE)
 
-# What the strictest known reader takes beside `optional` (field-notes B3); one foreign rule and it refuses
+# What the strictest known reader takes beside `optional` (protocol I3); one foreign rule and it refuses
 # the whole schema. Telephone patterns have two spellings, so they are told in words only.
 _LENGTHS: Final = ("min", "max")
 _SERVED_RULES: Final[dict[str, tuple[str, ...]]] = {
@@ -110,7 +110,7 @@ def fields_from_placeholders(names: Iterable[str]) -> InputSpec:
 
 
 def served(spec: InputSpec) -> dict[str, Any]:
-    """The JSON of GET /input_schema in the form that the strictest known reader takes (field-notes B3).
+    """The JSON of GET /input_schema in the form that the strictest known reader takes (protocol I3).
 
     One flat list; every field with a name, rules as text, only rules that its type may have, choices as
     text and `data` where it is needed. What cannot be said so stands in the description; `check` still

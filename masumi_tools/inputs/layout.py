@@ -1,6 +1,6 @@
 """How the input goes into the body of start_job, and which other form is worth one more try.
 
-Services disagree (field-notes A3, B1, B5): an object, a list of key and value, one text, the fields without
+Services disagree (protocol S3, I1, I5): an object, a list of key and value, one text, the fields without
 envelope, texts only, choices as positions, notes that must be filled. The first form is what MIP-003 says
 or the dialect shows. The hash follows what was sent.
 """
@@ -18,7 +18,7 @@ from masumi_tools.proof.hashing import JsonValue
 
 Form: TypeAlias = Literal["object", "text", "kv-list", "notes", "indexes", "strings", "flat"]
 
-NOTE_TEXT: Final = "-"  # the official kit wants any text that is not blank for a note (field-notes B2)
+NOTE_TEXT: Final = "-"  # the official kit wants any text that is not blank for a note (protocol I2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What a service says about its input, in every dialect met in the field, as one `InputSpec`.
 
 MIP-003 flat and groups, a bare list, one bare field, fields keyed by name, a dict keyed by field, JSON
-Schema (wrapped, nested, of pydantic), key-value lists, JSON as text, nulls (field-notes A2, B).
+Schema (wrapped, nested, of pydantic), key-value lists, JSON as text, nulls (protocol S2, I1).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _inside(body: Mapping[str, Any], key: str, depth: int) -> InputSpec:
     """The spec under a key that holds the fields or wraps the schema."""
     inner = body[key]
     named = "mip003" if key in _DATA_KEYS else f'fields under "{key}"'
-    # the official kit names both keys always, and wants a value for every note (field-notes A2, B2)
+    # the official kit names both keys always, and wants a value for every note (protocol S2, I2)
     official = "input_groups" in body
     if isinstance(inner, list):
         return replace(_entries(inner, named, by_name=key in _LIST_KEYS), fill_notes=official)

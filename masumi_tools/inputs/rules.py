@@ -1,7 +1,7 @@
 """From a field's rules as sellers write them to what `InputField` holds.
 
 Rules stand in `validations` (a list of {validation, value}, or a dict), in `data`, and at the field's
-own level; values are text by MIP-003, numbers and booleans in the wild (field-notes B1).
+own level; values are text by MIP-003, numbers and booleans in the wild (protocol I1).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any, Final
 from masumi_tools.inputs.fields import plain_text
 
 _LENGTHS: Final = frozenset({"min", "max"})
-# Which rules a strict reader takes per type; one foreign rule and it refuses the whole schema (field-notes B3).
+# Which rules a strict reader takes per type; one foreign rule and it refuses the whole schema (protocol I3).
 _RULES: Final[Mapping[str, frozenset[str]]] = {
     "string": _LENGTHS | {"nonempty", "url", "email"},
     "text": _LENGTHS | {"nonempty", "url", "email"},

@@ -1,6 +1,6 @@
 """Is this one value right for this one field? Each function gives the clean value or raises `Unfit`.
 
-Strict: nothing is guessed. Text is no number and no boolean (field-notes B4); a choice may also be a list
+Strict: nothing is guessed. Text is no number and no boolean (protocol I4); a choice may also be a list
 of positions, as some marketplaces send it, and comes out as the value meant (B1).
 """
 
@@ -47,7 +47,7 @@ def fit(field: InputField, value: object) -> JsonValue:
 
 
 def is_blank(value: object) -> bool:
-    """Whether a text says nothing; sellers count it as missing (field-notes B2)."""
+    """Whether a text says nothing; sellers count it as missing (protocol I2)."""
     return isinstance(value, str) and not value.strip()
 
 

@@ -15,7 +15,7 @@ from masumi_tools.models.wire import Names, joined, layers, quoted, read_error
 V1: Final = "Web3CardanoV1"
 V2: Final = "Web3CardanoV2"
 
-# The registries that the official nodes know (node-api 13); V2 has one policy on both networks.
+# The registries that the official nodes know (protocol N13); V2 has one policy on both networks.
 _POLICY_NETWORK: Final[Mapping[str, str]] = {
     "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77": "Preprod",
     "ad6424e3ce9e47bbd8364984bd731b41de591f1d11f6d7d43d0da9b9": "Mainnet",
@@ -104,7 +104,7 @@ def read_agent_metadata(body: Any, network: str | None = None, *, http_status: i
     """The seller in the node's GET /registry/agent-identifier, or in plain on-chain metadata.
 
     No seller key in it, and no source index: the node leaves out sources of other networks, so that a
-    position in its list is no index (node-api 22). WireError when there is none.
+    position in its list is no index (protocol N22). WireError when there is none.
     """
     found = next(_listings(body, http_status, network), None)
     if found is None:
@@ -215,7 +215,7 @@ def _listing(entry: Names, network: str | None, *, listed: bool) -> Listing:
 
 
 def _version(names: Names, problems: list[str]) -> int | None:
-    """The metadata version, a number or text of one; the node accepts 1 and 2 only (node-api 13)."""
+    """The metadata version, a number or text of one; the node accepts 1 and 2 only (protocol N13)."""
     value = names.get("metadataVersion")
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -230,7 +230,7 @@ def _version(names: Names, problems: list[str]) -> int | None:
 def _price(
     names: Names, version: int | None, network: str | None, problems: list[str]
 ) -> tuple[Price, Names | None]:
-    """The price and the payment source that it stands in: the second version keeps it there (node-api 13)."""
+    """The price and the payment source that it stands in: the second version keeps it there (protocol N13)."""
     sources = [Names(s) for s in names.list(*_SOURCES) if isinstance(s, Mapping)]
     if sources:
         flat = [_flat(source, position) for position, source in enumerate(sources)]

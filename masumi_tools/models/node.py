@@ -15,7 +15,7 @@ from masumi_tools.money import Amount
 
 
 class OnChainState(StrEnum):
-    """What the chain shows of an escrow (node-api 9.1); a state that is not here is kept as text."""
+    """What the chain shows of an escrow (protocol N9.1); a state that is not here is kept as text."""
 
     FUNDS_LOCKED = "FundsLocked"
     FUNDS_OR_DATUM_INVALID = "FundsOrDatumInvalid"
@@ -31,7 +31,7 @@ class OnChainState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Escrow:
-    """What a purchase and a payment have in common (node-api 8)."""
+    """What a purchase and a payment have in common (protocol N8)."""
 
     id: str
     blockchain_identifier: str
@@ -68,7 +68,7 @@ class _Escrow:
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether the node waits for its operator: WaitingForManualAction or a noted error (node-api 9.5)."""
+        """Whether the node waits for its operator: WaitingForManualAction or a noted error (protocol N9.5)."""
         return self.requested_action == "WaitingForManualAction" or self.error_type is not None
 
 
@@ -100,7 +100,7 @@ class NodePayment(_Escrow):
 
 @dataclass(frozen=True, slots=True)
 class KeyStatus:
-    """What the node's key may do (node-api 2). `credits` are None where the key's use is not limited."""
+    """What the node's key may do (protocol N2). `credits` are None where the key's use is not limited."""
 
     id: str
     active: bool
@@ -306,7 +306,7 @@ def _ada(row: Names, name: str) -> float:
 
 
 def _funds(row: Names, name: str) -> tuple[Amount, ...]:
-    """Amounts of a row. Those that are no amounts (chain deltas can be negative, node-api 8) are left out."""
+    """Amounts of a row. Those that are no amounts (chain deltas can be negative, protocol N8) are left out."""
     found: list[Amount] = []
     for entry in row.list(name):
         try:

@@ -14,7 +14,7 @@ from masumi_tools.money import Amount, total
 
 _ASSET: Final = re.compile(r"[0-9a-fA-F]{56,150}")
 _WHOLE: Final = re.compile(r"[0-9]{1,25}")
-_MAX_ROWS: Final = 25  # what on-chain metadata of the first version may hold (node-api 12)
+_MAX_ROWS: Final = 25  # what on-chain metadata of the first version may hold (protocol N12)
 
 
 class PricingType(StrEnum):
@@ -91,7 +91,7 @@ def _listed(entry: Any) -> tuple[str, str]:
 
 
 def read_price(value: Any) -> Price:
-    """The price in a listing's pricing value, in every nesting that is seen (field-notes A8).
+    """The price in a listing's pricing value, in every nesting that is seen (protocol S8).
 
     An object or a list of one; amounts in FixedPricing.Amounts, Pricing, fixedPricing (list or one
     object), fixed, or the list itself holding the amounts.

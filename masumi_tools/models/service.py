@@ -69,7 +69,7 @@ class Availability:
 
 
 def read_availability(body: Any, http_status: int = 200) -> Availability:
-    """The answer to GET /availability, in any dialect (field-notes A1). Never raises.
+    """The answer to GET /availability, in any dialect (protocol S1). Never raises.
 
     A 2xx answer that says nothing clear is None, and so are 429, 405 and redirects; other codes are False.
     """
@@ -105,7 +105,7 @@ class Ack:
 
 
 def read_ack(body: Any, http_status: int = 200) -> Ack:
-    """The answer to POST /provide_input, in any dialect (field-notes A6). Never raises.
+    """The answer to POST /provide_input, in any dialect (protocol S6). Never raises.
 
     4xx was not taken, nor was 500 or 501 with a sentence (sellers answer every refusal so); redirects,
     other 5xx and 2xx without hash, status or sentence say nothing.
@@ -149,7 +149,7 @@ class Demo:
 
 
 def read_demo(body: Any, http_status: int = 200) -> Demo | None:
-    """The demo, or None: most services have none and say so with 404, 501 or nothing (field-notes A7)."""
+    """The demo, or None: most services have none and say so with 404, 501 or nothing (protocol S7)."""
     if not 200 <= http_status < 300:
         return None
     for names in layers(body):

@@ -45,7 +45,7 @@ class Started:
 
 
 def read_started(body: Any, http_status: int = 200, *, sent: str | None = None) -> Started:
-    """The job and its terms out of an answer to start_job, in any dialect (field-notes A0, A4).
+    """The job and its terms out of an answer to start_job, in any dialect (protocol S0, S4).
 
     `body` is the JSON value, None or text where it was no JSON; `sent` is the identifier_from_purchaser
     of the request, with which the echo must agree. Never raises.
@@ -81,7 +81,7 @@ def read_started(body: Any, http_status: int = 200, *, sent: str | None = None) 
 
 
 def _refused(body: Any, http_status: int, found: list[Names]) -> Started:
-    """An answer that is no 2xx. 4xx says that nothing was started; the rest says nothing (field-notes A0)."""
+    """An answer that is no 2xx. 4xx says that nothing was started; the rest says nothing (protocol S0)."""
     error = read_error(body) or f"HTTP {http_status}"
     if http_status == 402:
         job_id = _job_id(found) if found else None

@@ -98,7 +98,7 @@ class JobStatus:
 
 
 def read_status(body: Any, http_status: int = 200) -> JobStatus:
-    """The state of a job out of an answer to GET /status, in any dialect (field-notes A5). Never raises."""
+    """The state of a job out of an answer to GET /status, in any dialect (protocol S5). Never raises."""
     if http_status in (404, 410):
         return JobStatus(JobState.NOT_FOUND, notes=_sentence(body))
     found = layers(body)
@@ -165,7 +165,7 @@ def _said(found: list[Names]) -> Names:
 def result_text(value: Any) -> tuple[str | None, tuple[str, ...]]:
     """The text of a result and what to know about it: text unchanged, a dump's own text, else JSON.
 
-    A dump of a CrewAI output has its text in `raw`, kodosumi's in Markdown.body (field-notes A5).
+    A dump of a CrewAI output has its text in `raw`, kodosumi's in Markdown.body (protocol S5).
     """
     if value is None:
         return None, ("completed without a result",)

@@ -149,7 +149,7 @@ def _values(place: Names, found: list[Names], problems: list[str]) -> dict[str, 
 
 
 def _check_forms(values: Mapping[str, Any], sent: str | None, problems: list[str]) -> None:
-    """The forms that the node asks for (node-api 3, 4): a sentence for each value that has another one."""
+    """The forms that the node asks for (protocol N3, N4): a sentence for each value that has another one."""
     for name, is_right, what in (
         ("blockchainIdentifier", _is_identifier, "the hex text that a payment node makes"),
         ("agentIdentifier", _is_agent, "policy id and asset name in hex"),
@@ -202,7 +202,7 @@ def _amounts(place: Names, notes: list[str]) -> tuple[Amount, ...] | None:
     if not rows:
         return None
     try:
-        # Neither summed nor sorted: of a dynamic price the seller signed exactly this list (node-api 11).
+        # Neither summed nor sorted: of a dynamic price the seller signed exactly this list (protocol N11).
         return tuple(wire_amount(row) for row in (rows if isinstance(rows, list) else [rows]))
     except AmountError as error:
         notes.append(f"amounts: {short(error.message, 200)}; left out")

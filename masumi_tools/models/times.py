@@ -12,14 +12,14 @@ from typing import Any, Final
 from masumi_tools.models.wire import quoted
 
 _MINUTE_MS: Final = 60_000
-PAY_BEFORE_SUBMIT_MS: Final = 5 * _MINUTE_MS  # node-api 10
+PAY_BEFORE_SUBMIT_MS: Final = 5 * _MINUTE_MS  # protocol N10
 SUBMIT_BEFORE_UNLOCK_MS: Final = 15 * _MINUTE_MS
 UNLOCK_BEFORE_DISPUTE_MS: Final = 15 * _MINUTE_MS
 
 # The names on the wire, in the order of JobTimes.
 TIME_NAMES: Final = ("payByTime", "submitResultTime", "unlockTime", "externalDisputeUnlockTime")
 
-# 1e11 ms is 1973 and 1e11 s is the year 5138: no real time is read wrongly (node-api 20).
+# 1e11 ms is 1973 and 1e11 s is the year 5138: no real time is read wrongly (protocol N20).
 _SECONDS: Final = range(10**9, 10**11)
 _MILLISECONDS: Final = range(10**11, 10**14)
 _NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,9})?")
@@ -30,7 +30,7 @@ _ISO: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class JobTimes:
-    """The four deadlines of a job in ms since 1970, as the seller signed them (node-api 10)."""
+    """The four deadlines of a job in ms since 1970, as the seller signed them (protocol N10)."""
 
     pay_by_time: int
     submit_result_time: int
@@ -48,7 +48,7 @@ class JobTimes:
         return {name: str(value) for name, value in zip(TIME_NAMES, values, strict=True)}
 
     def problems(self) -> tuple[str, ...]:
-        """What the node would refuse about the times among themselves, whenever it is asked (node-api 10)."""
+        """What the node would refuse about the times among themselves, whenever it is asked (protocol N10)."""
         found = []
         if self.pay_by_time > self.submit_result_time - PAY_BEFORE_SUBMIT_MS:
             found.append("payByTime: must be at least 5 minutes before submitResultTime")

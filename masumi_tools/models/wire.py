@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-# Keys under which the body that was meant stands (field-notes A4, A8): envelopes of nodes, proxies, flows.
+# Keys under which the body that was meant stands (protocol S4, S8): envelopes of nodes, proxies, flows.
 _WRAPPERS: Final = ("data", "body", "payload", "response", "json", "job")
 _MAX_LAYERS: Final = 4
 _MAX_JSON_TEXT: Final = 1_000_000
@@ -60,7 +60,7 @@ _FOLDS: Final = _Folds()
 
 
 class Names:
-    """A JSON object whose names are found in any spelling; null counts as absent (field-notes A2, A4)."""
+    """A JSON object whose names are found in any spelling; null counts as absent (protocol S2, S4)."""
 
     __slots__ = ("_values", "raw")
 
@@ -163,7 +163,7 @@ def read_error(body: Any) -> str | None:
     """The sentence that says what went wrong, wherever the body holds it; None when it says nothing.
 
     Knows {error}, {error: {message}}, {error: CODE, message}, {detail: text | object | list}, {Message},
-    and the title of an HTML page (field-notes A0). Never repeats the input that FastAPI echoes.
+    and the title of an HTML page (protocol S0). Never repeats the input that FastAPI echoes.
     """
     body = as_object(body) or body
     if isinstance(body, str):
@@ -211,7 +211,7 @@ def is_refusal(body: Any, http_status: int) -> bool:
     """Whether an answer that is no 2xx says that nothing was done: 4xx but 408, 501, other 5xx that say so.
 
     A 5xx says so by the code of a precondition ("..._NOT_CONFIGURED", "..._DISABLED"), or, with 503, by a
-    sentence of its own. In general the request may have had its effect (field-notes A0).
+    sentence of its own. In general the request may have had its effect (protocol S0).
     """
     if http_status < 500 or http_status == 501:
         return http_status >= 400 and http_status != 408

@@ -42,7 +42,7 @@ def normalise(value: object) -> JsonValue:
     """The value in the form to send and to hash: plain dicts and lists, 3.0 as 3 and -0.0 as 0.
 
     So RFC 8785 and canonicaljson agree, except on fractions below 1e-4, floats of 1e16 and more, and keys
-    beyond the basic plane (field-notes C2). Text is never changed. InputError as in `check_hashable`.
+    beyond the basic plane (protocol H2). Text is never changed. InputError as in `check_hashable`.
     """
     return _plain(value, fold_whole_floats=True)
 
@@ -89,7 +89,7 @@ def output_hash(identifier_from_purchaser: str, output: str) -> str:
     """The output hash in hex as the official kit and the marketplace compute it: over the JSON-escaped text.
 
     MIP-004's own text hashes the raw output; the two differ once it holds a newline, quote, backslash or
-    control character. A seller submits this one (field-notes C3). `output` is hashed exactly, never stripped.
+    control character. A seller submits this one (protocol H3). `output` is hashed exactly, never stripped.
     """
     return output_candidates(identifier_from_purchaser, output)["escaped"]
 

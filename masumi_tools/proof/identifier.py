@@ -1,6 +1,6 @@
 """The blockchain identifier: what it holds, its one canonical spelling, and whether the seller signed it.
 
-It is LZ-string text of four parts (V1) or five (V2) joined by dots, in hex (node-api 11). The node takes
+It is LZ-string text of four parts (V1) or five (V2) joined by dots, in hex (protocol N11). The node takes
 several spellings of one signed identifier as several purchases, so only `canonical` may be compared or paid.
 """
 
@@ -142,7 +142,7 @@ def verify(identifier: BlockchainIdentifier, terms: SignedTerms, seller_vkey: st
     """None when the seller of `seller_vkey` signed exactly these terms; else the reason in words.
 
     The seller's address is read from the signature and must belong to that key (CIP-8), so no address is
-    needed. A fixed price is not signed (node-api 11). Never raises, whatever the identifier holds.
+    needed. A fixed price is not signed (protocol N11). Never raises, whatever the identifier holds.
     """
     if _VKEY.fullmatch(seller_vkey) is None:
         return "the seller's key hash is not 56 lower-case hex digits"
@@ -329,7 +329,7 @@ def _key_hash(public_key: bytes) -> bytes:
 
 
 def _digest(identifier: BlockchainIdentifier, terms: SignedTerms, seller_address: str) -> bytes | str:
-    """SHA-256 of what the node lets the seller sign (node-api 11), or why there is no such thing."""
+    """SHA-256 of what the node lets the seller sign (protocol N11), or why there is no such thing."""
     funds: list[dict[str, str]] | None = None
     if terms.requested_funds is not None:
         funds = []

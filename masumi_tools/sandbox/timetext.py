@@ -28,7 +28,7 @@ def iso(ms: int) -> str:
 def read_strict(text: str) -> int | None:
     """Unix ms of the forms that the node's schema takes: date, date-time with ``Z`` or without zone (UTC).
 
-    No offset, not even ``+00:00``. None for anything else (node-api section 3).
+    No offset, not even ``+00:00``. None for anything else (protocol N3).
     """
     match = _STRICT.fullmatch(text)
     if match is None or not _is_day(*match.groups()[:3]):

@@ -27,7 +27,7 @@ class Request:
 
     @property
     def token(self) -> str | None:
-        """The ``token`` header, the only credential that node and registry read (node-api section 1)."""
+        """The ``token`` header, the only credential that node and registry read (protocol N1)."""
         token = self.headers.get("token")
         return token and token.strip(" \t")  # a server's parser cuts what stands around a header's value
 
@@ -80,7 +80,7 @@ def reply(status: int, value: Any, headers: Mapping[str, str] | None = None) -> 
 
 
 def success(data: Any) -> Response:
-    """The success envelope, always 200, also for creates (node-api section 1)."""
+    """The success envelope, always 200, also for creates (protocol N1)."""
     return reply(200, {"status": "success", "data": data})
 
 

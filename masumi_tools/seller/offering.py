@@ -39,7 +39,7 @@ class Offer:
     dispute_after_s: float = 6 * 3600
 
     def __post_init__(self) -> None:
-        """The node's own rules (node-api 10), said before a buyer meets them."""
+        """The node's own rules (protocol N10), said before a buyer meets them."""
         for name, least in (("pay_within_s", 300), ("unlock_after_s", 900), ("dispute_after_s", 900)):
             if getattr(self, name) < least:
                 raise InputError(
@@ -74,7 +74,7 @@ class Offer:
         )
 
     def pricing(self) -> dict[str, Any]:
-        """The price in the registry's shape (node-api 18)."""
+        """The price in the registry's shape (protocol N18)."""
         if self.price_of is not None:
             return {"pricingType": "Dynamic"}
         if not self.price:

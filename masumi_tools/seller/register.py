@@ -76,7 +76,7 @@ class Registrar:
         self._table.close()
 
     def problems(self) -> list[str]:
-        """What the registry's health check and the node would not take (node-api 13, 18); empty is good."""
+        """What the registry's health check and the node would not take (protocol N13, N18); empty is good."""
         offer, found = self._offer, _url_problems(self._offer.url, self._settings.sandbox)
         if not found:
             found += self._availability_problems(offer.url)

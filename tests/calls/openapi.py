@@ -40,7 +40,7 @@ def check(call: Call, api: str) -> None:
     operation = (paths.get(path) or paths[f"{path}/"])[call.method.lower()]
     given = dict(parse_qsl(parts.query))
     known = {p["name"]: p for p in operation.get("parameters", []) if p["in"] == "query"}
-    # Added to the node after its description was published (node-api 5 and 7).
+    # Added to the node after its description was published (protocol N5, N7).
     known.setdefault("filterPaymentSourceType", {"schema": {"enum": ["Web3CardanoV1", "Web3CardanoV2"]}})
     assert set(given) <= set(known), f"unknown query {set(given) - set(known)}"
     assert all(name in given for name, p in known.items() if p.get("required")), known

@@ -90,7 +90,7 @@ def test_an_answer_without_schema_or_status_id_names_neither() -> None:
 
 
 def test_the_schema_hash_is_over_the_whole_object_or_its_inner_list() -> None:
-    """The published example of field-notes A6, in its three forms."""
+    """The published example of protocol S6, in its three forms."""
     field = {"id": "answer", "name": "Answer", "type": "string"}
     whole = {"input_data": [field]}
     assert service.schema_hash(whole).startswith("fec4fc55")  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""The numbered known problems of the field (field-notes E), as far as they are a buyer's: each with its right end.
+"""The numbered known problems of the field (protocol T1), as far as they are a buyer's: each with its right end.
 
 Cases from 19 on are in test_cases_e_later.py, those of tools in test_cases_e_tools.py, those of sellers in
 test_cases_e_sellers.py.

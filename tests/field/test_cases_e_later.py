@@ -1,4 +1,4 @@
-"""The numbered known problems of the field (field-notes E) from 19 on, as far as they are a buyer's."""
+"""The numbered known problems of the field (protocol T1) from 19 on, as far as they are a buyer's."""
 
 from __future__ import annotations
 

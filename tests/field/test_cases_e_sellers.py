@@ -1,4 +1,4 @@
-"""The numbered known problems of the field (field-notes E) that are a seller's: what our own seller does."""
+"""The numbered known problems of the field (protocol T1) that are a seller's: what our own seller does."""
 
 from __future__ import annotations
 

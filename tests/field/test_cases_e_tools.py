@@ -1,4 +1,4 @@
-"""The numbered known problems of the field (field-notes E) that are those of tools in frameworks."""
+"""The numbered known problems of the field (protocol T1) that are those of tools in frameworks."""
 
 from __future__ import annotations
 

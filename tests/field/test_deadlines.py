@@ -1,4 +1,4 @@
-"""Who waits for whom (field-notes D): offers that run out, sellers that are silent, batches that are missed.
+"""Who waits for whom (protocol T1): offers that run out, sellers that are silent, batches that are missed.
 
 The sandbox keeps the node's own intervals here, and hours pass by moving its clock.
 """
@@ -269,7 +269,7 @@ def test_a_result_that_comes_after_the_refund_was_asked_is_kept(street: OpenStre
 
 
 def test_a_refund_that_is_asked_before_the_lock_is_asked_for_after_it(street: OpenStreet) -> None:
-    """request-refund is 404 while the lock is on its way; the wish waits for it (D3)."""
+    """request-refund is 404 while the lock is on its way; the wish waits for it (protocol T1)."""
     seller, buyer = street.open(Late), street.buyer()
     first = buyer.hire(seller.agent, HELLO, patience_s=1)
     assert first.state is State.PAID

@@ -11,7 +11,7 @@ from tests.gallery.standard import OPTIONAL
 
 class N8n(Seller):
     """A workflow: a schema that describes the envelope, five minutes to pay, an object whose hash is that of
-    "[object Object]", seconds in /status, errors on 200 (A0, A2, A5, C1, D2)."""
+    "[object Object]", seconds in /status, errors on 200 (protocol S0, S2, S5, H1, T1)."""
 
     name = "n8n"
     pay_by, submit = 5 * MINUTE, 20 * MINUTE
@@ -47,7 +47,7 @@ class N8n(Seller):
 
 
 class N8nError(N8n):
-    """The workflow failed, and its respond node says so with 200 (A0)."""
+    """The workflow failed, and its respond node says so with 200 (protocol S0)."""
 
     name = "n8n-error"
 
@@ -57,7 +57,7 @@ class N8nError(N8n):
 
 class Langdock(Seller):
     """A wrapper with a human in the loop: both ids and both hashes, the hash of the list form, a secret token,
-    a question straight after payment, `output` beside `result`, a limit with Retry-After (A0, A4 to A6, C1)."""
+    a question straight after payment, `output` beside `result`, a limit with Retry-After (protocol S0, S4, S5, S6, H1)."""
 
     name = "langdock"
     question: Data = {
@@ -114,7 +114,7 @@ class Langdock(Seller):
 
 
 class LangdockObject(Langdock):
-    """The same with an object as result, hashed in its canonical form (C1)."""
+    """The same with an object as result, hashed in its canonical form (protocol H1)."""
 
     name = "langdock-object"
 
@@ -127,7 +127,7 @@ class LangdockObject(Langdock):
 
 class Saas(Seller):
     """Works only when it is asked: looks for its money at /status, asks, and is done when told to finish;
-    puts integer-like keys first in its hash (A5, A6, C1, D2)."""
+    puts integer-like keys first in its hash (protocol S5, S6, H1, T1)."""
 
     name = "saas"
     pay_by, submit, unlock, dispute = HOUR, 6 * HOUR, 12 * HOUR, 18 * HOUR
@@ -175,8 +175,7 @@ class Saas(Seller):
 
 
 class Token2049(Seller):
-    """Times in seconds that were signed in milliseconds ending in 000; the same job for the same identifier
-    (A3, A4, D2)."""
+    """Times in seconds that were signed in milliseconds ending in 000; the same job for the same identifier (protocol S3, S4, T1)."""
 
     name = "t2049"
     pay_by, submit, unlock, dispute = 15 * MINUTE, 20 * MINUTE, 36 * MINUTE, 52 * MINUTE
@@ -193,7 +192,7 @@ class Token2049(Seller):
 
 
 class Token2049Odd(Token2049):
-    """The same where the signed milliseconds did not end in 000: they are lost (E29)."""
+    """The same where the signed milliseconds did not end in 000: they are lost."""
 
     name = "t2049-odd"
     whole_seconds = False
@@ -204,7 +203,7 @@ class Token2049Odd(Token2049):
 
 
 class Dhan(Seller):
-    """A hackathon's: JSON Schema, `available` as a boolean, the identifier as job id, its own payments (A1, A4)."""
+    """A hackathon's: JSON Schema, `available` as a boolean, the identifier as job id, its own payments (protocol S1, S4)."""
 
     name = "dhan"
 
@@ -220,7 +219,7 @@ class Dhan(Seller):
 
 
 class OffContract(Seller):
-    """What a marketplace once caught: a job that waits for payment with half of its terms (A4)."""
+    """What a marketplace once caught: a job that waits for payment with half of its terms (protocol S4)."""
 
     name = "off-contract"
 
@@ -237,7 +236,7 @@ class OffContract(Seller):
 
 
 class Lines(Seller):
-    """JSON as text in a result, escaped for its hash: what the official kit does with an object (A5)."""
+    """JSON as text in a result, escaped for its hash: what the official kit does with an object (protocol S5)."""
 
     name = "json-text"
 

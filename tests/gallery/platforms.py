@@ -10,7 +10,7 @@ from tests.gallery.standard import Official
 
 
 class Kodosumi(Official):
-    """Groups with notes, positions turned into labels, 201, Markdown as an object (A5, B1, C1)."""
+    """Groups with notes, positions turned into labels, 201, Markdown as an object (protocol S5, I1, H1)."""
 
     name = "kodosumi"
 
@@ -39,7 +39,7 @@ class Kodosumi(Official):
 
 
 class KodosumiUnprepared(Kodosumi):
-    """Its node was down and it went on: `running`, with every field of the payment null (A4, E7)."""
+    """Its node was down and it went on: `running`, with every field of the payment null (protocol S4)."""
 
     name = "kodosumi-unprepared"
 
@@ -54,7 +54,7 @@ class KodosumiUnprepared(Kodosumi):
 
 
 class KodosumiFailed(Kodosumi):
-    """An error on a status of success (A0)."""
+    """An error on a status of success (protocol S0)."""
 
     name = "kodosumi-failed"
 
@@ -63,7 +63,7 @@ class KodosumiFailed(Kodosumi):
 
 
 class KodosumiList(Kodosumi):
-    """A list as result and a hash without any identifier: kept, but not proved (A5, C1)."""
+    """A list as result and a hash without any identifier: kept, but not proved (protocol S5, H1)."""
 
     name = "kodosumi-list"
 
@@ -79,7 +79,7 @@ class KodosumiList(Kodosumi):
 
 class Connector(Seller):
     """The second connector: choices as lists of positions only, sentences in `result`, limits on how often it
-    is asked, texts that were trimmed before they are shown (A0, A5, B1, C1)."""
+    is asked, texts that were trimmed before they are shown (protocol S0, S5, I1, H1)."""
 
     name = "connector"
     said = {
@@ -130,7 +130,7 @@ class Connector(Seller):
 
 
 class Bridge(Seller):
-    """The bridge: payByTime in seconds made from an ISO time, the others as text in milliseconds (A4)."""
+    """The bridge: payByTime in seconds made from an ISO time, the others as text in milliseconds (protocol S4)."""
 
     name = "bridge"
 
@@ -144,7 +144,7 @@ class Bridge(Seller):
 
 class BridgeWholeSeconds(Bridge):
     """The same where the signed times end in 000; `pending` after payment, the Markdown taken out of what was
-    hashed (A5, C1)."""
+    hashed (protocol S5, H1)."""
 
     name = "bridge-whole-seconds"
     whole_seconds = True

@@ -11,7 +11,7 @@ from tests.gallery.standard import Quickstart
 
 
 class Reference(Quickstart):
-    """A reference seller as they all are: `sellerVkey`, and payByTime was signed but is not told (A4)."""
+    """A reference seller as they all are: `sellerVkey`, and payByTime was signed but is not told (protocol S4)."""
 
     name = "ref"
 
@@ -23,7 +23,7 @@ class Reference(Quickstart):
 
 class Dashboard(Quickstart):
     """A reference seller that tells all times: choices under data.enum, the whole dump of a crew as result,
-    a hash of its first 64 characters only (A5, B1, C1)."""
+    a hash of its first 64 characters only (protocol S5, I1, H1)."""
 
     name = "ref-dashboard"
 
@@ -52,7 +52,7 @@ class Dashboard(Quickstart):
 
 class Contract(Seller):
     """A contract writer: fields without envelope, availability without a type, a literal identifier in its
-    terms and no hash (A1, A3, A4)."""
+    terms and no hash (protocol S1, S3, S4)."""
 
     name = "ref-contract"
 
@@ -95,7 +95,7 @@ class FlatBody(Contract):
 
 
 class Invoice(Seller):
-    """Serves the schema of its neighbour and wants another field (A2); says so with words of its own."""
+    """Serves the schema of its neighbour and wants another field (protocol S2); says so with words of its own."""
 
     name = "ref-invoice"
 
@@ -109,7 +109,7 @@ class Invoice(Seller):
 
 
 class Seo(Seller):
-    """A site checker: JSON Schema nested one level down, a payment id that nobody can pay (A2, A4)."""
+    """A site checker: JSON Schema nested one level down, a payment id that nobody can pay (protocol S2, S4)."""
 
     name = "seo"
     numbers = itertools.count(41)

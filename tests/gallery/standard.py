@@ -27,7 +27,7 @@ class Spec(Seller):
 
 
 class SpecV2(Seller):
-    """The same on the second escrow, whose signed index comes as text (A4, V2 fields)."""
+    """The same on the second escrow, whose signed index comes as text (protocol S4)."""
 
     name = "spec-v2"
     version = 2
@@ -57,7 +57,7 @@ class Dynamic(Seller):
 
 class Official(Seller):
     """The official kit as its text says: both schema keys, only `inputHash`, a note that must be filled,
-    a new status id at each poll, 12 and 24 hours, escaped result hash (A2, A4, A5, B2, C1)."""
+    a new status id at each poll, 12 and 24 hours, escaped result hash (protocol S2, S4, S5, I2, H1)."""
 
     name = "pip"
     pay_by, submit = 12 * HOUR, 24 * HOUR
@@ -99,7 +99,7 @@ class Official(Seller):
 
 class Quickstart(Official):
     """The quickstart template: texts only, `job_id`, times as text, `status: success`, a payment status that
-    means nothing, every refusal but a type error as 400 (A0, A3, A4, A5, B5)."""
+    means nothing, every refusal but a type error as 400 (protocol S0, S3, S4, S5, I5)."""
 
     name = "quickstart"
 
@@ -131,7 +131,7 @@ class Quickstart(Official):
 
 
 class Haus(Quickstart):
-    """A clause checker that takes the first value whatever its key, here the URL of a file (B1, B5)."""
+    """A clause checker that takes the first value whatever its key, here the URL of a file (protocol I1, I5)."""
 
     name = "haus"
 
@@ -152,7 +152,7 @@ class Haus(Quickstart):
 
 
 class HausWithoutKey(Haus):
-    """The same without its configuration: no seller key in the terms (A4)."""
+    """The same without its configuration: no seller key in the terms (protocol S4)."""
 
     name = "haus-without-key"
 

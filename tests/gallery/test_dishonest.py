@@ -126,7 +126,7 @@ def test_an_identifier_of_another_job_is_not_paid_again(street: OpenStreet) -> N
 def test_an_identifier_in_another_spelling_is_paid_once_in_the_right_one(
     street: OpenStreet, spelling: Callable[[str], str]
 ) -> None:
-    """The node takes each spelling for another purchase (node-api 0.3)."""
+    """The node takes each spelling for another purchase (protocol N11)."""
 
     def respelt(told: Data, job: Job) -> Data:
         return {**told, "blockchainIdentifier": spelling(told["blockchainIdentifier"])}

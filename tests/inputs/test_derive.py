@@ -191,7 +191,7 @@ def test_the_placeholders_of_recorded_crews_are_their_fields():
         assert found == crew["placeholders"], crew["id"]
 
 
-# What the strictest marketplace takes (field-notes B3), written down apart from the code that serves.
+# What the strictest marketplace takes (protocol I3), written down apart from the code that serves.
 ALLOWED = {
     "text": {"min", "max", "format", "optional"},
     "textarea": {"min", "max", "format", "optional"},

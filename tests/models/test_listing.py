@@ -1,4 +1,4 @@
-"""Prices and listings in every nesting of field-notes A8, and what makes one unusable."""
+"""Prices and listings in every nesting of protocol S8, and what makes one unusable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Availability, provide_input and demo: field-notes A1, A6 and A7."""
+"""Availability, provide_input and demo: protocol S1, S6 and S7."""
 
 from __future__ import annotations
 

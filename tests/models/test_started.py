@@ -1,4 +1,4 @@
-"""start_job's answer: every dialect of field-notes A0 and A4 in a small sample of its own."""
+"""start_job's answer: every dialect of protocol S0 and S4 in a small sample of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET /status: state words, results, error texts and questions, one sample for each dialect of field-notes A5."""
+"""GET /status: state words, results, error texts and questions, one sample for each dialect of protocol S5."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ LEGAL = {
     "WithdrawAuthorized": {"Withdrawn"},
     "RefundAuthorized": {"RefundWithdrawn"},
 }
-"""On-chain states that may follow each other (node-api section 9.2)."""
+"""On-chain states that may follow each other (protocol N9.2)."""
 
 PRICES = st.sampled_from([{"": 1}, {"": 1_000_000}, {"": 7_000_001, TUSDM: 3}, {TUSDM: 2_500_000}])
 WAITS = st.sampled_from([0, 90, 200, 70_000, 70_000, 70_000, 18 * MINUTE, 3 * HOUR])

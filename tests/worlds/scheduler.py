@@ -41,7 +41,7 @@ TROUBLES: tuple[tuple[str, int], ...] = (
 )
 _NAMES = [name for name, _ in TROUBLES]
 _WEIGHTS = [weight for _, weight in TROUBLES]
-# A request of which the connection broke may still be inside the node for so long (node-api 21.2).
+# A request of which the connection broke may still be inside the node for so long (protocol N21.2).
 STRAGGLER_MS = 14_000
 # How long people think.
 PEOPLE_MS = (5, 2_000, 200_000)

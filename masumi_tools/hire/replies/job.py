@@ -19,7 +19,7 @@ SAME_QUESTION_MS = 60_000
 
 
 def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
-    """GET /status. Silence, errors and 404 change nothing: the deadlines of the job decide (field-notes E)."""
+    """GET /status. Silence, errors and 404 change nothing: the deadlines of the job decide (protocol T1)."""
     polls = p.quiet_polls + 1
     wait = min(ways.pace.job_ms * (1 + polls // 2), ways.pace.job_max_ms)
     if reply.retry_after_s is not None:
@@ -114,7 +114,7 @@ def _asks(p: Purchase, job: JobStatus, now: int, ways: Ways) -> Purchase:
 
 
 def _status_mark(job: JobStatus | None) -> str:
-    """What tells one question from the next: the schema, since status ids change at every poll (field-notes A5)."""
+    """What tells one question from the next: the schema, since status ids change at every poll (protocol S5)."""
     return repr(job.input_schema) if job is not None else ""
 
 

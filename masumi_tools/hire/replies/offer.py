@@ -98,7 +98,7 @@ def _listed(p: Purchase, found: Listing, now: int, ways: Ways) -> Purchase:
 
 
 def availability(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
-    """Only a clear no stops before start_job; silence and strange answers forbid nothing (field-notes A1)."""
+    """Only a clear no stops before start_job; silence and strange answers forbid nothing (protocol S1)."""
     if (why := unavailable(reply)) is not None:
         return _refused(p, now, f"the service takes no jobs: {why}")
     return p.but(available_ms=now)
@@ -136,7 +136,7 @@ def lay_out(p: Purchase, spec: inputs.InputSpec, now: int) -> Purchase:
             p, now, f"the input does not fit: {', '.join(extra[:5])}: no such field; there are {known}"
         )
     made = [Layout(form=form.form, body=form.body, hashed=form.hashed) for form in forms]
-    if p.free:  # an identifier means "paid" to some services, but others insist on it (field-notes A3)
+    if p.free:  # an identifier means "paid" to some services, but others insist on it (protocol S3)
         made.append(
             made[0].model_copy(update={"form": IDENTIFIED, "body": _identified(made[0].body, p.nonce)})
         )

@@ -1,6 +1,6 @@
 """The money: what the node's answers mean, from POST /purchase to the last state on chain.
 
-The rules are those of node-api 4, 6, 9 and 21. An answer that is not definite leaves the state as it is:
+The rules are those of protocol N4, N6, N9, N21. An answer that is not definite leaves the state as it is:
 unknown is settled by asking again, never by a new purchase.
 """
 
@@ -76,7 +76,7 @@ def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
 
 
 def read(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
-    """A read of our purchase; 404 is no proof of absence (node-api 0, fact 8)."""
+    """A read of our purchase; 404 is no proof of absence (protocol N5)."""
     asked_ms = _as_of(reply, now)
     if reply.ok:
         node = _found(p, reply.body)
@@ -324,9 +324,7 @@ def _foreign(p: Purchase, node: NodePurchase) -> str | None:
 
 def _refusal(p: Purchase, reply: Reply) -> str:
     words = f"the node refused the purchase: {said(reply)}"
-    if (
-        "amounts do not match" in words.lower()
-    ):  # the order names the agreed price for this (field-notes E 19)
+    if "amounts do not match" in words.lower():  # the order names the agreed price for this (protocol K19)
         return f"the price on chain is no longer the {text_of(p.price)} that was agreed; {words}"
     return words
 
@@ -349,7 +347,7 @@ def _proves_absence(reply: Reply) -> bool:
 
 
 def _unknown_path(reply: Reply) -> bool:
-    """405, or the 404 of a node that has no such route (node-api 1): it speaks the other dialect."""
+    """405, or the 404 of a node that has no such route (protocol N1): it speaks the other dialect."""
     return reply.status == 405 or (reply.status == 404 and said(reply).lower().startswith("can not "))
 
 

@@ -38,7 +38,7 @@ def set_error(world: World, row: Row, kind: str, note: str) -> None:
 
 
 def chained_note(row: Row, note: str) -> str:
-    """How the node adds a note to an older one: ``old(action) -> new`` (node-api section 9.6)."""
+    """How the node adds a note to an older one: ``old(action) -> new`` (protocol N9.6)."""
     old = row.action.error_note
     return f"{old}({row.action.requested}) -> {note}" if old else note
 

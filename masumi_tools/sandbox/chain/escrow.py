@@ -50,7 +50,7 @@ FIRST_FUNDS: Funds = [(100_000_000_000, ""), (100_000_000_000, TUSDM)]
 class World:
     """A whole Masumi network in memory: ask it with ``node.answer(world, request)``.
 
-    ``realistic`` gives the background jobs the node's own intervals (section 10); otherwise everything is
+    ``realistic`` gives the background jobs the node's own intervals (protocol N10); otherwise everything is
     seen within some 200 ms of the sandbox clock. ``dialect="seed"`` serves the older buyer routes.
     ``production=False`` shows the reason of a 500. ``populate=False`` leaves sources, wallets, keys and
     agents to the caller, ``jobs=False`` leaves rows as the API made them (a replay sets both).

@@ -1,4 +1,4 @@
-"""The blockchainIdentifier as the node makes and reads it (node-api section 11)."""
+"""The blockchainIdentifier as the node makes and reads it (protocol N11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The node's background jobs: what becomes of rows after the API answered (node-api sections 4.2, 6, 9, 10).
+"""The node's background jobs: what becomes of rows after the API answered (protocol N4.2, N6, N9, N10).
 
 Nothing polls: each job is planned for the moment at which the node's own loop would find the row.
 """
@@ -385,7 +385,7 @@ class Jobs:
 
 
 def _covers(locked: Funds, asked: Funds) -> bool:
-    """The seller's check of a lock: tokens exact, lovelace may be more, no other token (section 12)."""
+    """The seller's check of a lock: tokens exact, lovelace may be more, no other token (protocol N12)."""
     found, wanted = as_sums(locked), as_sums(asked)
     if found.keys() != wanted.keys():
         return False

@@ -1,4 +1,4 @@
-"""The contract's moves (node-api section 9.2) and how often the node's jobs look (section 10)."""
+"""The contract's moves (protocol N9.2) and how often the node's jobs look (protocol N10)."""
 
 from __future__ import annotations
 

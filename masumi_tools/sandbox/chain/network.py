@@ -1,4 +1,4 @@
-"""What is fixed about the network: the contracts that the node serves (node-api section 13)."""
+"""What is fixed about the network: the contracts that the node serves (protocol N13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows in the shapes in which the node answers them (node-api section 8; 4.1 for the raw row of a 409)."""
+"""Rows in the shapes in which the node answers them (protocol N8; 4.1 for the raw row of a 409)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ V1 = "Web3CardanoV1"
 V2 = "Web3CardanoV2"
 
 Funds = list[tuple[int, str]]
-"""Amounts in order: base units and unit, ADA is ``""`` (node-api section 12)."""
+"""Amounts in order: base units and unit, ADA is ``""`` (protocol N12)."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Wallet:
 
 @dataclass(slots=True)
 class ApiKey:
-    """An API key of the node; limits as section 1 says."""
+    """An API key of the node; limits as protocol N1 says."""
 
     id: str
     token: str

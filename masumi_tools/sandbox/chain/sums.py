@@ -10,7 +10,7 @@ from .rows import Escrow, Funds
 FEE = 331_245
 """Lovelace that every transaction costs its sender."""
 FEE_BUFFER = 2_000_000
-"""Lovelace that must be in a wallet beyond what it locks (node-api section 4.2)."""
+"""Lovelace that must be in a wallet beyond what it locks (protocol N4.2)."""
 LEAST_OUTPUT = 2_000_000
 LEAST_COLLATERAL = 1_435_230
 

@@ -15,7 +15,7 @@ __all__ = ["BASE", "BODY_CAP", "answer"]
 
 BASE = "/api/v1"
 BODY_CAP = 102_400
-"""Bytes of a request body that the node still reads (section 1)."""
+"""Bytes of a request body that the node still reads (protocol N1)."""
 WINDOW_MS = 60_000
 MASKED = "Internal Server Error"
 _SCOPES = {"read": "read", "pay": "payment", "admin": "admin"}

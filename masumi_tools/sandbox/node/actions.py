@@ -1,4 +1,4 @@
-"""Actions on an existing row (node-api section 6). Each only queues a NextAction; the jobs do the rest."""
+"""Actions on an existing row (protocol N6). Each only queues a NextAction; the jobs do the rest."""
 
 from __future__ import annotations
 

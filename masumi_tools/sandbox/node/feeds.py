@@ -1,4 +1,4 @@
-"""Reading rows: resolve, lists, counts and the six diff feeds (node-api sections 5 and 7)."""
+"""Reading rows: resolve, lists, counts and the six diff feeds (protocol N5, N7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys and webhooks of the node (node-api sections 2 and 15)."""
+"""API keys and webhooks of the node (protocol N2, N15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``POST /payment``: the seller makes a payment request (node-api section 3)."""
+"""``POST /payment``: the seller makes a payment request (protocol N3)."""
 
 from __future__ import annotations
 

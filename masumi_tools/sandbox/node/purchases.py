@@ -1,4 +1,4 @@
-"""``POST /purchase``: the buyer orders the lock of an escrow (node-api section 4)."""
+"""``POST /purchase``: the buyer orders the lock of an escrow (protocol N4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registry routes of the node: metadata from the chain, and agents registered here (node-api section 13)."""
+"""Registry routes of the node: metadata from the chain, and agents registered here (protocol N13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Input schemas that complain in the node's own words: ``path: text; path: text`` (node-api section 1)."""
+"""Input schemas that complain in the node's own words: ``path: text; path: text`` (protocol N1)."""
 
 from __future__ import annotations
 

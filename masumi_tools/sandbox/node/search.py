@@ -1,4 +1,4 @@
-"""``searchQuery`` of the lists: id, transaction, agent, wallet, state or amount (node-api section 5)."""
+"""``searchQuery`` of the lists: id, transaction, agent, wallet, state or amount (protocol N5)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def check_storable(funds: Funds, times: Iterable[int]) -> None:
 
 
 def check_times(pay: int, submit: int, unlock: int, dispute: int, now: int) -> None:
-    """The five rules of section 10, in the order in which the node looks (22.9); 400 at the first broken one."""
+    """The five rules of protocol N10, in the order in which the node looks (N22); 400 at the first broken one."""
     if pay > submit - 5 * MINUTE:
         raise Refusal(400, "Pay by time must be before submit result time (min. 5 minutes)")
     if pay < now - 5 * MINUTE:
@@ -58,7 +58,7 @@ def check_addresses(data: dict[str, Any], *names: str) -> list[str]:
 
 
 def folded(unit: str) -> str:
-    """ADA is ``""`` in all rows; ``lovelace`` in any case means it (section 12)."""
+    """ADA is ``""`` in all rows; ``lovelace`` in any case means it (protocol N12)."""
     return "" if unit.lower() == "lovelace" else unit
 
 
@@ -119,7 +119,7 @@ def terms(
     seller_address: str,
     v2: tuple[str | None, str, int | None] | None,
 ) -> dict[str, Any]:
-    """The object whose canonical JSON is signed (section 11); ``v2`` is return address, contract, index."""
+    """The object whose canonical JSON is signed (protocol N11); ``v2`` is return address, contract, index."""
     found: dict[str, Any] = {
         "inputHash": input_hash,
         "agentIdentifier": agent_identifier,

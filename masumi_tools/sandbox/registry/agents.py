@@ -1,4 +1,4 @@
-"""On-chain metadata of agents: how the sandbox writes it and how the node reads it (node-api section 13)."""
+"""On-chain metadata of agents: how the sandbox writes it and how the node reads it (protocol N13)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Entry = dict[str, Any]
 
 
 def indexed(agent: Agent) -> bool:
-    """Whether the registry takes this agent in: V1 with metadata that reads and names a price (section 17)."""
+    """Whether the registry takes this agent in: V1 with metadata that reads and names a price (protocol N17)."""
     read = agents.read(agent.metadata or {})
     return (
         agent.source.source_type == V1 and read is not None and read.version == 1 and read.pricing is not None

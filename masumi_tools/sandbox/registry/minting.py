@@ -1,4 +1,4 @@
-"""The node's jobs for registrations: agents are minted, burnt and minted anew (node-api section 13)."""
+"""The node's jobs for registrations: agents are minted, burnt and minted anew (protocol N13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry service (node-api section 18): who sells what, for how much. ``answer(world, request)``.
+"""The registry service (protocol N18): who sells what, for how much. ``answer(world, request)``.
 
 Its state is a RegistryState in ``world.registry``. By default it follows the chain of the world: each
 question first takes in agents that were minted since. V2 agents are not indexed, as on the real one.

@@ -1,7 +1,7 @@
 """Reads the registry's inputs and complains in the registry's words.
 
 The registry and the node use different generations of one validation library, so their texts differ
-(``filter/status/0: Invalid enum value. ...`` here; node-api sections 18 and 22) and nothing is shared.
+(``filter/status/0: Invalid enum value. ...`` here; protocol N18, N22) and nothing is shared.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Fields:
         return int(value) if value.is_integer() else value
 
     def moment(self, name: str, *, required: bool = False) -> int | None:
-        """A date or date-time with ``Z`` or no zone, as unix ms; an offset is refused (section 22)."""
+        """A date or date-time with ``Z`` or no zone, as unix ms; an offset is refused (protocol N22)."""
         if name not in self._values and not required:
             return None
         value = self._values.get(name)

@@ -22,7 +22,7 @@ from masumi_tools.errors import StateError
 
 log = logging.getLogger("masumi_tools.seller")
 
-# The node sends no result later than this before submit_result_time (node-api 10).
+# The node sends no result later than this before submit_result_time (protocol N10).
 RESULT_GAP_MS: Final = 5 * 60_000
 
 
@@ -292,7 +292,7 @@ def _after_completion(job: Job, now_ms: int, submit_by: int) -> Step:
 
 
 def _refund_step(job: Job, now_ms: int, rules: Rules) -> Step | None:
-    """Authorise a refund where the policy says so and the contract can do it (node-api 6 and 9.2).
+    """Authorise a refund where the policy says so and the contract can do it (protocol N6, N9.2).
 
     V1 authorises only out of a dispute with a result; from V1's RefundRequested the buyer collects
     by itself. V2 authorises from both.

@@ -218,7 +218,7 @@ def payment_information(
     }
     if source_index is not None:
         data["supportedPaymentSourceIndex"] = source_index
-        # The second version keeps its prices by payment source (node-api 13).
+        # The second version keeps its prices by payment source (protocol N13).
         kept = {
             "chain": "Cardano",
             "network": network,

@@ -60,7 +60,7 @@ def read_start_job(body: Mapping[str, Any], offer: Offer, work: Work) -> tuple[s
 
 
 def schema_hashes(schema: Any) -> set[str]:
-    """The hashes of a schema that buyers send: of the object, or of the list inside (field-notes A6)."""
+    """The hashes of a schema that buyers send: of the object, or of the list inside (protocol S6)."""
     inner = schema.get("input_data") if isinstance(schema, dict) else None
     return {sha256(rfc8785.dumps(form)).hexdigest() for form in (schema, inner) if form is not None}
 

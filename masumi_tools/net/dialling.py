@@ -1,8 +1,8 @@
 """How connections are made: one name look-up, every answer checked, the checked address dialled, all on time.
 
 Network backends for httpcore, which does HTTP and TLS on top; TLS still checks the host's name. Each
-call gives one `Deadline` in place of httpcore's separate time-outs, so that a server that sends a
-byte now and then cannot stretch a call.
+call gives one `Deadline` in place of httpcore's separate time-outs, so that neither a server that sends a
+byte now and then nor a name with many silent addresses can stretch a call.
 """
 
 from __future__ import annotations
@@ -41,6 +41,28 @@ class Deadline(float):
         return self.at - time.monotonic()
 
 
+class ConnectTime(float):
+    """Seconds for look-up, all addresses and TLS together, counted from when the connecting begins.
+
+    To wait for a free connection of ours is no fault of the other side; `whole` bounds both.
+    """
+
+    def __new__(cls, seconds: float, whole: Deadline) -> ConnectTime:
+        self = super().__new__(cls, seconds)
+        self.whole = whole
+        return self
+
+    whole: Deadline
+
+    def begin(self) -> Deadline:
+        """The deadline of a connection that is begun now."""
+        return Deadline(min(self, self.whole.left_s()))
+
+
+def _begun(timeout: float | None) -> float | None:
+    return timeout.begin() if isinstance(timeout, ConnectTime) else timeout
+
+
 def resolve(host: str, port: int) -> list[str]:
     """The addresses of a name, in the order of the system's resolver. The only look-up that is made."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -62,6 +84,7 @@ class Dialler(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
+        timeout = _begun(timeout)
         addresses = [host]
         if not _is_literal(host):
             wait = _left_s(timeout, httpcore.ConnectTimeout)
@@ -71,13 +94,13 @@ class Dialler(httpcore.NetworkBackend):
                 raise _not_found(host, error) from error
         if self._check is not None:
             self._check(host, addresses)
-        for address, last in _tries(addresses):
+        for address, left in _tries(addresses):
+            wait = _left_s(timeout, httpcore.ConnectTimeout, share=left)
             try:
-                wait = _left_s(timeout, httpcore.ConnectTimeout, share=not last)
                 stream = self._sockets.connect_tcp(address, port, wait, local_address, socket_options)
-                return _Stream(stream)
+                return _Stream(stream, timeout)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if last:
+                if left == 1:
                     raise
         raise httpcore.ConnectError(f"{host} has no address")
 
@@ -97,6 +120,7 @@ class AsyncDialler(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        timeout = _begun(timeout)
         addresses = [host]
         if not _is_literal(host):
             wait = _left_s(timeout, httpcore.ConnectTimeout)
@@ -106,13 +130,13 @@ class AsyncDialler(httpcore.AsyncNetworkBackend):
                 raise _not_found(host, error) from error
         if self._check is not None:
             self._check(host, addresses)
-        for address, last in _tries(addresses):
+        for address, left in _tries(addresses):
+            wait = _left_s(timeout, httpcore.ConnectTimeout, share=left)
             try:
-                wait = _left_s(timeout, httpcore.ConnectTimeout, share=not last)
                 stream = await self._sockets.connect_tcp(address, port, wait, local_address, socket_options)
-                return _AsyncStream(stream)
+                return _AsyncStream(stream, timeout)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if last:
+                if left == 1:
                     raise
         raise httpcore.ConnectError(f"{host} has no address")
 
@@ -120,8 +144,9 @@ class AsyncDialler(httpcore.AsyncNetworkBackend):
 class _Stream(httpcore.NetworkStream):
     """A stream whose every step takes only the time that is left of the whole call."""
 
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, connecting: float | None) -> None:
         self._inner = inner
+        self._connecting = connecting  # until when TLS has to stand
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._inner.read(max_bytes, _left_s(timeout, httpcore.ReadTimeout))
@@ -137,8 +162,8 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        wait = _left_s(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, wait))
+        wait = _left_s(self._connecting, httpcore.ConnectTimeout)
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, wait), None)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
@@ -147,8 +172,9 @@ class _Stream(httpcore.NetworkStream):
 class _AsyncStream(httpcore.AsyncNetworkStream):
     """As `_Stream`, for asyncio."""
 
-    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+    def __init__(self, inner: httpcore.AsyncNetworkStream, connecting: float | None) -> None:
         self._inner = inner
+        self._connecting = connecting
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return await self._inner.read(max_bytes, _left_s(timeout, httpcore.ReadTimeout))
@@ -162,29 +188,28 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        wait = _left_s(timeout, httpcore.ConnectTimeout)
-        return _AsyncStream(await self._inner.start_tls(ssl_context, server_hostname, wait))
+        wait = _left_s(self._connecting, httpcore.ConnectTimeout)
+        return _AsyncStream(await self._inner.start_tls(ssl_context, server_hostname, wait), None)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
-def _left_s(
-    timeout: float | None, error: type[httpcore.TimeoutException], share: bool = False
-) -> float | None:
-    """The seconds that this step may take; half of them where another address is still to be tried."""
+def _left_s(timeout: float | None, error: type[httpcore.TimeoutException], share: int = 1) -> float | None:
+    """The seconds that this step may take: its share of those that are left, where other addresses wait."""
     if not isinstance(timeout, Deadline):
         return timeout
     left = timeout.left_s()
     if left <= 0:
         raise error("the time for this call is over")
-    return left / 2 if share else left
+    return left / share
 
 
-def _tries(addresses: Sequence[str]) -> Iterator[tuple[str, bool]]:
+def _tries(addresses: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """The addresses to try, each with how many are left, itself included."""
     tried = addresses[:_MOST_TRIED]
-    for number, address in enumerate(tried, 1):
-        yield address, number == len(tried)
+    for number, address in enumerate(tried):
+        yield address, len(tried) - number
 
 
 def _is_literal(host: str) -> bool:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import logging
 import ssl
 import time
+import traceback
 import zlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from masumi_tools.calls.call import Call, Fault, Reply
 from masumi_tools.errors import AddressRefused
-from masumi_tools.net.dialling import Deadline
+from masumi_tools.net.dialling import ConnectTime, Deadline
 from masumi_tools.net.guard import check_addresses, check_url
 from masumi_tools.net.json import read_json
 from masumi_tools.settings import Secret, Settings
@@ -39,8 +41,9 @@ _HEADERS: list[Header] = [
     (b"accept", b"application/json"),
     (b"accept-encoding", b"gzip"),
 ]
-# What sending and reading may raise because of the network or the other side.
-OUTSIDE = (httpx.HTTPError, httpx.InvalidURL, OSError, zlib.error, AddressRefused)
+# What building, sending and reading are known to raise because of the network or the other side. Anything
+# else becomes a reply as well, and a line in the log.
+_KNOWN = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, zlib.error, AddressRefused)
 
 
 class Party:
@@ -66,11 +69,13 @@ _url = lru_cache(maxsize=256)(httpx.URL)
 class Exchange:
     """One call on its way, apart from the I/O: which request is next, what came, and the reply in the end."""
 
-    def __init__(self, party: Party, call: Call) -> None:
+    def __init__(self, party: Party, call: Call, within_s: float | None = None) -> None:
         self._party = party
         self._call = call
         self._started = time.monotonic()
-        self._deadline = Deadline(call.timeout_s)
+        self._seconds = call.timeout_s if within_s is None else min(call.timeout_s, max(within_s, 0.0))
+        self._deadline = Deadline(self._seconds)
+        self._begun = False
         self._url: httpx.URL | None = None
         self._redirects = 0
         self._repeated = False
@@ -85,7 +90,7 @@ class Exchange:
 
     def request(self) -> httpx.Request:
         """The next request to send; raises for a URL that is refused."""
-        call = self._call
+        call, self._begun = self._call, False
         self._response, self._fault, self._unzip = None, None, None
         self._body, self._raw_bytes = bytearray(), 0
         url = self._url = _url(call.url) if self._url is None else self._url
@@ -100,10 +105,8 @@ class Exchange:
             check_url(url, sandbox=self._party.sandbox)
         else:
             headers += token
-        whole = self._deadline
-        # Counted from the connect on: to wait for a free connection is no fault of the other side.
-        connect = min(CONNECT_S, max(whole.left_s(), 0.0))
-        timeouts = {"connect": connect, "read": whole, "write": whole, "pool": whole}
+        whole = Deadline(max(self._deadline.left_s(), 0.0))  # the pool reads it as a plain number
+        timeouts = {"connect": ConnectTime(CONNECT_S, whole), "read": whole, "write": whole, "pool": whole}
         # A body given as `content` would have httpx make the headers once more.
         request = httpx.Request(
             call.method,
@@ -113,6 +116,7 @@ class Exchange:
             extensions={"timeout": timeouts},
         )
         request.read()
+        self._begun = True
         return request
 
     def opened(self, response: httpx.Response) -> bool:
@@ -134,6 +138,10 @@ class Exchange:
             return False
         return True
 
+    def late(self) -> None:
+        """The time was over before the request had its turn."""
+        self._finish("unsent", "there was no time left for the request")
+
     def take(self, chunk: bytes) -> bool:
         """A piece of the body; whether more is wanted."""
         if self._deadline.left_s() <= 0:
@@ -150,12 +158,16 @@ class Exchange:
         """The answer is in: a redirect to follow makes the next request, anything else the reply."""
         status, location = response.status_code, self._headers.get("location")
         if status in _REDIRECTS and location:
-            target = request.url.join(location)
             if self._call.method == "GET" and self.guarded and self._redirects < MOST_REDIRECTS:
                 self._redirects += 1
-                self._url = target
+                try:
+                    self._url = request.url.join(location)
+                except (httpx.InvalidURL, ValueError) as error:
+                    why = f"Refused to connect: redirected to {redact(location, 200)}: {_words(error)}."
+                    self._finish("refused-address", why)
                 return
-            self._finish(None, f"redirected to {redact(target, 200)}, which is not followed")
+            # Not read any further: what another side's Location is must not change what became of the call.
+            self._finish(None, f"redirected to {redact(location, 200)}, which is not followed")
             return
         if self._fault is None and self._unzip is not None and not self._unzip.eof:
             self._fault = ("lost", "the answer broke off")
@@ -169,11 +181,15 @@ class Exchange:
 
     def failed(self, error: Exception) -> bool:
         """Settles what an exception means; True when the request never left and may be made once more."""
+        if not isinstance(error, _KNOWN):
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            what = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
+            logger.error("%s: an unforeseen %s became a reply", self._call.name, what)
         if self._response is not None and not isinstance(error, httpx.InvalidURL):
             self._finish("lost", f"the answer broke off: {_words(error)}")
         elif isinstance(error, AddressRefused):
             self._finish("refused-address", error.message)
-        elif isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        elif not self._begun or isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
             self._finish("refused-address", f"Refused to connect: {_words(error)}.")
         elif isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
             transient = isinstance(error, httpx.ConnectError) and not _is_tls(error)
@@ -182,7 +198,7 @@ class Exchange:
                 return True
             self._finish("unsent", f"no connection: {_words(error)}")
         elif isinstance(error, httpx.TimeoutException):
-            self._finish("lost", f"no answer within {self._call.timeout_s:g} s")
+            self._finish("lost", f"no answer within {self._seconds:.3g} s")
         else:
             self._finish("lost", f"no answer: {_words(error)}")
         return False
@@ -215,7 +231,8 @@ def _own(url: str, token: Secret | None) -> tuple[Origin, tuple[Header, ...]]:
 
 
 def _origin(url: httpx.URL) -> Origin:
-    return url.scheme, url.host.lower(), url.port  # httpx leaves a scheme's own port out
+    # Not `url.host`: that decodes names, and raises for those that cannot be. httpx leaves a scheme's port out.
+    return url.scheme, url.raw_host.decode("ascii", "replace").lower(), url.port
 
 
 def _words(error: Exception) -> str:

@@ -24,7 +24,7 @@ import httpx
 
 from masumi_tools.calls.call import Call, Reply
 from masumi_tools.net.dialling import AsyncDialler, Check, Dialler
-from masumi_tools.net.exchange import OUTSIDE, REPEAT_AFTER_S, Exchange, OnSandboxNow, Party
+from masumi_tools.net.exchange import REPEAT_AFTER_S, Exchange, OnSandboxNow, Party
 from masumi_tools.settings import Settings
 
 __all__ = ["AsyncHttp", "Http"]
@@ -62,12 +62,14 @@ class Http:
         self._pid, self._transports = os.getpid(), {}
         weakref.finalize(self, _close, self._transports, self._pid)
 
-    def send(self, call: Call) -> Reply:
+    def send(self, call: Call, within_s: float | None = None) -> Reply:
         """Makes the call and says what came of it; raises nothing for what happens outside.
 
-        Where the effect of the call stands is in the reply: `reply.sent`, `reply.unknown`.
+        It takes at most `call.timeout_s`, and at most `within_s` where that is less: look-up, every
+        address, TLS, sending and reading together. Where the effect of the call stands is in the
+        reply: `reply.sent`, `reply.unknown`.
         """
-        exchange = Exchange(self._party, call)
+        exchange = Exchange(self._party, call, within_s)
         while (reply := exchange.reply) is None:
             try:
                 request = exchange.request()
@@ -80,7 +82,7 @@ class Http:
                 finally:
                     response.close()
                 exchange.closed(request, response)
-            except OUTSIDE as error:
+            except Exception as error:  # whatever it is: one call ends, nothing else
                 if exchange.failed(error):
                     time.sleep(REPEAT_AFTER_S)
         return exchange.logged(reply)
@@ -129,14 +131,31 @@ class AsyncHttp:
         self._ssl_context = ssl_context
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
 
-    async def send(self, call: Call) -> Reply:
-        """As `Http.send`. When the awaiting task is cancelled, the effect of the call is unknown."""
-        loop = self._loops.get(asyncio.get_running_loop()) or await self._begin_loop()
-        async with loop.turns[call.to == "service"]:  # its time begins with its turn
-            return await self._send(loop, call)
+    async def send(self, call: Call, within_s: float | None = None) -> Reply:
+        """As `Http.send`. When the awaiting task is cancelled, the effect of the call is unknown.
 
-    async def _send(self, loop: _Loop, call: Call) -> Reply:
-        exchange = Exchange(self._party, call)
+        `call.timeout_s` begins with its turn among the calls of this loop, `within_s` now.
+        """
+        loop = self._loops.get(asyncio.get_running_loop()) or await self._begin_loop()
+        turns, asked = loop.turns[call.to == "service"], time.monotonic()
+        if turns.locked() and within_s is not None:
+            try:
+                await asyncio.wait_for(turns.acquire(), max(within_s, 0.0))
+            except TimeoutError:
+                exchange = Exchange(self._party, call)
+                exchange.late()
+                assert exchange.reply is not None
+                return exchange.logged(exchange.reply)
+        else:
+            await turns.acquire()
+        try:
+            left = None if within_s is None else within_s - (time.monotonic() - asked)
+            return await self._send(loop, call, left)
+        finally:
+            turns.release()
+
+    async def _send(self, loop: _Loop, call: Call, within_s: float | None) -> Reply:
+        exchange = Exchange(self._party, call, within_s)
         while (reply := exchange.reply) is None:
             try:
                 request = exchange.request()
@@ -150,7 +169,7 @@ class AsyncHttp:
                 finally:
                     await response.aclose()
                 exchange.closed(request, response)
-            except OUTSIDE as error:
+            except Exception as error:  # whatever it is: one call ends, nothing else
                 if exchange.failed(error):
                     await asyncio.sleep(REPEAT_AFTER_S)
         return exchange.logged(reply)

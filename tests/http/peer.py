@@ -54,7 +54,7 @@ class Peer:
     """Listens on a free port of loopback; `seen` has the requests, `connections` how many were made."""
 
     def __init__(
-        self, handler: Handler, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+        self, handler: Handler, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
     ) -> None:
         self.seen: list[Seen] = []
         self.connections = 0
@@ -62,7 +62,7 @@ class Peer:
         self._tls = tls
         self._open: list[socket.socket] = []
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, 0), family=family)
+        self._listener = socket.create_server((host, port), family=family)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{self.port}"
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -132,11 +132,11 @@ class Client:
                 options["async_transport"] = options.pop("transport")
             self.http = AsyncHttp(settings, **options)
 
-    def send(self, call: Call) -> Reply:
+    def send(self, call: Call, within_s: float | None = None) -> Reply:
         if isinstance(self.http, Http):
-            return self.http.send(call)
+            return self.http.send(call, within_s)
         assert self._runner is not None
-        return self._runner.run(self.http.send(call))
+        return self._runner.run(self.http.send(call, within_s))
 
     def get(self, url: str, to: Any = "service", **options: Any) -> Reply:
         return self.send(Call("GET /status", to, url, **options))

@@ -22,6 +22,7 @@ from masumi_tools.hire.quote import Quote
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.journal.store import Journal
 from masumi_tools.money import parse_amounts
+from masumi_tools.target import is_target
 from masumi_tools.tools.arguments import read_arguments
 
 Target = Annotated[
@@ -249,7 +250,7 @@ def _quote(buyer: Buyer, target: str) -> Quote:
 
 def _named(buyer: Buyer, target: str) -> str:
     """The agent identifier behind an exact name; two of one name are never chosen from."""
-    if target.startswith(("http://", "https://")) or len(target) >= 57 or not buyer.settings.registry_url:
+    if is_target(target) or not buyer.settings.registry_url:
         return target
     hits = [entry for entry in buyer.find(target, limit=50) if entry.name.lower() == target.lower()]
     if len(hits) == 1:

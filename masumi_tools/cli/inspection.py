@@ -36,6 +36,7 @@ from masumi_tools.models import (
 from masumi_tools.money import total
 from masumi_tools.net.http import Http
 from masumi_tools.settings import Settings
+from masumi_tools.target import Target
 
 Weight = Literal["blocks", "tolerated", "others"]
 
@@ -132,12 +133,12 @@ def inspect(
     with Http(settings) as http:
         visit = _Visit(http, settings, time.time_ns() // 1_000_000 if now_ms is None else now_ms)
         listing = _listing(visit, order.target)
-        by_url = order.target.startswith(("http://", "https://"))
-        url = order.target.rstrip("/") if by_url else listing.api_base_url if listing else ""
+        by_url = order.target.is_url
+        url = str(order.target) if by_url else listing.api_base_url if listing else ""
         if url and not any(finding.what.startswith("apiBaseUrl") for finding in visit.findings):
             _service(visit, listing, url, start_job, input_data)
     return Inspection(
-        order.target,
+        str(order.target),
         listing.name if listing else "",
         url,
         listing.agent_identifier if listing else "",
@@ -162,11 +163,11 @@ def _price(listing: Listing | None) -> str:
 # ---- the registry's word ----------------------------------------------------------------------------------
 
 
-def _listing(visit: _Visit, target: str) -> Listing | None:
-    by_url = target.startswith(("http://", "https://"))
-    found = _own(visit, target) if by_url else _registered(visit, target)
+def _listing(visit: _Visit, target: Target) -> Listing | None:
+    by_url = target.is_url
+    found = _own(visit, str(target)) if by_url else _registered(visit, str(target))
     if by_url and found is None:
-        found = _searched(visit, target.rstrip("/"))
+        found = _searched(visit, str(target))
     if found is None:
         who = f"for {target}" if by_url else "of this identifier"
         visit.blocks(
@@ -226,7 +227,7 @@ def _searched(visit: _Visit, url: str) -> Listing | None:
         entries = read_registry_entries(reply.body, visit.settings.network) if reply.ok else []
     except WireError:
         entries = []
-    here = [entry for entry in entries if entry.api_base_url.rstrip("/") == url]
+    here = [entry for entry in entries if str(Target.kept(entry.api_base_url)) == url]
     if len(here) > 1:
         visit.blocks(
             ENTRY, f"{len(here)} agents are registered for {url}", "deregister those that are not meant"

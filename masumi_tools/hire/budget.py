@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from masumi_tools.errors import InputError
 from masumi_tools.money import Amount, name_of, parse_amounts
+from masumi_tools.target import Target, targets
 
 AmountsLike = str | Amount | Sequence[str | Amount]
 
@@ -58,17 +59,17 @@ class Budget:
     `per_day` what is reserved since midnight in `time_zone` (default: this machine's), `per_service`
     what one service gets. A unit that a limit does not name has no money under that limit; a unit that
     `total` does not name has no budget at all. `allow` and `deny` list agent identifiers or service
-    URLs. A price above `approve_above` asks `approve`; False or an error of it is a refusal.
+    URLs, in any spelling. A price above `approve_above` asks `approve`; False or an error of it is a refusal.
     The use is summed from the journal's rows, so processes and frameworks that share journal and name
-    share one budget. InputError (AmountError) for amounts that cannot be read.
+    share one budget. InputError for entries of a list that no service can match, AmountError for amounts that cannot be read.
     """
 
     total: tuple[Amount, ...]
     per_hire: tuple[Amount, ...] | None
     per_day: tuple[Amount, ...] | None
     per_service: tuple[Amount, ...] | None
-    allow: frozenset[str] | None
-    deny: frozenset[str]
+    allow: frozenset[Target] | None
+    deny: frozenset[Target]
     approve_above: tuple[Amount, ...] | None
     approve: Approve | None = field(repr=False, compare=False)
     name: str
@@ -99,8 +100,8 @@ class Budget:
             "per_hire": limit(per_hire),
             "per_day": limit(per_day),
             "per_service": limit(per_service),
-            "allow": None if allow is None else frozenset(_plain(entry) for entry in allow),
-            "deny": frozenset(_plain(entry) for entry in deny or ()),
+            "allow": None if allow is None else targets(allow, "allow"),
+            "deny": targets(() if deny is None else deny, "deny"),
             "approve_above": limit(approve_above),
             "approve": approve,
             "name": name,
@@ -117,8 +118,8 @@ class Budget:
         `services` are the names under which the service is known, `claimed` is one that it gave itself:
         that may get it denied, and never allowed.
         """
-        names = {_plain(service) for service in services}
-        if (names | {_plain(claimed)}) & self.deny:
+        names = {Target.kept(service) for service in services if service}
+        if (names | {Target.kept(claimed)}) & self.deny:
             return f"the budget {self.name!r} denies this service"
         if self.allow is not None and not names & self.allow:
             return f"the budget {self.name!r} does not list this service among those it allows"
@@ -161,7 +162,3 @@ def _over(limit: Sequence[Amount], price: Sequence[Amount], used: dict[str, int]
             missing = Amount(amount.quantity - left, amount.unit)
             return f"{Amount(bound, amount.unit)} for {words}{rest}; {amount} was asked, {missing} too much"
     return None
-
-
-def _plain(service: str) -> str:
-    return service.strip().rstrip("/").lower()

@@ -96,6 +96,7 @@ class Buyer(BuyerBase):
         order = order_of(
             target,
             input_data,
+            budget=self.budget.name if self.budget else "",
             max_price=agreed(quote, max_price),
             scope=scope,
             call_id=call_id,
@@ -253,6 +254,7 @@ class AsyncBuyer(BuyerBase):
         order = order_of(
             target,
             input_data,
+            budget=self.budget.name if self.budget else "",
             max_price=agreed(quote, max_price),
             scope=scope,
             call_id=call_id,

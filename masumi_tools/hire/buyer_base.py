@@ -59,8 +59,12 @@ class BuyerBase:
 
     def recall(self, call_id: str, *, scope: str = "") -> Receipt | None:
         """The receipt of the hire that this tool call made before, or None. Reads only."""
-        row = self.journal.by_call(call_key(call_id, scope))
-        return receipt_of(rows.purchase_of(row), reused=True) if row else None
+        budget = self.budget.name if self.budget else ""
+        for key in (call_key(call_id, scope, budget), call_key(call_id, scope)):
+            row = self.journal.by_call(key) if call_id else None
+            if row is not None and row.budget == budget:
+                return receipt_of(rows.purchase_of(row), reused=True)
+        return None
 
     def budget_lines(self) -> list[rows.BudgetLine]:
         """How this buyer's budget stands, a line per unit. Reads only."""

@@ -32,6 +32,7 @@ from masumi_tools.models import Listing
 from masumi_tools.money import parse_amounts
 from masumi_tools.proof import hashing
 from masumi_tools.settings import Settings
+from masumi_tools.target import Target
 
 __all__ = ["LISTENER", "Flows", "Progress", "ways_of"]
 
@@ -50,7 +51,7 @@ class Flows(Driver):
 
     def hire(self, order: Order, patience_s: float, owner: str, quote: Quote | None = None) -> Flow[Receipt]:
         """Find or begin the hire of this order and drive it until there is something to tell."""
-        if quote is not None and not order.fits(quote.target, order.input_data):
+        if quote is not None and not order.fits(Target.kept(quote.target), order.input_data):
             raise InputError(f"the quote is that of another service: {quote.target[:80]!r}")
         until = self._monotonic() + patience_s
         yield from self._hear_the_time()
@@ -61,7 +62,7 @@ class Flows(Driver):
 
     def _begin(self, order: Order, quote: Quote | None, owner: str) -> Flow[tuple[Purchase, Known]]:
         for _attempt in range(MOST_CHANGES):
-            known, newest = yield from self._known(order)
+            known, newest = yield from self._known(order, owner)
             if known is not None:
                 return known, "open" if known.joinable else "finished"
             p = self._first(order, quote)
@@ -76,17 +77,20 @@ class Flows(Driver):
             # The same hire was begun and ended since we looked: perhaps it is the answer.
         raise JournalBusy("the same hire is begun and ended by others all the time; ask again")
 
-    def _known(self, order: Order) -> Flow[tuple[Purchase | None, str | None]]:
+    def _known(self, order: Order, owner: str) -> Flow[tuple[Purchase | None, str | None]]:
         """The earlier hire that answers this call, or the id of the newest of its kind ("" for none)."""
         now, call_id = self.clock.now(), order.call_id
-        if call_id and (row := (yield Do(lambda: self.journal.by_call(call_id)))):
-            p = ledger.purchase_of(row)
-            if not order.fits(p.target, p.input_data):
+        if call_id and (p := (yield Do(partial(self._called, order)))):
+            if not order.fits(p.whom, p.input_data):
                 raise InputError("this call_id belongs to a hire of another service or with another input")
             return p, None
         if order.again:
             return None, None
         row = yield Do(lambda: self.journal.newest_under(order.key))
+        if row is None and (older := (yield from self._older(order, owner))) is not None:
+            if older.joinable:
+                return older, None
+            row = ledger.row_of(older)
         if row is None or row.joinable:
             return None, row.hire_id if row else ""
         p = ledger.purchase_of(row)
@@ -96,6 +100,26 @@ class Flows(Driver):
         if call_id:
             yield Do(lambda: self.journal.link(call_id, p.hire_id))
         return p, None
+
+    def _called(self, order: Order) -> Purchase | None:
+        """The hire that this tool call made or was told of before, with the money of the same budget."""
+        for call_id in filter(None, (order.call_id, order.older_call_id)):
+            if row := self.journal.by_call(call_id):
+                p = ledger.purchase_of(row)
+                if p.budget == order.budget:
+                    return p
+        return None
+
+    def _older(self, order: Order, owner: str) -> Flow[Purchase | None]:
+        """The hire of an older journal, under the key of its time, that is the same hire; None where none is."""
+        row = yield Do(
+            lambda: self.journal.open_under(order.older_key) or self.journal.newest_under(order.older_key)
+        )
+        p = ledger.purchase_of(row) if row else None
+        if p is None or p.budget != order.budget or not order.fits(p.whom, p.input_data):
+            return None
+        mine = self.new_purchase(order, self.clock.now())
+        return None if p.joinable and (yield from self._gives_way(p, mine, owner)) else p
 
     def _first(self, order: Order, quote: Quote | None) -> Purchase:
         now = self.clock.now()
@@ -129,7 +153,7 @@ class Flows(Driver):
             hire_id=self._token_hex(8),
             key=key,
             scope=order.scope,
-            target=order.target,
+            target=order.target.text,
             budget=self.budget.name if self.budget else "",
             network=self.ways.network,
             input_data=order.input_data,

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from masumi_tools.errors import Money, StateError
 from masumi_tools.models import JobStatus, Listing, NodePurchase, OnChainState, Terms
 from masumi_tools.money import Amount
+from masumi_tools.target import Target
 
 
 class State(StrEnum):
@@ -249,6 +250,11 @@ class Purchase(BaseModel):
         if self.state is State.DISPUTED and self.result is not None:
             return "locked"
         return _MONEY.get(self.state, "none")
+
+    @property
+    def whom(self) -> Target:
+        """Whom the hire is of, in the form in which services are compared."""
+        return Target.kept(self.target)
 
     @property
     def ended(self) -> bool:

@@ -13,6 +13,7 @@ from masumi_tools.hire.budget import Budget, text_of
 from masumi_tools.hire.purchase import Event, Purchase, State
 from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
 from masumi_tools.money import Amount
+from masumi_tools.target import Target
 
 # How a hire counts against its budget. ASKED and LISTED hold nothing yet.
 _COUNTS: dict[State, str] = {
@@ -77,7 +78,8 @@ def purchase_of(row: Row) -> Purchase:
 
 def service_of(p: Purchase) -> str:
     """The name under which a service's share of a budget is counted: its agent identifier, else its URL."""
-    return (p.listing.agent_identifier if p.listing else "") or p.target
+    agent = p.listing.agent_identifier if p.listing else ""
+    return str(Target.kept(agent or p.target))
 
 
 def worth_saving(before: Purchase, after: Purchase) -> bool:
@@ -132,7 +134,7 @@ def refusal(p: Purchase, budget: Budget | None, usage: Usage) -> str | None:
         if p.free or p.max_price is not None:
             return above(p.price, p.max_price)
         return "there is no budget and no max_price, so only free services can be hired"
-    if p.target.startswith(("http://", "https://")):
+    if p.whom.is_url:
         return budget.refusal(p.price, usage, {p.target}, claimed=service_of(p))
     names = {service_of(p), p.target}
     if p.listing is not None:

@@ -150,9 +150,9 @@ def refundable_until(p: Purchase) -> int | None:
 
 
 def _asked(p: Purchase, now: int, ways: Ways) -> Step:
-    if p.target.startswith(("http://", "https://")):
+    if p.whom.is_url:
         if p.asked_registry and ways.registry:
-            return Send(Ask.SEARCH, registry.search(ways.registry, ways.network, p.target.rstrip("/")))
+            return Send(Ask.SEARCH, registry.search(ways.registry, ways.network, str(p.whom)))
         return Send(Ask.LISTING, service.payment_information(p.target))
     if ways.registry and not p.asked_registry:
         return Send(Ask.LISTING, registry.payment_information(ways.registry, p.target))

@@ -27,6 +27,7 @@ from masumi_tools.hire.request import call_key
 from masumi_tools.inputs import read_input_schema
 from masumi_tools.money import parse_amounts
 from masumi_tools.settings import Settings
+from masumi_tools.target import Target, targets
 from masumi_tools.tools import catalogue, tracing, wording
 from masumi_tools.tools.arguments import read_arguments
 from masumi_tools.tools.buyers import Buyers
@@ -60,7 +61,7 @@ class Actions:
         trace_content: bool = False,
     ) -> None:
         self.buyers = Buyers(settings=settings, budget=budget, buyer=buyer)
-        self.allow = None if allow is None else frozenset(catalogue.plain(entry) for entry in allow)
+        self.allow = None if allow is None else targets(allow, "allow")
         self.follow = wording.ALONE
         self.asks_first = False  # whether prices are shown to a person before a hire
         self._max_price = None if max_price is None else parse_amounts(max_price)
@@ -69,7 +70,7 @@ class Actions:
         self._reuse_within_s = reuse_within_s
         self._result_limit = result_limit
         self._trace_content = trace_content
-        self._quotes: dict[str, Quote] = {}
+        self._quotes: dict[Target, Quote] = {}
         self._shown: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -132,12 +133,12 @@ class Actions:
         """Remember a quote, so that the price that was shown is the price that is paid."""
         if quote.listing is not None:
             with self._lock:
-                self._quotes[catalogue.plain(quote.target)] = quote
+                self._quotes[Target.kept(quote.target)] = quote
 
     def known(self, target: str) -> Quote | None:
         """The last quote for this target, which may have run out; None when there was none."""
         with self._lock:
-            return self._quotes.get(catalogue.plain(target))
+            return self._quotes.get(Target.kept(target))
 
     def _quoted(self, target: str) -> Generator[Wish, Any, Quote]:
         """A quote that holds: the known one for its few minutes, else a new one."""
@@ -154,7 +155,10 @@ class Actions:
         """Hire the service with what a model sent as its input, or go on with the same hire."""
         with tracing.hiring(target, self._trace_content) as trace:
             with listening(trace.tell, self._on_progress, call.listener):
-                said = yield from self._hire(target, payload, call, max_price)
+                try:
+                    said = yield from self._hire(target, payload, call, max_price)
+                except Exception as error:
+                    said = _broken(error)
             trace.end(said.code, said.receipt)
         return said
 
@@ -350,7 +354,7 @@ def _shown_name(target: str, payload: object, call: Call) -> str:
 def _canonical(target: str, payload: object) -> str:
     if isinstance(payload, Mapping):  # a framework may add the fields that were left out
         payload = {key: value for key, value in payload.items() if value is not None}
-    return f"{catalogue.plain(target)}\x00{json.dumps(payload, sort_keys=True, default=repr)}"
+    return f"{Target.kept(target)}\x00{json.dumps(payload, sort_keys=True, default=repr)}"
 
 
 def _broken(error: Exception) -> Said:

@@ -13,27 +13,26 @@ from masumi_tools.hire.rows import BudgetLine
 from masumi_tools.inputs import describe
 from masumi_tools.inputs.fields import plain_text
 from masumi_tools.models import Listing, PricingType
+from masumi_tools.target import Target
 from masumi_tools.tools.wording import foreign, named, when
 
 MOST_SHOWN = 15
 
 
-def plain(target: str) -> str:
-    """An agent identifier or URL in the form in which two are compared."""
-    return target.strip().rstrip("/").lower()
-
-
-def allowed(quote: Quote, allow: Set[str] | None) -> bool:
+def allowed(quote: Quote, allow: Set[Target] | None) -> bool:
     """Whether the target may be hired. A URL has to be listed itself: whom it names is only its own word."""
-    names = {plain(quote.target)}
-    if quote.listing is not None and not quote.target.strip().lower().startswith(("http://", "https://")):
-        names.add(plain(quote.listing.api_base_url))
+    whom = Target.kept(quote.target)
+    names = {whom}
+    if quote.listing is not None and not whom.is_url:
+        names.add(Target.kept(quote.listing.api_base_url))
     return allow is None or bool(names & allow)
 
 
-def listed(entry: Listing, allow: Set[str] | None) -> bool:
+def listed(entry: Listing, allow: Set[Target] | None) -> bool:
     """Whether a listing of the registry may be hired."""
-    return allow is None or bool({plain(entry.agent_identifier), plain(entry.api_base_url)} & allow)
+    return allow is None or bool(
+        {Target.kept(entry.agent_identifier), Target.kept(entry.api_base_url)} & allow
+    )
 
 
 @dataclass(frozen=True, slots=True)

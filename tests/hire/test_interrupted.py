@@ -66,7 +66,7 @@ def test_under_another_budget_the_call_is_a_hire_of_its_own(
     made = hire(sandbox, journal, Budget("5 ADA", name="sales"))
 
     assert (made.outcome, made.budget, made.paid_text) == ("completed", "sales", "1 ADA")
-    assert {row.budget: row.state for row in journal.rows()} == {"sales": "delivered", "research": "refused"}
+    assert {row.budget: row.state for row in journal.rows()} == {"sales": "delivered", "research": "asked"}
     assert journal.used("research") == []
 
 
@@ -84,12 +84,15 @@ def test_what_the_second_caller_allows_is_not_exceeded_by_what_the_first_allowed
 def test_what_was_reserved_already_is_gone_on_with_under_its_own_budget(
     sandbox: Sandbox, url: str, journal: Journal
 ) -> None:
-    die(sandbox, url, 2, Budget("20 ADA", name="research"))
+    research = Budget("20 ADA", name="research")
+    die(sandbox, url, 2, research)
 
-    made = hire(sandbox, journal, Budget("5 ADA", name="sales"))
+    other = hire(sandbox, journal, Budget("5 ADA", name="sales"))
+    same = hire(sandbox, journal, research)
 
-    assert (made.outcome, made.budget) == ("completed", "research")
-    assert len(purchases(sandbox)) == 1
+    assert (other.outcome, other.budget) == ("completed", "sales")
+    assert (same.outcome, same.budget) == ("completed", "research")
+    assert len(purchases(sandbox)) == len(journal.rows()) == 2
 
 
 @pytest.mark.parametrize("write", [1, 2])

@@ -285,12 +285,15 @@ def test_a_url_is_allowed_only_by_itself():
     from masumi_tools.inputs import InputSpec
     from masumi_tools.models import Listing
     from masumi_tools.models.price import Price
+    from masumi_tools.target import Target
 
     listing = Listing("ab" * 40, "n", "", "https://evil.example", Price(None))
     by_url = Quote("https://evil.example/", listing, (), True, False, InputSpec(), 0, None)
     by_agent = Quote("AB" * 40, listing, (), True, False, InputSpec(), 0, None)
 
-    assert not catalogue.allowed(by_url, {"ab" * 40})
-    assert catalogue.allowed(by_url, {"https://evil.example"})
-    assert catalogue.allowed(by_agent, {"ab" * 40}) and catalogue.allowed(by_agent, {"https://evil.example"})
-    assert not catalogue.allowed(by_agent, {"cd" * 40})
+    assert not catalogue.allowed(by_url, {Target("ab" * 40)})
+    assert catalogue.allowed(by_url, {Target("https://evil.example")})
+    assert catalogue.allowed(by_agent, {Target("ab" * 40)}) and catalogue.allowed(
+        by_agent, {Target("https://evil.example")}
+    )
+    assert not catalogue.allowed(by_agent, {Target("cd" * 40)})

@@ -184,6 +184,7 @@ class History:
         order = order_of(
             target,
             {"text": wish.text},
+            budget=life.flows.budget.name if life.flows.budget else "",
             max_price=max_price,
             call_id=wish.call_id,
             again=wish.again,

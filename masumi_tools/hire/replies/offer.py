@@ -24,6 +24,7 @@ from masumi_tools.models import (
     read_started,
 )
 from masumi_tools.money import total
+from masumi_tools.target import Target
 
 MOST_STARTS = 3
 IDENTIFIED = "identified"
@@ -31,7 +32,7 @@ IDENTIFIED = "identified"
 
 def listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """payment-information of the registry, or of the service itself where a URL was given."""
-    by_url = p.target.startswith(("http://", "https://"))
+    by_url = p.whom.is_url
     if reply.fault == "refused-address":
         return _refused(p, now, f"the service's address is not one that we connect to: {reply.detail}")
     try:
@@ -63,12 +64,12 @@ def node_listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
 
 def search(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """The registry's entries for a service URL that tells no price itself."""
-    url = p.target.rstrip("/")
+    url = p.whom
     try:
         entries = read_registry_entries(reply.body) if reply.ok else []
     except WireError:
         entries = []
-    here = [entry for entry in entries if entry.api_base_url.rstrip("/") == url]
+    here = [entry for entry in entries if Target.kept(entry.api_base_url) == url]
     if len(here) == 1:
         return _listed(p, here[0], now, ways)
     many = f"{len(here)} agents are registered" if here else "no agent is registered"
@@ -79,11 +80,14 @@ def search(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
 
 def _listed(p: Purchase, found: Listing, now: int, ways: Ways) -> Purchase:
     """Take the listing, or say why this service cannot be hired at its price."""
-    by_url = p.target.startswith(("http://", "https://"))
-    if not by_url and found.agent_identifier.lower() != p.target.lower():
+    if not p.whom.is_url and Target.kept(found.agent_identifier) != p.whom:
         return _refused(p, now, "the registry answered for another agent")
     if found.problems:
         return _refused(p, now, f"the registry entry cannot be used: {'; '.join(found.problems)}")
+    try:
+        Target.read(found.api_base_url)
+    except InputError as error:  # no list of services could name it, and servers may read it in two ways
+        return _refused(p, now, f"the registry entry cannot be used: apiBaseUrl: {error}")
     if found.status.lower() == "deregistered":
         return _refused(p, now, "the agent is deregistered")
     if found.network and found.network != ways.network:

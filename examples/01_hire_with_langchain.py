@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Hire with LangChain
 #
-# An LLM agent gets a budget and a tool, and hires services: one delivers, one is too dear, one never answers.
+# An LLM agent gets a budget and a tool, and hires services: one delivers, one is over the limit, one never answers.
 # All of it runs against a sandbox on this machine: no keys, no network, no money.
 
 # %%

@@ -113,7 +113,7 @@ def errors_page() -> str:
         MADE,
         "# Errors",
         "",
-        "A hire raises nothing for what happens outside: it returns a [receipt](receipts.md), whose `outcome` and "
+        "A hire does not raise for what the service, node or network does: it returns a [receipt](receipts.md), whose `outcome` and "
         "`reason` say it. What is raised is for arguments that no hire can have, and for a journal that cannot be "
         "written; then nothing was sent. A tool for agents raises nothing at all.",
         "",

@@ -6,8 +6,12 @@ import contextlib
 import os
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 
 FRESH_S = 1.0  # so long the sandbox is not asked for its time again
 
@@ -39,13 +43,29 @@ class Clock:
 _living: set[str] = set()
 
 
+@cache
+def _place() -> str:
+    """Where process ids mean one process: this machine's run and, within it, this container. Not its name:
+    containers may share that, and a pid of one is another process, or none, in the next."""
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+    try:
+        parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    except OSError:
+        if sys.platform == "linux":  # there may be containers, and nothing tells them apart
+            parts.append(secrets.token_hex(8))
+    return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
 @contextlib.contextmanager
 def turn() -> Iterator[str]:
     """The name under which one call drives hires; it is dead when the call has ended, however it did.
 
-    It names machine and process, so that others on this machine see at once when the process is gone.
+    It names place and process, so that others in the same place see at once when the process is gone. It
+    has at most 44 characters, whatever the machine is called.
     """
-    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
+    owner = f"{_place()}:{os.getpid()}:{secrets.token_hex(8)}"
     _living.add(owner)
     try:
         yield owner
@@ -54,10 +74,10 @@ def turn() -> Iterator[str]:
 
 
 def is_dead(owner: str) -> bool:
-    """Whether this owner was a call of this process that has ended, or of a process of this machine that has."""
-    host, _, rest = owner.partition(":")
+    """Whether this owner was a call of this process that has ended, or of a process of this place that has."""
+    place, _, rest = owner.partition(":")
     pid = rest.partition(":")[0]
-    if host != socket.gethostname() or not pid.isdigit():
+    if place != _place() or not pid.isdigit():
         return False
     if int(pid) == os.getpid():
         return owner not in _living

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, NoReturn, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -321,7 +322,19 @@ def _default_database_url(network: str, sandbox: bool) -> str:
     """A file for each network: test money and real money share no budget."""
     import platformdirs
 
-    folder = platformdirs.user_data_path("masumi_tools", appauthor=False)
+    folder: Path | None
+    try:
+        folder = platformdirs.user_data_path("masumi_tools", appauthor=False)
+    except (RuntimeError, OSError):
+        folder = None
+    if (
+        folder is None or not folder.is_absolute()
+    ):  # a folder named "~" here is another journal than one there
+        _wrong(
+            "database_url",
+            "MASUMI_DATABASE_URL",
+            "must say where hires are kept, since this user has no home directory that is known here.",
+        )
     file = "sandbox.sqlite3" if sandbox else f"{network.lower()}.sqlite3"
     return f"sqlite:///{folder / file}"
 

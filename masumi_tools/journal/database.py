@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextvars import ContextVar
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
 from masumi_tools.errors import JournalBusy, JournalError
+from masumi_tools.journal.files import Kept, forget_after_fork, path_of
 
-BUSY_TIMEOUT_S = 30
+BUSY_TIMEOUT_S: float = 30
+# What has to be saved of money that moved waits so long, also when the caller's patience is at its end.
+LEAST_WAIT_S = 5
+CONNECT_S = 10
 
 
-def _begin_immediate(connection: sa.Connection) -> None:
-    # A reader under AUTOCOMMIT takes no write lock: it must never wait for a writer.
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+# Until when the caller waits at all, by the monotonic clock.
+_patience_ends: ContextVar[float | None] = ContextVar("masumi_patience_ends", default=None)
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """In this block a call to a database waits no longer than the caller's patience, and some seconds."""
+    token = _patience_ends.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _patience_ends.reset(token)
+
+
+def waits_s() -> float:
+    """How long a call to a database may wait now, in seconds: whole ones, so that it seldom changes."""
+    ends = _patience_ends.get()
+    if ends is None:
+        return BUSY_TIMEOUT_S
+    return min(max(math.ceil(ends - time.monotonic()), LEAST_WAIT_S), BUSY_TIMEOUT_S)
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
@@ -29,7 +50,7 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     _write_ahead(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+    cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
     cursor.close()
 
 
@@ -47,40 +68,100 @@ def _write_ahead(cursor: Any) -> None:
             return
 
 
+def _within_patience(connection: sa.Connection) -> None:
+    """Let SQLite wait for another writer for no longer than the caller has patience."""
+    wait_ms = int(waits_s() * 1000)
+    if connection.info.get("waits_ms", BUSY_TIMEOUT_S * 1000) != wait_ms:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms}")
+        connection.info["waits_ms"] = wait_ms
+
+
+def _sqlite(parsed: sa.URL) -> sa.Engine:
+    in_memory = parsed.database in (None, "", ":memory:")
+    # A thread never waits for a connection, only for the lock of the file.
+    pool: dict[str, Any] = {"poolclass": sa.StaticPool} if in_memory else {"max_overflow": -1}
+    engine = sa.create_engine(
+        parsed, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S}, **pool
+    )
+    event.listen(engine, "connect", _set_pragmas)
+    path = path_of(parsed)
+    kept = Kept(path, engine) if path else None
+
+    def begin(connection: sa.Connection) -> None:
+        if kept is not None:
+            kept.check(connection)
+        # A reader under AUTOCOMMIT takes no write lock: it must never wait for a writer.
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            _within_patience(connection)
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _postgres(parsed: sa.URL) -> sa.Engine:
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    wait_ms = int(BUSY_TIMEOUT_S * 1000)
+    asked: dict[str, Any] = {
+        "client_encoding": "utf8",
+        "connect_timeout": CONNECT_S,
+        "keepalives_idle": CONNECT_S,
+        "tcp_user_timeout": wait_ms,
+    }
+    given = {name: value for name, value in asked.items() if name not in parsed.query}
+    try:
+        engine = sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=BUSY_TIMEOUT_S, connect_args=given)
+    except ModuleNotFoundError as error:
+        raise JournalError(
+            "PostgreSQL needs the extra postgres: pip install 'masumi_tools[postgres]'"
+        ) from error
+
+    def connected(connection: Any, _record: object) -> None:
+        speaks = connection.info.parameter_status("server_encoding")
+        if speaks != "UTF8":
+            raise JournalError(
+                f"the database keeps text as {speaks}, which cannot hold every result; "
+                "make one with: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0",
+                phase="journal",
+                repeatable=False,
+            )
+        connection.autocommit = True
+        connection.execute(f"SET statement_timeout = {wait_ms}")
+        connection.execute(f"SET lock_timeout = {wait_ms}")
+        connection.autocommit = False
+
+    def begin(connection: sa.Connection) -> None:
+        transacts = connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT"
+        if transacts and (left_ms := int(waits_s() * 1000)) < wait_ms:
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(left_ms, 1)}")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begin)
+    forget_after_fork(engine)
+    return engine
+
+
 def open_engine(url: str) -> sa.Engine:
     """A SQLAlchemy engine with this package's rules; JournalError says what is wrong with the URL.
 
     SQLite: WAL, BEGIN IMMEDIATE, synchronous=FULL and a busy time-out, so that several processes may
-    share one file. PostgreSQL: psycopg 3, brought by the extra `postgres`.
+    share one file; the file is made for its owner alone, and one that was deleted, moved or replaced in use
+    is noticed before anything is written. PostgreSQL: psycopg 3, brought by the extra `postgres`; text is
+    UTF-8 or the database is refused. Either works in the child of a fork.
     """
+    if "\0" in url or not url.isprintable():
+        raise JournalError("the database URL holds a character that no address and no file name has")
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:
         raise JournalError(
             "the database URL cannot be read; try sqlite:///path or postgresql://..."
         ) from error
     if parsed.get_backend_name() == "sqlite":
-        if parsed.database and not parsed.database.startswith((":memory:", "file:")):
-            with contextlib.suppress(OSError):
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        in_memory = parsed.database in (None, "", ":memory:")
-        # A thread never waits for a connection, only for the lock of the file.
-        pool: dict[str, Any] = {"poolclass": sa.StaticPool} if in_memory else {"max_overflow": -1}
-        engine = sa.create_engine(
-            parsed, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S}, **pool
-        )
-        event.listen(engine, "connect", _set_pragmas)
-        event.listen(engine, "begin", _begin_immediate)
-        return engine
-    if parsed.get_backend_name() == "postgresql":
-        if parsed.drivername in ("postgresql", "postgres"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        try:
-            return sa.create_engine(parsed, pool_pre_ping=True)
-        except ModuleNotFoundError as error:
-            raise JournalError(
-                "PostgreSQL needs the extra postgres: pip install 'masumi_tools[postgres]'"
-            ) from error
+        return _sqlite(parsed)
+    if parsed.get_backend_name() in ("postgresql", "postgres"):
+        return _postgres(parsed)
     raise JournalError(f"the journal can be SQLite or PostgreSQL, not {parsed.get_backend_name()}")
 
 
@@ -96,6 +177,10 @@ def explained(doing: str) -> Iterator[None]:
         if "locked" in text or "deadlock" in text:
             raise JournalBusy(
                 f"the journal is locked by another process; nothing was sent while {doing}", phase="journal"
+            ) from error
+        if ("timeout" in text and "statement" in text) or "lock timeout" in text:
+            raise JournalBusy(
+                f"the database did not answer in time while {doing}", phase="journal"
             ) from error
         why = next(
             (
@@ -141,7 +226,7 @@ class Unsettled:
 
     def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> bool:
         """Run the statement for each of the rows, in one transaction; False where nothing was written."""
-        if not self._works:
+        if not self._works or not os.fstat(self._log).st_nlink:  # deleted: the long way says so
             return False
         try:
             self._db.execute("BEGIN IMMEDIATE")

@@ -23,10 +23,8 @@ from masumi_tools.journal.tables import (
     calls,
     hires,
     meta,
-    migrate,
-    newest,
     notes,
-    version_of,
+    schema,
 )
 
 
@@ -119,15 +117,16 @@ class Journal:
         self._engine.dispose()
 
     def _migrate(self) -> None:
-        if self.schema_version() == newest():
-            return
-        with self._engine.begin() as db:
-            migrate(db)
+        tables = schema()
+        if self.schema_version() != tables.newest:
+            with self._engine.begin() as db:
+                tables.migrate(db)
+        tables.guard(self._engine)
 
     def schema_version(self) -> int:
         """The version that the database has now; 0 when it is new. Changes nothing."""
         with explained("reading its version"), self._reading.connect() as db:
-            return version_of(db)
+            return schema().version(db)
 
     def check_writable(self) -> None:
         """Nothing, when a change could be saved now; JournalError (locked, full, read-only) says why not."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import sqlalchemy as sa
 
-from masumi_tools.errors import JournalVersionError
+from masumi_tools.journal.versions import Schema, Step
 
 metadata = sa.MetaData()
 meta = sa.Table(
@@ -65,9 +63,8 @@ notes = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
 )
 
-# Step n leads from version n to n + 1, beginning with 1; a new database gets the tables as they are now.
-# A step is never edited after it was released, and names what it makes instead of the tables above.
-STEPS: list[Callable[[sa.Connection], object]] = [
+# Each is one step from the version before it; see `Schema`.
+STEPS: list[Step] = [
     lambda db: db.execute(
         sa.text(
             "CREATE TABLE IF NOT EXISTS masumi_notes"
@@ -75,35 +72,8 @@ STEPS: list[Callable[[sa.Connection], object]] = [
         )
     ),
 ]
-# One writer at a time makes or changes tables; on SQLite BEGIN IMMEDIATE sees to that.
-_MIGRATION_LOCK = 0x6D6173756D69
 
 
-def newest() -> int:
-    """The version that this package reads and writes."""
-    return 1 + len(STEPS)
-
-
-def version_of(db: sa.Connection) -> int:
-    """The version that the database has now; 0 when it is new. Changes nothing."""
-    if not sa.inspect(db).has_table(meta.name):
-        return 0
-    return db.scalar(sa.select(meta.c.value).where(meta.c.name == "version")) or 0
-
-
-def migrate(db: sa.Connection) -> None:
-    """Bring the database to the newest version, in one transaction; JournalVersionError when it is newer."""
-    if db.dialect.name == "postgresql":
-        db.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-    at, wanted = version_of(db), newest()
-    if at > wanted:
-        raise JournalVersionError(
-            f"the journal has version {at}, this masumi_tools reads up to {wanted}; "
-            "install the newer masumi_tools, or name another database"
-        )
-    if at == 0:
-        metadata.create_all(db)
-    for step in STEPS[at - 1 :] if at else ():
-        step(db)
-    db.execute(sa.delete(meta).where(meta.c.name == "version"))
-    db.execute(meta.insert().values(name="version", value=wanted))
+def schema() -> Schema:
+    """The tables of the journal as this package reads and writes them."""
+    return Schema("the journal", metadata, meta, STEPS, lock=0x6D6173756D69)

@@ -14,7 +14,7 @@ import pytest
 
 from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.journal.store import Entry, Journal, Row, Usage
-from masumi_tools.journal.tables import newest
+from masumi_tools.journal.tables import schema
 
 PROCESSES, EACH, LIMIT = 8, 200, 1000
 
@@ -181,7 +181,7 @@ def test_eight_processes_never_reserve_more_than_the_budget(database_url: str) -
 def test_a_new_database_is_version_0_until_it_is_opened(tmp_path: Path) -> None:
     journal = Journal(f"sqlite:///{tmp_path / 'j.sqlite3'}")
 
-    assert journal.schema_version() == newest()
+    assert journal.schema_version() == schema().newest
 
 
 @pytest.mark.parametrize(

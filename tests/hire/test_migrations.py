@@ -45,7 +45,7 @@ def widen(db: sa.Connection) -> None:
 def test_an_older_journal_is_brought_up_to_date_with_all_that_is_in_it(first_version: str) -> None:
     journal = Journal(first_version)
 
-    assert journal.schema_version() == tables.newest()
+    assert journal.schema_version() == tables.schema().newest
     kept, by_call = journal.get("a1"), journal.by_call("c1")
     assert kept is not None and by_call is not None
     assert (kept.record, kept.version, kept.joinable, by_call.hire_id) == ('{"hire": "a1"}', 7, True, "a1")
@@ -67,7 +67,7 @@ def test_a_step_that_is_added_runs_once_and_on_older_journals_alone(
     add_step(monkeypatch, step)
     for _time in range(2):
         journal = Journal(first_version)
-        assert journal.schema_version() == tables.newest() == 3
+        assert journal.schema_version() == tables.schema().newest == 3
         journal.close()
     new = Journal(f"sqlite:///{tmp_path / 'new.sqlite'}")
     new.close()
@@ -104,7 +104,7 @@ def test_a_newer_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "j.sqlite3"
     Journal(f"sqlite:///{file}").close()
     with sqlite3.connect(file) as db:
-        db.execute("update masumi_journal set value = ?", (tables.newest() + 1,))
+        db.execute("update masumi_journal set value = ?", (tables.schema().newest + 1,))
     db.close()
     before = file.read_bytes()
 
@@ -120,18 +120,18 @@ def test_a_journal_that_is_not_opened_is_not_changed_by_the_question_for_its_ver
     before = contents(first_version)
     engine = open_engine(first_version)
     with engine.connect() as db:
-        assert tables.version_of(db) == 1
+        assert tables.schema().version(db) == 1
     engine.dispose()
 
     assert contents(first_version) == before
 
 
 def test_many_may_make_a_journal_at_the_same_instant(database_url: str) -> None:
-    assert open_at_once(database_url) == [tables.newest()] * 8
+    assert open_at_once(database_url) == [tables.schema().newest] * 8
 
 
 def test_many_may_bring_a_journal_up_to_date_at_the_same_instant(first_version: str) -> None:
-    assert open_at_once(first_version) == [tables.newest()] * 8
+    assert open_at_once(first_version) == [tables.schema().newest] * 8
 
 
 def open_at_once(url: str) -> list[int]:

@@ -13,7 +13,7 @@ from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.purchase import Purchase, State
 from masumi_tools.hire.rows import budget_lines, purchase_of
 from masumi_tools.journal.store import Journal
-from masumi_tools.journal.tables import newest
+from masumi_tools.journal.tables import schema
 from masumi_tools.sandbox import Sandbox
 from tests.fixtures import LEFT_MS, restore
 from tests.hire.clocked import ClockedBuyer, purchases
@@ -38,7 +38,7 @@ def records(journal: Journal) -> list[Purchase]:
 
 
 def test_it_is_brought_up_to_date_and_every_record_is_read(journal: Journal) -> None:
-    assert journal.schema_version() == newest()
+    assert journal.schema_version() == schema().newest
     assert Counter(p.state.value for p in records(journal)) == STATES
     used = {name: sum(line.used for line in budget_lines(journal.used(name))) for name in journal.budgets()}
     assert used == USED

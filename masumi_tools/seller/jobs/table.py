@@ -15,11 +15,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from masumi_tools.errors import JournalBusy, JournalVersionError
+from masumi_tools.errors import JournalBusy
 from masumi_tools.journal.database import Unsettled, explained, open_engine, open_unsettled
+from masumi_tools.journal.versions import Schema
 from masumi_tools.seller.jobs.job import ENDED, Job, JobState, Rules, due_ms, from_json, to_json
 
-VERSION = 1
 NEVER = 2**62
 _PAGE = 200
 _AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000  # some milliseconds of the event loop
@@ -52,6 +52,7 @@ _jobs = sa.Table(
     sa.Index("masumi_jobs_owner", "owner"),
 )
 
+_SCHEMA = Schema("the table of jobs", _metadata, _facts, steps=(), lock=7236011)
 _written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _INSERT: Any = _jobs.insert().compile(dialect=sqlite.dialect())  # the statement and the order of its values
 _NEWEST = (_jobs.c.created_ms.desc(), _jobs.c.job_id.desc())
@@ -103,18 +104,12 @@ class JobTable:
         self.engine.dispose()
 
     def _make(self) -> None:
-        with self.engine.begin() as db:
-            if not self.sqlite:
-                db.execute(sa.text("SELECT pg_advisory_xact_lock(7236011)"))
-            _metadata.create_all(db)
-            at = db.scalar(sa.select(_facts.c.value).where(_facts.c.name == "version"))
-            if at is None:
-                db.execute(_facts.insert().values(name="version", value=str(VERSION)))
-            elif int(at) > VERSION:
-                raise JournalVersionError(
-                    f"the jobs have version {at}, this masumi_tools reads up to {VERSION}; "
-                    "install the newer one"
-                )
+        with self._reading.connect() as db:
+            known = _SCHEMA.version(db) == _SCHEMA.newest
+        if not known:
+            with self.engine.begin() as db:
+                _SCHEMA.migrate(db)
+        _SCHEMA.guard(self.engine)
 
     # Writing -----------------------------------------------------------------------------------------
 

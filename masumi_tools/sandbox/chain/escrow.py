@@ -292,10 +292,15 @@ class World:
         )
         return self.mint(source, metadata, holder)
 
-    def mint(self, source: PaymentSource, metadata: dict[str, Any], holder: Wallet) -> Agent:
-        """Put an agent's NFT on the chain, held by ``holder``."""
+    def mint(
+        self, source: PaymentSource, metadata: dict[str, Any], holder: Wallet, *, asset: str | None = None
+    ) -> Agent:
+        """Put an agent's NFT on the chain, held by ``holder``; ``asset`` names the next version of an old one."""
+        fresh = self.rng.randbytes(32).hex()
+        if source.source_type == V2:
+            fresh = f"10{fresh[2:58]}000000"  # a mark, a root, and a version that an update counts up
         agent = Agent(
-            agent_identifier=source.policy_id + self.rng.randbytes(32).hex(),
+            agent_identifier=source.policy_id + (asset or fresh),
             source=source,
             metadata=metadata,
             holder_address=holder.address,

@@ -90,6 +90,8 @@ class Registration:
     body: dict[str, Any]
     wallet: Wallet
     agent: Agent | None = None
+    requested_by: str = ""
+    recipient: Wallet | None = None
 
 
 @dataclass(slots=True)

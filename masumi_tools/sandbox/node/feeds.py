@@ -66,6 +66,7 @@ PURCHASE_DIFF = s.Schema(
         "lastUpdate": _any_date,
         "network": NETWORK,
         "filterSmartContractAddress": CONTRACT,
+        "filterPaymentSourceType": SOURCE_TYPE,
         "includeHistory": s.flag_text(),
     }
 )
@@ -137,9 +138,7 @@ def _chosen(ctx: Context, rows: Iterable[Row]) -> Iterable[Row]:
     """Rows that fit the filters. Without a filter of source or contract only V1 ones (fact 7)."""
     data = ctx.data
     network, contract = ctx.need_network(), data["filterSmartContractAddress"]
-    source_type = None
-    if "filterPaymentSourceType" in data:  # the feeds of purchases have no such filter: they give both types
-        source_type = data["filterPaymentSourceType"] or (V1 if contract is None else None)
+    source_type = data["filterPaymentSourceType"] or (V1 if contract is None else None)
     state, manual = data.get("filterOnChainState"), data.get("filterNeedsManualAction")
     query, identifier = data.get("searchQuery"), data.get("blockchainIdentifier")
     if identifier:

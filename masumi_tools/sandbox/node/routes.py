@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Literal
 
 from ..wire import Refusal
-from . import actions, feeds, keys, payments, purchases, recovery, registry
+from . import actions, feeds, keys, payments, purchases, recovery, registration, registry
 from . import schema as s
 from .context import Context
 
@@ -154,14 +154,14 @@ def _today() -> dict[str, dict[str, Route]]:
         "/purchase/error-state-recovery": {"POST": Route("pay", recovery.SCHEMA, recovery.recover_purchase)},
         "/registry": {
             "GET": Route("read", registry.LISTED, registry.listed),
-            "POST": Route("pay", registry.REGISTER, registry.register),
+            "POST": Route("pay", registration.REGISTER, registration.register),
             "DELETE": Route("admin", NOTHING, _left_out),
         },
         "/registry/agent-identifier": {"GET": Route("read", registry.BY_IDENTIFIER, registry.agent_metadata)},
         "/registry/count": {"GET": Route("read", registry.COUNT, registry.count)},
         "/registry/diff": {"GET": Route("read", registry.DIFF, registry.diff)},
-        "/registry/deregister": {"POST": Route("pay", registry.DEREGISTER, registry.deregister)},
-        "/registry/update": {"POST": Route("pay", registry.UPDATE, registry.update)},
+        "/registry/deregister": {"POST": Route("pay", registration.DEREGISTER, registration.deregister)},
+        "/registry/update": {"POST": Route("pay", registration.UPDATE, registration.update)},
         "/payment-source": {"GET": Route("read", registry.SOURCES, registry.payment_sources)},
         "/balance": {"GET": Route("read", registry.BALANCE, registry.balance)},
         "/webhooks": {

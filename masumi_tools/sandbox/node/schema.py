@@ -220,16 +220,44 @@ def items(
     return read
 
 
-def one_of(reader: Reader) -> Reader:
-    """One of several shapes: what fits none of them gets one complaint. ``reader`` reads the likely shape."""
+def union(*readers: Reader) -> Reader:
+    """One of several shapes. The complaints of a shape that fits but for its bounds are given, else one for all."""
+
+    def read(value: Any, path: str, issues: list[str]) -> Any:
+        likely: list[tuple[Any, list[str]]] = []
+        for reader in readers:
+            found: list[str] = []
+            result = reader(value, path, found)
+            if not found:
+                return result
+            if not any(map(_ends_the_check, found)):
+                likely.append((result, found))
+        if len(likely) != 1:
+            issues.append(f"{path}: Invalid input")
+            return None
+        issues += likely[0][1]
+        return likely[0][0]
+
+    return read
+
+
+def refined(reader: Reader, rules: Callable[[Any, str, list[str]], None]) -> Reader:
+    """The same, and ``rules`` look at the whole unless its shape is wrong."""
 
     def read(value: Any, path: str, issues: list[str]) -> Any:
         found: list[str] = []
         result = reader(value, path, found)
-        issues += [f"{path}: Invalid input"] if any(map(_ends_the_check, found)) else found
+        issues += found
+        if not any(map(_ends_the_check, found)):
+            rules(result, path, issues)
         return result
 
     return read
+
+
+def optional(reader: Reader) -> Reader:
+    """The same, and nothing gives None; null is a value."""
+    return lambda value, path, issues: None if value is MISSING else reader(value, path, issues)
 
 
 def _ends_the_check(issue: str) -> bool:

@@ -25,8 +25,10 @@ def reregister(world: World, row: Registration, metadata: dict[str, Any]) -> Non
     """Burn the agent of a registration and mint it anew under another identifier."""
 
     def change() -> None:
+        old = row.agent
         _burn(row)
-        _mint(world, row, metadata)
+        asset = _next_version(old.agent_identifier[56:]) if old is not None else None
+        _mint(world, row, metadata, asset)
 
     _turn(world, row, "Update", change)
 
@@ -46,8 +48,13 @@ def _turn(world: World, row: Registration, name: str, change: Callable[[], None]
     jobs.plan(world.now_ms(), jobs.intervals.register, send)
 
 
-def _mint(world: World, row: Registration, metadata: dict[str, Any]) -> None:
-    row.agent = world.mint(row.wallet.source, metadata, row.wallet)
+def _mint(world: World, row: Registration, metadata: dict[str, Any], asset: str | None = None) -> None:
+    row.agent = world.mint(row.wallet.source, metadata, row.recipient or row.wallet, asset=asset)
+
+
+def _next_version(asset: str) -> str:
+    """The asset name of a V2 agent's next version: its last three bytes count."""
+    return f"{asset[:58]}{int(asset[58:], 16) + 1:06x}"
 
 
 def _burn(row: Registration) -> None:

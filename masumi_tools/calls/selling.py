@@ -107,16 +107,17 @@ def registration_body(
     tags: Sequence[str],
     capability: tuple[str, str],
     author: str,
-    pricing: Mapping[str, Any],
+    pricing: Mapping[str, Any] | None = None,
     contact_email: str | None = None,
     organization: str | None = None,
     example_outputs: Sequence[Mapping[str, str]] = (),
     legal: Mapping[str, str] | None = None,
     payment_sources: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The body that registers an agent; `pricing` from `fixed_pricing`, {"pricingType": "Free"} or Dynamic.
+    """The body that registers an agent: for Web3CardanoV1 with `pricing`, for Web3CardanoV2 with
+    `payment_sources`, each of which has its own price. The node refuses the other's (protocol N13).
 
-    With `payment_sources` the agent is registered for Web3CardanoV2 and each source has its own price.
+    `pricing` from `fixed_pricing`, {"pricingType": "Free"} or {"pricingType": "Dynamic"}.
     """
     known = {"name": author, "contactEmail": contact_email, "organization": organization}
     body: dict[str, Any] = {
@@ -129,8 +130,9 @@ def registration_body(
         "Capability": {"name": capability[0], "version": capability[1]},
         "Author": {field: value for field, value in known.items() if value},
         "ExampleOutputs": [dict(example) for example in example_outputs],
-        "AgentPricing": dict(pricing),
     }
+    if pricing is not None:
+        body["AgentPricing"] = dict(pricing)
     if legal:
         body["Legal"] = dict(legal)
     if payment_sources:
@@ -152,8 +154,8 @@ def deregister(api: str, agent_identifier: str, network: str) -> Call:
 
 def update(api: str, agent_identifier: str, body: Mapping[str, Any]) -> Call:
     """Change an agent of Web3CardanoV2: burns and mints anew, so that its identifier changes."""
-    # The wallet stays the registration's own: the node's description of this route names none.
-    full = {name: value for name, value in body.items() if name != "sellingWalletVkey"}
+    # The wallet is the one that holds the agent, and the price stands in each payment source (protocol N13).
+    full = {name: value for name, value in body.items() if name not in ("sellingWalletVkey", "AgentPricing")}
     full["agentIdentifier"] = agent_identifier
     return Call("POST /registry/update", "node", f"{api}/registry/update", encode(full), PURCHASE_S)
 

@@ -66,21 +66,28 @@ def register(
     update: Annotated[bool, typer.Option("--update", help="Renew the registration.")] = False,
     deregister: Annotated[bool, typer.Option("--deregister", help="Take it back.")] = False,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the chain.")] = 900,
-) -> None:
-    """Register the service with your node, and wait until it is on the chain."""
+    v2: Annotated[
+        bool, typer.Option("--v2", help="For Web3CardanoV2; such an entry can be updated.")
+    ] = False,
+) -> int:
+    """Register the service with your node, once, and wait until it is on the chain."""
     context: Context = ctx.obj
     done = _commands().register(
         place,
         update=update,
         deregister=deregister,
+        source_type="Web3CardanoV2" if v2 else "Web3CardanoV1",
         wait_s=wait,
         settings=_given(context),
         say=_sayer(context),
     )
     if context.as_json:
         context.print_json({"agent_identifier": done.agent_identifier, "state": done.state})
-    else:
+    elif done.done:
         context.out.print(f"{done.state}: {done.agent_identifier}")
+    else:
+        context.out.print(f"{done.state}: not on the chain yet. Ask again later; nothing is sent twice.")
+    return 0 if done.done else 3
 
 
 def jobs(

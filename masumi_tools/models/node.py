@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -122,6 +122,56 @@ class Registration:
     name: str = ""
     api_base_url: str = ""
     error: str | None = None
+    wallet_vkey: str = ""
+    shown: Mapping[str, Any] = field(default_factory=dict)
+    """What it says of the agent, under the names of the body that registered it."""
+
+    @property
+    def pending(self) -> bool:
+        """The node is still at work on it."""
+        return self.state.endswith(("Requested", "Initiated"))
+
+    @property
+    def on_chain(self) -> bool:
+        """The agent stands in the registry, and nothing is under way."""
+        return self.agent_identifier is not None and self.state in (
+            "RegistrationConfirmed",
+            "UpdateConfirmed",
+            "UpdateFailed",
+            "DeregistrationFailed",
+        )
+
+    def says(self, body: Mapping[str, Any]) -> bool:
+        """Whether it says of the agent what this body would say."""
+        return all(_plain(self.shown.get(name)) == _plain(body.get(name)) for name in REGISTERED)
+
+
+REGISTERED = (
+    "name",
+    "description",
+    "apiBaseUrl",
+    "Tags",
+    "Capability",
+    "Author",
+    "Legal",
+    "ExampleOutputs",
+    "AgentPricing",
+    "supportedPaymentSources",
+)
+"""The fields of a registration that describe the agent."""
+
+
+def _plain(value: Any) -> Any:
+    """A value without what is null or empty, and with ADA in one spelling, so that two can be compared."""
+    if isinstance(value, Mapping):
+        parts = {
+            name: "" if name in ("unit", "asset") and part == "lovelace" else _plain(part)
+            for name, part in value.items()
+        }
+        return {name: part for name, part in parts.items() if part not in (None, {}, [])} or None
+    if isinstance(value, list):
+        return [_plain(part) for part in value] or None
+    return value
 
 
 def read_purchase(body: Any) -> NodePurchase:
@@ -183,6 +233,7 @@ def read_key_status(body: Any) -> KeyStatus:
 def read_registration(body: Any) -> Registration:
     """A registration in the node's answer to POST /registry and its like, or one entry of GET /registry."""
     row = _unwrapped(body, "registration")
+    wallet = row.object("SmartContractWallet")
     return Registration(
         id=_needed(row, "id", "registration"),
         state=_needed(row, "state", "registration"),
@@ -190,6 +241,8 @@ def read_registration(body: Any) -> Registration:
         name=row.text("name") or "",
         api_base_url=row.text("apiBaseUrl") or "",
         error=row.text("error"),
+        wallet_vkey=(wallet.text("walletVkey") or "") if wallet else "",
+        shown={name: row.get(name) for name in REGISTERED},
     )
 
 

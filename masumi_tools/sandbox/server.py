@@ -14,10 +14,10 @@ import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from .faults import Answer
-from .wire import JSON_TYPE, Request, Response
+from .wire import JSON_TYPE, Request, Response, parsed_query
 
 HEAD_CAP = 32_768
 BODY_CAP = 2_000_000
@@ -154,7 +154,7 @@ class _Client:
         headers = _headers(lines[1:])
         try:
             parts = urlsplit(target)
-            query = dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=200))
+            query = parsed_query(parts.query)
         except ValueError:
             raise _Refused(400, "Bad request target") from None
         body = self._body(headers)

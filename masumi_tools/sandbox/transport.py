@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
 
 from .faults import Answer
-from .wire import Request
+from .wire import Request, parsed_query
 
 if TYPE_CHECKING:
     from .sandbox import Sandbox
@@ -48,7 +48,7 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 f"Nothing of the sandbox lives at {url.host}:{url.port}", request=request
             )
         headers = {name.lower(): value for name, value in request.headers.items()}
-        query = dict(parse_qsl(url.query.decode(), keep_blank_values=True))
+        query = parsed_query(url.query.decode())
         answer = self._sandbox.exchange(Request(request.method, url.path, query, headers, request.content))
         limit_s = request.extensions.get("timeout", {}).get("read")
         if answer.end == "hang" or (limit_s is not None and answer.wait_ms / 1000 > limit_s):

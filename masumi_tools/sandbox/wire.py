@@ -17,13 +17,20 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 @dataclass(slots=True)
 class Request:
-    """A request as a server sees it: header names lower-case, query decoded, body as raw bytes."""
+    """A request as a server sees it: header names lower-case, query decoded, body as raw bytes.
+
+    A query parameter that comes twice is a list, as in Express.
+    """
 
     method: str
     path: str
-    query: dict[str, str] = field(default_factory=dict)
+    query: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+
+    def asked(self, *names: str) -> str | None:
+        """The first query parameter of these that was given, once."""
+        return next((value for name in names if isinstance(value := self.query.get(name), str)), None)
 
     @property
     def token(self) -> str | None:
@@ -95,6 +102,19 @@ def failure(
     return reply(status, {"status": "error", "error": {"message": message}, **(extra or {})}, headers)
 
 
+def parsed_query(text: str) -> dict[str, Any]:
+    """A query string's parameters: text, or a list where one comes more than once. ValueError past 200 of them."""
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=200):
+        if name not in found:
+            found[name] = value
+        elif isinstance(found[name], list):
+            found[name].append(value)
+        else:
+            found[name] = [found[name], value]
+    return found
+
+
 def request(
     method: str,
     url: str,
@@ -103,11 +123,11 @@ def request(
     token: str | None = None,
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
-    query: Mapping[str, str] | None = None,
+    query: Mapping[str, Any] | None = None,
 ) -> Request:
     """A Request from a path or URL (its query string is read) and a value that is sent as JSON."""
     parts = urlsplit(url)
-    found = dict(parse_qsl(parts.query, keep_blank_values=True)) | dict(query or {})
+    found = parsed_query(parts.query) | dict(query or {})
     lower = {name.lower(): value for name, value in (headers or {}).items()}
     if token is not None:
         lower["token"] = token

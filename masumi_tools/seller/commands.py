@@ -73,6 +73,8 @@ def serve(
     service = _under(settings, load(target))
     url = f"http://{host}:{port}"
     if service.settings.sandbox and not service.settings.agent_identifier:
+        service = service.with_settings(trial.remembered(service.offer, service.settings, url))
+    if service.settings.sandbox and not service.settings.agent_identifier:
         service = service.with_settings(trial.listed(service.offer, service.settings, url))
         say(f"listed in the sandbox as {service.settings.agent_identifier}")
     words = f"{service.offer.name} takes jobs at {url} ({url}/docs shows its routes); end it with Ctrl-C"

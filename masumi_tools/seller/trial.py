@@ -7,10 +7,31 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from masumi_tools.calls.call import Call, encode
+from masumi_tools.calls.node import agent
 from masumi_tools.errors import MasumiError, SettingsError
+from masumi_tools.models import read_agent_metadata
 from masumi_tools.net.http import Http
+from masumi_tools.seller.jobs.job import Rules
+from masumi_tools.seller.jobs.table import JobTable
 from masumi_tools.seller.offering import Offer
+from masumi_tools.seller.shop import AGENT_FACT
 from masumi_tools.settings import Settings
+
+
+def remembered(offer: Offer, settings: Settings, url: str) -> Settings:
+    """The settings with the agent identifier that was registered from here, where the sandbox still has it there."""
+    table = JobTable(settings.database_url, Rules(), offer.name)
+    try:
+        known = table.fact(AGENT_FACT)
+    finally:
+        table.close()
+    if not known:
+        return settings
+    with Http(settings) as http:
+        reply = http.send(agent(settings.node_api, known, settings.network))
+    if not reply.ok or read_agent_metadata(reply.body).api_base_url.rstrip("/") != url.rstrip("/"):
+        return settings
+    return replace(settings, agent_identifier=known)
 
 
 def listed(offer: Offer, settings: Settings, url: str) -> Settings:

@@ -127,7 +127,10 @@ class Replay:
             payload = b"" if body is None else json.dumps(body).encode()
         if payload:
             headers.setdefault("content-type", "application/json")
-        query = {name: str(value) for name, value in (request.get("query") or {}).items()}
+        query = {
+            name: [str(one) for one in value] if isinstance(value, list) else str(value)
+            for name, value in (request.get("query") or {}).items()
+        }
         return Request(request["method"], request["path"], query, headers, payload)
 
     def _token(self, value: str) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from masumi_tools.sandbox.chain import identifier
@@ -97,11 +99,22 @@ def test_forged_identifier_is_refused(market: Market) -> None:
     cases = {
         "key does not match": identifier.Parts(good.seller_id, good.purchaser_id, good.signature, bad.key),
         "signature invalid": identifier.Parts(good.seller_id, good.purchaser_id, bad.signature, good.key),
-        "key not found": identifier.Parts(good.seller_id, good.purchaser_id, good.signature, "00"),
     }
     for reason, parts in cases.items():
         body = market.order(honest, mine, blockchainIdentifier=identifier.encode(parts))
         assert market.refused("POST", "/purchase", body) == (400, f"Invalid blockchain identifier, {reason}")
+
+
+@pytest.mark.parametrize("junk", ["00", "zz", "", "a0", "84"])
+@pytest.mark.parametrize("place", ["key", "signature"])
+def test_a_key_or_signature_that_does_not_read_is_a_500(market: Market, junk: str, place: str) -> None:
+    agent = market.agent(1)
+    offer = market.offer(agent)
+    good = identifier.decode(offer["blockchainIdentifier"])
+    assert good is not None
+    broken = identifier.encode(replace(good, **{place: junk}))
+    body = market.order(agent, offer, blockchainIdentifier=broken)
+    assert market.refused("POST", "/purchase", body)[0] == 500
 
 
 def test_v2_purchase_needs_the_return_address_that_was_signed(market: Market) -> None:

@@ -90,14 +90,24 @@ def test_search_finds_name_state_and_how_an_amount_begins(market: Market, word: 
     assert len(rows) == found
 
 
-def test_feed_of_purchases_gives_both_types_of_source(market: Market) -> None:
+@pytest.mark.parametrize("feed", ["", "/next-action", "/onchain-state-or-result"])
+@pytest.mark.parametrize(("side", "key"), [("purchase", "Purchases"), ("payment", "Payments")])
+def test_a_feed_gives_the_first_kind_of_source_unless_another_is_asked_for(
+    market: Market, side: str, key: str, feed: str
+) -> None:
     agents = [market.agent(1), market.agent(2)]
     texts = [market.locked(agent) for agent in agents]
-    query = {"network": "Preprod", "filterPaymentSourceType": "Web3CardanoV2"}
-    rows = market.data("GET", "/purchase/diff", **query)["Purchases"]
-    assert [row["blockchainIdentifier"] for row in rows] == texts
-    rows = market.data("GET", "/payment/diff", **query)["Payments"]
-    assert [row["blockchainIdentifier"] for row in rows] == texts[1:]
+    path = f"/{side}/diff{feed}"
+    for asked, told in (({}, texts[:1]), ({"filterPaymentSourceType": "Web3CardanoV2"}, texts[1:])):
+        rows = market.data("GET", path, network="Preprod", **asked)[key]
+        assert [row["blockchainIdentifier"] for row in rows] == told
+    wrong = {"network": "Preprod", "filterPaymentSourceType": "web3cardanov2"}
+    assert market.call("GET", path, **wrong).status == 400
+
+
+def test_a_feed_of_one_contract_gives_its_rows(market: Market) -> None:
+    agents = [market.agent(1), market.agent(2)]
+    texts = [market.locked(agent) for agent in agents]
     contract = agents[1].source.contract_address
     rows = market.data("GET", "/purchase/diff", network="Preprod", filterSmartContractAddress=contract)
     assert [row["blockchainIdentifier"] for row in rows["Purchases"]] == texts[1:]

@@ -152,6 +152,17 @@ def verify(signature: str, key: str, message: bytes, address: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
+def reads(signature: str) -> bool:
+    """Whether this is a COSE_Sign1 at all; where it is none, the node's library throws."""
+    try:
+        protected, _, payload, signed = cbor2.loads(bytes.fromhex(signature))
+        header = cbor2.loads(protected)
+    except (ValueError, KeyError, TypeError, IndexError, cbor2.CBORDecodeError):
+        return False
+    return isinstance(header, dict) and isinstance(payload, bytes) and isinstance(signed, bytes)
+
+
+@lru_cache(maxsize=4096)
 def key_hash_of(key: str) -> str | None:
     """The payment key hash of a COSE_Key in hex, None when it does not read."""
     try:

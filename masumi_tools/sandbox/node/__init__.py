@@ -9,7 +9,7 @@ from ..chain.escrow import World
 from ..chain.rows import ApiKey
 from ..wire import Refusal, Request, Response, failure, success
 from .context import Context, NodeCrash
-from .routes import Route, Scope, allowed, table
+from .routes import Route, Scope, allowed, folded
 
 __all__ = ["BASE", "BODY_CAP", "answer"]
 
@@ -37,8 +37,8 @@ def answer(world: World, request: Request) -> Response:
 
 
 def _answer(world: World, request: Request) -> Response:
-    path = request.path.rstrip("/")
-    verbs = table(world.dialect).get(path[len(BASE) :]) if path.startswith(BASE) else None
+    path = request.path.lower().removesuffix("/")
+    verbs = folded(world.dialect).get(path[len(BASE) :]) if path.startswith(BASE) else None
     if verbs is None:
         raise Refusal(404, f"Can not {request.method} {request.path}")
     if request.method == "OPTIONS":

@@ -53,6 +53,8 @@ COUNT = s.Schema(
 def _any_date(value: Any, path: str, issues: list[str]) -> Any:
     if value is s.MISSING:
         return 0
+    if not isinstance(value, str):
+        return s.text()(value, path, issues)
     found = read_js(value)
     if found is None:
         issues.append(f"{path}: {path} must be a valid ISO date string")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..chain import identifier
-from ..chain.crypto import has_payment_key, key_hash_of, verify
+from ..chain.crypto import has_payment_key, key_hash_of, reads, verify
 from ..chain.objects import purchase_json, raw_purchase_json
 from ..chain.rows import V1, V2, Action, Agent, Funds, PaymentSource, Purchase
 from ..chain.sums import as_sums
@@ -193,7 +193,7 @@ def _check_content(ctx: Context, parts: identifier.Parts) -> None:
         raise Refusal(400, wrong + "agent identifier mismatch")
     found = key_hash_of(parts.key)
     if found is None:
-        raise Refusal(400, wrong + "key not found")
+        raise NodeCrash("The key of the blockchain identifier does not read")
     if ctx.world.aliases.get(found, found) != data["sellerVkey"]:
         raise Refusal(400, wrong + "key does not match")
 
@@ -232,6 +232,8 @@ def _check_signature(
         seller_address=seller_address,
         v2=v2,
     )
+    if not reads(parts.signature):
+        raise NodeCrash("The signature of the blockchain identifier does not read")
     if not verify(parts.signature, parts.key, identifier.terms_digest(content), seller_address):
         raise Refusal(400, "Invalid blockchain identifier, signature invalid")
 

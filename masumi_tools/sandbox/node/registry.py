@@ -82,6 +82,8 @@ def agent_metadata(ctx: Context) -> Json:
     metadata = agents.read(agent.metadata)
     if metadata is None:
         raise Refusal(422, "Agent metadata is invalid or malformed")
+    if metadata.version == 1 and agents.priced(metadata) is None:
+        raise Refusal(422, "Agent metadata does not advertise any pricing")
     return {
         "policyId": wanted[:56],
         "assetName": wanted[56:],

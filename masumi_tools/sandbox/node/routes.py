@@ -190,6 +190,12 @@ def table(dialect: str) -> Table:
     return found
 
 
+@cache
+def folded(dialect: str) -> Table:
+    """All routes by their path in small letters: the node's router knows no case."""
+    return {path.lower(): verbs for path, verbs in table(dialect).items()}
+
+
 def allowed(verbs: Mapping[str, Route]) -> str:
     """The ``Allow`` header of a path."""
     return ", ".join([*verbs, *(["HEAD"] if "GET" in verbs else []), "OPTIONS"])

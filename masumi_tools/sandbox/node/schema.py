@@ -154,7 +154,7 @@ def query_number(least: int, most: int, default: int) -> Reader:
     def read(value: Any, path: str, issues: list[str]) -> Any:
         if value is MISSING:
             return default
-        number = js_number(value)
+        number = js_number(value) if isinstance(value, str) else math.nan
         if math.isnan(number) or math.isinf(number):
             issues.append(f"{path}: Invalid input: expected number, received {kind_of(number)}")
             return None

@@ -154,13 +154,21 @@ def shown(metadata: Metadata, network: str) -> Json:
     if raw.get("legal"):
         names = {"privacy_policy": "privacyPolicy", "terms": "terms", "other": "other"}
         data["Legal"] = _renamed(raw["legal"], names)
-    data["AgentPricing"] = _v1_pricing(metadata.pricing) if metadata.version == 1 else None
+    data["AgentPricing"] = _v1_pricing(priced(metadata)) if metadata.version == 1 else None
     data["image"] = joined(raw["image"])
     data["metadataVersion"] = metadata.version
     kept = [_shown_source(source) for source in metadata.sources if _fits(source, network)]
     data["supportedPaymentSources"] = kept if "supported_payment_sources" in raw else None
     data["verifications"] = raw.get("verifications")
     return data
+
+
+def priced(metadata: Metadata) -> Pricing | None:
+    """The price of the whole entry: its first Cardano source's where that has one, else the one at the top."""
+    first = next((source for source in metadata.sources if source.chain == "Cardano"), None)
+    if first is None or first.raw.get("pricing") is None:
+        return metadata.pricing
+    return first.pricing
 
 
 def _version(raw: Any) -> int | None:

@@ -90,7 +90,7 @@ def answer(world: World, request: Request) -> Response:
 
 
 def _data(world: World, request: Request) -> Any:
-    path = request.path.rstrip("/") or "/"
+    path = request.path.lower().removesuffix("/") or "/"
     name = path.removeprefix(BASE + "/") if path.startswith(BASE + "/") else ""
     method = "GET" if request.method == "HEAD" else request.method
     if method == "GET" and name == "health":

@@ -191,7 +191,7 @@ class Service:
         return terms
 
     def _status(self, asked: Request) -> Data:
-        job = self._job(asked.query.get("job_id") or asked.query.get("jobId"))
+        job = self._job(asked.asked("job_id", "jobId"))
         shown: Data = {
             "job_id": job.id,
             "id": self._status_id(job),

@@ -279,6 +279,20 @@ class JobTable:
             if done.rowcount == 0:
                 db.execute(_facts.insert().values(name=name, value=value))
 
+    def change_fact(self, name: str, old: str | None, new: str) -> bool:
+        """Save a fact where it still is `old` (None: not there yet); False where another one was faster."""
+        name = self._fact_name(name)
+        with explained("saving the shop's facts"):
+            try:
+                with self.engine.begin() as db:
+                    if old is None:
+                        db.execute(_facts.insert().values(name=name, value=new))
+                        return True
+                    same = (_facts.c.name == name, _facts.c.value == old)
+                    return bool(db.execute(_facts.update().where(*same).values(value=new)).rowcount)
+            except sa.exc.IntegrityError:
+                return False
+
     def _fact_name(self, name: str) -> str:
         return f"{service_key(self.service)} {name}"
 

@@ -18,11 +18,9 @@ from masumi_tools.errors import InputError
 from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import Buyer
-from masumi_tools.hire.quote import Quote
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.journal.store import Journal
 from masumi_tools.money import parse_amounts
-from masumi_tools.target import is_target
 from masumi_tools.tools.arguments import read_arguments
 
 Target = Annotated[
@@ -65,7 +63,7 @@ def quote(ctx: typer.Context, target: Target) -> int:
     """What a service costs, and which input it wants. Nothing is paid."""
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
-        found = _quote(buyer, target)
+        found = buyer.quote(target)
     # A quote shows a price; it is not refused for want of a budget, which `hire` asks for.
     if context.as_json:
         context.print_json(show.quote_json(found))
@@ -100,15 +98,14 @@ def hire(
     cap = parse_amounts(max_price) if max_price else None
     with show.live(context) as told, Buyer(context.settings, budget=bounds, on_progress=told) as buyer:
         found = None
-        agent = _named(buyer, target)
         if pairs:
-            found = buyer.quote(agent)
+            found = buyer.quote(target)
             if found.listing is not None:
                 data = read_arguments(found.spec, data)
         # A price that was only looked up is no limit: without one, nothing is paid.
         agreed = found if found is not None and found.listing is not None and bounds and not cap else None
         made = buyer.hire(
-            agent,
+            found.target if found is not None else target,
             data,
             max_price=cap,
             patience_s=patience,
@@ -242,28 +239,6 @@ def budget(
         if key or value:
             context.out.print(show.budget(key or "no budget, only --max-price", value))
     return 0
-
-
-def _quote(buyer: Buyer, target: str) -> Quote:
-    return buyer.quote(_named(buyer, target))
-
-
-def _named(buyer: Buyer, target: str) -> str:
-    """The agent identifier behind an exact name; two of one name are never chosen from."""
-    if is_target(target) or not buyer.settings.registry_url:
-        return target
-    hits = [entry for entry in buyer.find(target, limit=50) if entry.name.lower() == target.lower()]
-    if len(hits) == 1:
-        return hits[0].agent_identifier
-    if not hits:
-        raise InputError(
-            f"no service online is named {target!r}; give an agent identifier or a URL, or look with `find`"
-        )
-    listed = "; ".join(
-        f"{entry.agent_identifier} ({entry.status or 'status unknown'}, {show.price_text(entry)})"
-        for entry in hits
-    )
-    raise InputError(f"{len(hits)} services are named {target!r}; choose by identifier: {listed}")
 
 
 def _print_receipt(context: Context, made: Receipt) -> int:

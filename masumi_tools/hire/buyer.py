@@ -25,7 +25,7 @@ from masumi_tools.hire.callbacks import decide, judge, judged, not_approved, not
 from masumi_tools.hire.diff_feed import Feed
 from masumi_tools.hire.flows import Progress
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
-from masumi_tools.hire.quote import Quote, agreed
+from masumi_tools.hire.quote import Hireable, Quote, agreed, spoken
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.request import Judge, Policy, check_orders, order_of
 from masumi_tools.journal.store import Journal
@@ -71,7 +71,7 @@ class Buyer(BuyerBase):
 
     def hire(
         self,
-        target: str,
+        target: Hireable,
         input_data: Any = None,
         *,
         max_price: AmountsLike | None = None,
@@ -85,7 +85,8 @@ class Buyer(BuyerBase):
     ) -> Receipt:
         """Hire the service, or go on with the same hire, and return its Receipt after at most `patience_s`.
 
-        The same hire (scope, target, canonical input) while one is open joins it; a finished one within
+        `target` is an agent identifier, a URL, what `find` or `quote` gave, or the name of exactly one service
+        in the registry. The same hire (scope, target, canonical input) while one is open joins it; a finished one within
         `reuse_within_s` is returned again and not charged; `again=True` buys anew. When patience ends the
         hire goes on: the same call, `resume` or `sweep` picks it up. `on_mismatch` says what becomes of a
         result that does not match its hash on the chain: "keep" (marked unverified), "refund", or a function
@@ -93,8 +94,9 @@ class Buyer(BuyerBase):
         no hire can have and JournalError for a journal that cannot be written; then nothing was paid.
         Whatever else happens is in the Receipt: `outcome`, `reason`, `where_the_money_is`.
         """
+        quote = quote or (target if isinstance(target, Quote) else None)
         order = order_of(
-            target,
+            self._run(self._flows.named(spoken(target))),
             input_data,
             budget=self.budget.name if self.budget else "",
             max_price=agreed(quote, max_price),
@@ -117,12 +119,12 @@ class Buyer(BuyerBase):
             waiting = [pool.submit(self.hire, target, data, **options) for target, data in orders]
             return [done.result() for done in waiting]
 
-    def quote(self, target: str) -> Quote:
+    def quote(self, target: Hireable) -> Quote:
         """What a service costs and which input it wants; nothing is saved and nothing costs.
 
-        `refusal` says why it cannot be hired now. InputError when `target` is neither agent nor URL.
+        `refusal` says why it cannot be hired now. InputError when `target` names no service, or more than one.
         """
-        return self._run(self._flows.quote(target))
+        return self._run(self._flows.quote(self._run(self._flows.named(spoken(target)))))
 
     def find(
         self,
@@ -238,7 +240,7 @@ class AsyncBuyer(BuyerBase):
 
     async def hire(
         self,
-        target: str,
+        target: Hireable,
         input_data: Any = None,
         *,
         max_price: AmountsLike | None = None,
@@ -251,8 +253,9 @@ class AsyncBuyer(BuyerBase):
         quote: Quote | None = None,
     ) -> Receipt:
         """As `Buyer.hire`."""
+        quote = quote or (target if isinstance(target, Quote) else None)
         order = order_of(
-            target,
+            await self._run(self._flows.named(spoken(target))),
             input_data,
             budget=self.budget.name if self.budget else "",
             max_price=agreed(quote, max_price),
@@ -277,9 +280,9 @@ class AsyncBuyer(BuyerBase):
                 raise one
         return [one for one in made if isinstance(one, Receipt)]
 
-    async def quote(self, target: str) -> Quote:
+    async def quote(self, target: Hireable) -> Quote:
         """As `Buyer.quote`."""
-        return await self._run(self._flows.quote(target))
+        return await self._run(self._flows.quote(await self._run(self._flows.named(spoken(target)))))
 
     async def find(
         self,

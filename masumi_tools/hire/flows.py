@@ -23,7 +23,7 @@ from masumi_tools.hire.budget import AmountsLike
 from masumi_tools.hire.driver import LEASE_MS, LISTENER, LOOK_S, Driver, Progress, log
 from masumi_tools.hire.operations import Do, Flow, Sleep
 from masumi_tools.hire.purchase import BEFORE_PAYING, ON_DEMAND, Event, Moment, Purchase, State
-from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.quote import MOST_NAMED, Quote, of_name
 from masumi_tools.hire.receipt import Receipt, not_coming_back, receipt_of
 from masumi_tools.hire.replies.offer import lay_out
 from masumi_tools.hire.request import Order, order_of
@@ -32,7 +32,7 @@ from masumi_tools.models import Listing
 from masumi_tools.money import parse_amounts
 from masumi_tools.proof import hashing
 from masumi_tools.settings import Settings
-from masumi_tools.target import Target
+from masumi_tools.target import Target, is_target
 
 __all__ = ["LISTENER", "Flows", "Progress", "ways_of"]
 
@@ -165,6 +165,12 @@ class Flows(Driver):
             history=(Moment(state=State.ASKED, at_ms=now),),
             dialect=self._dialect,
         )
+
+    def named(self, target: str) -> Flow[str]:
+        """The identifier or URL that is meant; a name is looked up where there is a registry."""
+        if is_target(target) or self.ways.registry is None:
+            return target
+        return of_name(target, (yield from self.find(target, (), None, None, MOST_NAMED)))
 
     def quote(self, target: str) -> Flow[Quote]:
         """Price and input fields of a service, and whether the budget has room for it."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from masumi_tools import inputs
 from masumi_tools.calls import registry, service
-from masumi_tools.errors import MasumiError, SettingsError, WireError
+from masumi_tools.errors import InputError, MasumiError, SettingsError, WireError
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import AmountsLike, text_of
 from masumi_tools.hire.operations import Fetch, Flow, read
@@ -17,6 +18,7 @@ from masumi_tools.hire.replies.offer import unavailable
 from masumi_tools.hire.replies.words import said
 from masumi_tools.hire.steps import Send, Ways, next_step
 from masumi_tools.inputs import InputSpec
+from masumi_tools.inputs.fields import plain_text
 from masumi_tools.models import Listing, PricingType, read_registry_entries
 from masumi_tools.money import Amount, parse_amounts
 
@@ -55,6 +57,46 @@ class Quote:
         if self.free:
             return "free"
         return "set by each offer" if self.dynamic else text_of(self.price)
+
+
+Hireable = str | Listing | Quote
+"""Whom to hire: an agent identifier, a URL, a name in the registry, or what `find` and `quote` gave."""
+
+MOST_NAMED: Final = 50
+
+
+def spoken(wanted: Hireable) -> str:
+    """The identifier, URL or name that stands for it."""
+    if isinstance(wanted, Quote):
+        return wanted.target
+    return wanted.agent_identifier or wanted.api_base_url if isinstance(wanted, Listing) else wanted
+
+
+def of_name(name: str, entries: Sequence[Listing]) -> str:
+    """The agent identifier of the one service of this name; InputError with the candidates otherwise."""
+    wanted = name.strip().casefold()
+    exact = [entry for entry in entries if entry.name.strip().casefold() == wanted]
+    if len(exact) == 1:
+        return exact[0].agent_identifier
+    candidates = "; ".join(
+        f'"{plain_text(entry.name, 60)}", {price_of(entry)}: {entry.agent_identifier}'
+        for entry in (exact or entries)[:5]
+    )
+    shown = f'"{plain_text(name, 60)}"'
+    if exact:
+        raise InputError(
+            f"{len(exact)} services are named {shown}; choose one by its identifier: {candidates}"
+        )
+    meant = f"; did you mean {candidates}" if candidates else "; look for one with `find`"
+    raise InputError(f"no service online is named {shown}; give an agent identifier or a URL{meant}")
+
+
+def price_of(entry: Listing) -> str:
+    """The price of a listing for people."""
+    if entry.price.is_free:
+        return "free"
+    dynamic = entry.price.pricing is PricingType.DYNAMIC
+    return "set when hired" if dynamic else text_of(entry.price.amounts)
 
 
 def agreed(quote: Quote | None, max_price: AmountsLike | None) -> AmountsLike | None:

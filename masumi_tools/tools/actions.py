@@ -129,11 +129,12 @@ class Actions:
 
     # Quotes ----------------------------------------------------------------------------------
 
-    def keep(self, quote: Quote) -> None:
-        """Remember a quote, so that the price that was shown is the price that is paid."""
+    def keep(self, quote: Quote, asked: str = "") -> None:
+        """Remember a quote, also under the name that was asked for: the price that was shown is paid."""
         if quote.listing is not None:
             with self._lock:
-                self._quotes[Target.kept(quote.target)] = quote
+                for target in {quote.target, asked or quote.target}:
+                    self._quotes[Target.kept(target)] = quote
 
     def known(self, target: str) -> Quote | None:
         """The last quote for this target, which may have run out; None when there was none."""
@@ -146,7 +147,7 @@ class Actions:
         if known is not None and (yield Wish("now_ms")) <= known.until_ms:
             return known
         fresh: Quote = yield Wish("quote", (target,))
-        self.keep(fresh)
+        self.keep(fresh, target)
         return fresh if fresh.listing is not None or known is None else known
 
     # Actions ---------------------------------------------------------------------------------
@@ -191,7 +192,7 @@ class Actions:
             "scope": call.scope,
             "call_id": name,
         }
-        return (yield from self._said((yield Wish("hire", (target, data), options))))
+        return (yield from self._said((yield Wish("hire", (quote.target, data), options))))
 
     def find(
         self,
@@ -217,7 +218,7 @@ class Actions:
     def quote(self, target: str) -> Talk:
         """Price, input fields and whether the budget has room; the price holds for some minutes."""
         quote: Quote = yield Wish("quote", (target,))
-        self.keep(quote)
+        self.keep(quote, target)
         now = yield Wish("now_ms")
         refusal = self._forbidden(quote) or quote.refusal
         data = {

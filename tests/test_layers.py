@@ -24,7 +24,7 @@ SELLER_KNOWS = set().union(*RANKS[:5])  # never how to hire
 TOP = {"__init__", "cli"}  # these may see every room
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "langchain_openai", "crewai", "crewai_tools"}
-MAY_IMPORT_A_FRAMEWORK = {"langchain.py", "crewai.py", "seller/work/crew.py", "seller/work/work.py"}
+MAY_IMPORT_A_FRAMEWORK = {"langchain.py", "crewai.py", "seller/work/crew.py", "seller/work/graphs.py"}
 # Pure: the same record and time always give the same answer.
 PURE = {
     "money",

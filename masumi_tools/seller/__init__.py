@@ -16,8 +16,8 @@ from masumi_tools.settings import hush_crewai
 if TYPE_CHECKING:
     from masumi_tools.seller.service import Service, sell
     from masumi_tools.seller.shop import Limits
+    from masumi_tools.seller.work.base import WorkFailed
     from masumi_tools.seller.work.human import ask_human, report_progress
-    from masumi_tools.seller.work.work import WorkFailed
 
 hush_crewai()
 
@@ -27,7 +27,7 @@ _PLACES = {
     "ask_human": "work.human",
     "report_progress": "work.human",
     "Limits": "shop",
-    "WorkFailed": "work.work",
+    "WorkFailed": "work.base",
 }
 
 __all__ = ["sell", "ask_human", "report_progress", "Service", "Limits", "WorkFailed"]

@@ -15,7 +15,7 @@ from masumi_tools.errors import InputError, MissingExtra
 from masumi_tools.seller.jobs.job import RefundPolicy, Rules
 from masumi_tools.seller.offering import Offer, price_tuple
 from masumi_tools.seller.work.human import spec_of
-from masumi_tools.seller.work.work import work_of
+from masumi_tools.seller.work.work import describes, work_of
 from masumi_tools.settings import Settings
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def sell(
     sold.bind(spec)
     offer = Offer(
         name=name,
-        description=description or (getattr(work, "__doc__", None) or "").strip().split("\n")[0][:250],
+        description=description or describes(work),
         spec=spec,
         price=() if callable(price) else price_tuple(price),
         price_of=price if callable(price) else None,

@@ -30,7 +30,7 @@ from masumi_tools.seller.jobs.watch import Watch
 from masumi_tools.seller.offering import Offer
 from masumi_tools.seller.payment_node import NodeTrouble, SellerNode, seen
 from masumi_tools.seller.web.requests import Refusal, bad, down, first, read_start_job, schema_hashes
-from masumi_tools.seller.work.work import Work
+from masumi_tools.seller.work.base import Work
 from masumi_tools.settings import Settings
 
 log = logging.getLogger("masumi_tools.seller")

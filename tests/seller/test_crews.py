@@ -10,7 +10,8 @@ import pytest
 
 from masumi_tools.errors import InputError
 from masumi_tools.seller import sell
-from masumi_tools.seller.work.work import fill, placeholders, work_of
+from masumi_tools.seller.work.templates import fill, placeholders
+from masumi_tools.seller.work.work import work_of
 from tests.seller.support import Market, until
 from tests.shared import SHARED
 

@@ -22,8 +22,8 @@ from masumi_tools.errors import JournalError
 from masumi_tools.inputs import InputSpec, check, served
 from masumi_tools.seller.jobs.job import Job, JobState, Question, Rules, move, next_step, pause_ms
 from masumi_tools.seller.jobs.table import JobTable
+from masumi_tools.seller.work.base import Work, WorkFailed
 from masumi_tools.seller.work.human import Abandoned, working
-from masumi_tools.seller.work.work import Work, WorkFailed
 from masumi_tools.text import redact
 
 log = logging.getLogger("masumi_tools.seller")
@@ -160,17 +160,14 @@ class Runner:
             with working(context):
                 text = self._work.run(values, context)
         except WorkFailed as error:
-            self._fail(job.job_id, run, str(error))
+            self._fail(job.job_id, run, redact(str(error), ERROR_LENGTH) or "the work failed")
         except Abandoned:
             raise
         except (
             BaseException
         ) as error:  # sys.exit() in somebody's work is the end of this job, not of its thread
             log.warning("job %s: the work failed", job.job_id, exc_info=True)
-            said = redact(str(error), ERROR_LENGTH)
-            self._fail(
-                job.job_id, run, f"the work failed: {type(error).__name__}" + (f": {said}" if said else "")
-            )
+            self._fail(job.job_id, run, failed_text(job.job_id, error))
         else:
             now = self._now()
             hashed = self._result_hash(job, text)
@@ -300,6 +297,11 @@ class Runner:
             self._change_now(job_id, run, lambda job: replace(job, progress=text[:200], changed_ms=now))
         except JournalError as error:  # the work is worth more than a word about it
             log.warning("job %s: its progress could not be saved: %s", job_id, error)
+
+
+def failed_text(job_id: str, error: BaseException) -> str:
+    """What a stranger reads of a failure: its class and the job's id. What it says stands in the seller's log."""
+    return f"the work failed: {type(error).__name__} (job {job_id}); the seller's log says more"
 
 
 def _answer(job: Job, number: int) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from masumi_tools.errors import InputError
 from masumi_tools.inputs import check
 from masumi_tools.proof.hashing import check_hashable
 from masumi_tools.seller.offering import Offer
-from masumi_tools.seller.work.work import Work
+from masumi_tools.seller.work.base import Work
 
 _IDENTIFIER = re.compile(r"(?:[0-9a-fA-F]{2}){7,13}")
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from masumi_tools.errors import InputError, MissingExtra
-from masumi_tools.inputs import InputSpec
+from masumi_tools.inputs import InputSpec, fields_from_placeholders
+from masumi_tools.seller.work.base import WorkFailed
 from masumi_tools.seller.work.human import WorkContext, ask_human
-from masumi_tools.seller.work.work import WorkFailed, fill, placeholders, result_text, spec_of_placeholders
+from masumi_tools.seller.work.results import result_text
+from masumi_tools.seller.work.templates import as_file_name, fill, placeholders
 
 log = logging.getLogger("masumi_tools.seller")
 
@@ -35,13 +39,14 @@ class CrewWork:
                 "this Crew has run already, so its texts are filled in: give a fresh one or a factory",
                 phase="sell",
             )
+        _refuse_paths(shown)
         self.names = placeholders(_texts(shown))
         self._optional: frozenset[str] = frozenset()
         self._copying = threading.Lock()
         self._callbacks = bool(getattr(shown, "before_kickoff_callbacks", None))
 
     def derived(self) -> InputSpec:
-        return spec_of_placeholders(self.names)
+        return fields_from_placeholders(self.names)
 
     def bind(self, spec: InputSpec) -> None:
         self._optional = frozenset(field.id for field in spec.asked if not field.required)
@@ -62,21 +67,25 @@ class CrewWork:
         return {**{name: "" for name in self.names if name in self._optional}, **values}
 
     def run(self, values: Mapping[str, Any], context: WorkContext) -> str:
-        crew = self._fresh()
-        _prepare(crew, self._given(values))
-        _count_tasks(crew, context)
-        with _people():
-            output = crew.kickoff()
-        failures = getattr(output, "tool_failures", None)
-        if failures and not str(getattr(output, "raw", "") or "").strip():
-            raise WorkFailed("the crew's tools failed and there is no result")
-        return result_text(output)
+        return run_crew(self._fresh(), self._given(values), context)
 
     def _fresh(self) -> Any:
         if self._factory is not None:
             return self._factory()
         with self._copying:
             return self._template.copy()
+
+
+def run_crew(crew: Any, values: Mapping[str, Any], context: WorkContext) -> str:
+    """Run a fresh Crew with a buyer's values; the text of its result."""
+    _prepare(crew, dict(values), context.job_id)
+    _count_tasks(crew, context)
+    with _people():
+        output = crew.kickoff()
+    failures = getattr(output, "tool_failures", None)
+    if failures and not str(getattr(output, "raw", "") or "").strip():
+        raise WorkFailed("the crew's tools failed and there is no result")
+    return result_text(output)
 
 
 def _texts(crew: Any) -> list[str]:
@@ -98,7 +107,7 @@ def _agents(crew: Any) -> list[Any]:
     return list({id(agent): agent for agent in agents}.values())
 
 
-def _prepare(crew: Any, values: dict[str, Any]) -> None:
+def _prepare(crew: Any, values: dict[str, Any], job_id: str) -> None:
     """Fill the texts in ourselves, in one pass.
 
     CrewAI replaces name after name, so a buyer's text with another name in braces would be filled in
@@ -115,12 +124,35 @@ def _prepare(crew: Any, values: dict[str, Any]) -> None:
     for task in crew.tasks:
         task.description = fill(task.description or "", values)
         task.expected_output = fill(task.expected_output or "", values)
-        if getattr(task, "output_file", None):
-            task.output_file = fill(task.output_file, values)
+        if placeholders([getattr(task, "output_file", None) or ""]):
+            task.output_file = _confined(task.output_file, values, job_id)
     for agent in _agents(crew):
         agent.role = fill(agent.role or "", values)
         agent.goal = fill(agent.goal or "", values)
         agent.backstory = fill(agent.backstory or "", values)
+
+
+def _confined(name: str, values: Mapping[str, Any], job_id: str) -> str:
+    """The file for a name with placeholders: in a folder of this job alone, whatever the buyer wrote."""
+    folder = Path(tempfile.gettempdir()) / "masumi-jobs" / as_file_name(job_id)
+    harmless = fill(name, {key: as_file_name(value) for key, value in values.items()})
+    parts = [part for part in Path(harmless).parts if part not in ("/", "..", ".", "~")]
+    folder.mkdir(parents=True, exist_ok=True)
+    log.info("job %s: a task writes its file in %s", job_id, folder)
+    return str(folder.joinpath(*parts))
+
+
+def _refuse_paths(crew: Any) -> None:
+    """Knowledge is read from files of the seller's: their names must not come from a buyer."""
+    for owner in (crew, *_agents(crew)):
+        for source in getattr(owner, "knowledge_sources", None) or ():
+            paths = [getattr(source, "file_path", None), *(getattr(source, "file_paths", None) or ())]
+            if names := placeholders([str(path) for path in paths if path is not None]):
+                raise InputError(
+                    f"a knowledge source takes the name of its file from the buyer ({names[0]}): "
+                    "name the file itself",
+                    phase="sell",
+                )
 
 
 def _count_tasks(crew: Any, context: WorkContext) -> None:

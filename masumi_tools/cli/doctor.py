@@ -30,9 +30,12 @@ class Finding:
     words: str
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at everything that a hire needs, one finding after the other. Reads only; nothing is paid."""
-    yield from _journal(settings)
+def examine(settings: Settings, mend: bool = False) -> Iterator[Finding]:
+    """Look at everything that a hire needs, one finding after the other. Nothing is paid.
+
+    It only reads; with `mend` the sums beside the lines of budgets are made anew where they are wrong.
+    """
+    yield from _journal(settings, mend)
     if not settings.node_url:
         yield Finding("node", False, "no payment node is set; give --node-url or MASUMI_NODE_URL")
         return
@@ -44,18 +47,26 @@ def examine(settings: Settings) -> Iterator[Finding]:
         http.close()
 
 
-def _journal(settings: Settings) -> Iterator[Finding]:
+def _journal(settings: Settings, mend: bool) -> Iterator[Finding]:
     try:
         journal = Journal(settings.database_url)
         try:
             count = len(journal.rows(only_open=True))
             journal.check_writable()
+            wrong = journal.mend_totals() if mend else journal.wrong_totals()
         finally:
             journal.close()
     except MasumiError as error:
         yield Finding("journal", False, str(error))
+        return
+    yield Finding("journal", True, f"opens; {count} hire{'' if count == 1 else 's'} open")
+    if not wrong:
+        yield Finding("sums", True, "what budgets have used is what their hires come to")
+    elif mend:
+        yield Finding("sums", True, f"{wrong} sums of budgets were wrong and are mended")
     else:
-        yield Finding("journal", True, f"opens; {count} hire{'' if count == 1 else 's'} open")
+        words = f"{wrong} sums of budgets are not what their hires come to; run masumi-tools doctor --mend"
+        yield Finding("sums", False, words)
 
 
 def _node(settings: Settings, http: Http) -> Iterator[Finding]:

@@ -50,12 +50,15 @@ def sandbox(
     run(port, ready_file, time_scale, "seed" if dialect == "seed" else "today", realistic)
 
 
-def doctor(ctx: typer.Context) -> int:
+def doctor(
+    ctx: typer.Context,
+    mend: Annotated[bool, typer.Option("--mend", help="Make sums of budgets anew that are wrong.")] = False,
+) -> int:
     """What is wrong with node, token, scope, network, clock, registry and journal, in plain words."""
     from masumi_tools.cli.doctor import examine
 
     context: Context = ctx.obj
-    findings = list(examine(context.settings))
+    findings = list(examine(context.settings, mend))
     healthy = all(finding.ok is not False for finding in findings)
     if context.as_json:
         listed = [{"name": f.name, "ok": f.ok, "words": f.words} for f in findings]

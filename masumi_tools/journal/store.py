@@ -16,9 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from masumi_tools.errors import JournalBusy
+from masumi_tools.journal import totals
 from masumi_tools.journal.database import explained, open_engine
 from masumi_tools.journal.tables import (
-    amounts,
     budgets,
     calls,
     hires,
@@ -26,6 +26,7 @@ from masumi_tools.journal.tables import (
     notes,
     schema,
 )
+from masumi_tools.journal.totals import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +68,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """One line of a budget's use: of one service, at one time, in one unit."""
+    """What the lines of a budget come to, of one unit and one money, in base units."""
 
     unit: str
-    service: str
-    at_ms: int
     money: str
     quantity: int
     returned: int
-
-    @property
-    def counts(self) -> int:
-        """Base units that this line takes of the budget: nothing once released, less what came back."""
-        return 0 if self.money == "released" else self.quantity - self.returned
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +152,7 @@ class Journal:
                     if newest is not None and newest.hire_id != row.after and not newest.joinable:
                         return newest, False
                     db.execute(hires.insert().values(**_columns(row), **lease, version=1))
+                    db.execute(_KNOWN_BUDGET, {"name": row.budget})
                     self._write_entries(db, row)
                     if call_id:
                         db.execute(calls.insert().values(call_id=call_id, hire_id=row.hire_id))
@@ -227,49 +222,23 @@ class Journal:
         return replace(row, version=row.version + 1)
 
     def _write_entries(self, db: sa.Connection, row: Row) -> None:
-        if not row.entries:
-            return
-        db.execute(amounts.delete().where(amounts.c.hire_id == row.hire_id))
-        db.execute(
-            amounts.insert(),
-            [
-                {
-                    "hire_id": row.hire_id,
-                    "unit": entry.unit,
-                    "budget": row.budget,
-                    "service": row.service,
-                    "at_ms": row.at_ms or row.created_ms,
-                    "money": row.money,
-                    "quantity": entry.quantity,
-                    "returned": entry.returned,
-                }
+        if row.entries:
+            at_ms = row.at_ms or row.created_ms
+            new = [
+                Line(entry.unit, row.budget, row.service, at_ms, row.money, entry.quantity, entry.returned)
                 for entry in row.entries
-            ],
-        )
+            ]
+            totals.write(db, row.hire_id, new)
 
     def _lock_budget(self, db: sa.Connection, name: str, limits: str) -> None:
         """Hold the budget until the transaction ends; on SQLite BEGIN IMMEDIATE holds the whole file."""
-        if db.dialect.name == "postgresql":
-            from sqlalchemy.dialects import postgresql
-
-            db.execute(postgresql.insert(budgets).values(name=name, limits="").on_conflict_do_nothing())
+        db.execute(_KNOWN_BUDGET, {"name": name})
         known = db.scalar(sa.select(budgets.c.limits).where(budgets.c.name == name).with_for_update())
-        if known is None:
-            db.execute(budgets.insert().values(name=name, limits=limits))
-        elif limits and known != limits:
+        if limits and known != limits:
             db.execute(budgets.update().where(budgets.c.name == name).values(limits=limits))
 
     def _usage(self, db: sa.Connection, row: Row, since_ms: int) -> Usage:
-        counts = sa.func.sum(amounts.c.quantity - amounts.c.returned)
-        of_budget = sa.and_(
-            amounts.c.budget == row.budget, amounts.c.money != "released", amounts.c.hire_id != row.hire_id
-        )
-
-        def summed(*also: sa.ColumnElement[bool]) -> dict[str, int]:
-            query = sa.select(amounts.c.unit, counts).where(of_budget, *also).group_by(amounts.c.unit)
-            return {unit: int(value) for unit, value in db.execute(query)}
-
-        return Usage(summed(), summed(amounts.c.service == row.service), summed(amounts.c.at_ms >= since_ms))
+        return Usage(*totals.use(db, row.budget, row.service, since_ms, without=row.hire_id))
 
     # Leases ----------------------------------------------------------------------------------
 
@@ -337,21 +306,30 @@ class Journal:
             return self._usage(db, row, since_ms)
 
     def used(self, budget: str) -> list[Used]:
-        """Every line that counts against the budget, and those that were released."""
-        query = sa.select(amounts).where(amounts.c.budget == budget).order_by(amounts.c.at_ms)
+        """What the budget's lines come to, per unit and money; those that were released too."""
         with explained("reading"), self._reading.connect() as db:
-            return [
-                Used(found.unit, found.service, found.at_ms, found.money, found.quantity, found.returned)
-                for found in db.execute(query)
-            ]
+            return [Used(*found) for found in totals.of_budget(db, budget)]
 
     def budgets(self) -> dict[str, str]:
         """The names of all budgets that were ever used, with the limits that they had last, as text."""
+        query = sa.select(budgets.c.name, budgets.c.limits).order_by(budgets.c.name)
         with explained("reading"), self._reading.connect() as db:
-            names = db.scalars(sa.select(hires.c.budget).distinct().order_by(hires.c.budget))
-            found = dict.fromkeys(names, "")
-            limits = {name: text for name, text in db.execute(sa.select(budgets.c.name, budgets.c.limits))}
-            return {name: limits.get(name, text) for name, text in found.items()}
+            return {name: text for name, text in db.execute(query)}
+
+    def wrong_totals(self) -> int:
+        """How many of the kept sums are not those of the lines; reads every line, and holds nobody up."""
+        one_moment = "BEGIN ISOLATION LEVEL REPEATABLE READ" if self._engine.name == "postgresql" else "BEGIN"
+        with explained("comparing its sums"), self._reading.connect() as db:
+            db.exec_driver_sql(one_moment)
+            try:
+                return len(totals.differences(db))
+            finally:
+                db.exec_driver_sql("COMMIT")
+
+    def mend_totals(self) -> int:
+        """Make the sums that are wrong anew from the lines; how many there were."""
+        with explained("mending its sums"), self._engine.begin() as db:
+            return totals.mend(db)
 
     def _read(self, condition: sa.ColumnElement[bool]) -> Row | None:
         with explained("reading"), self._reading.connect() as db:
@@ -368,6 +346,7 @@ class Journal:
         return self._one(db, hires.c.hire_id == hire_id) if hire_id else None
 
 
+_KNOWN_BUDGET = sa.text("INSERT INTO masumi_budgets (name, limits) VALUES (:name, '') ON CONFLICT DO NOTHING")
 _NEWEST = (hires.c.created_ms.desc(), hires.c.hire_id.desc())
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until_ms": 0}
 

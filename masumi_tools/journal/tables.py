@@ -41,8 +41,29 @@ amounts = sa.Table(
     sa.Column("money", sa.String(12), nullable=False),
     sa.Column("quantity", sa.BigInteger, nullable=False),
     sa.Column("returned", sa.BigInteger, nullable=False),
-    sa.Index("masumi_amounts_budget", "budget", "unit"),
+    sa.Index("masumi_amounts_at", "budget", "at_ms"),
 )
+
+
+def _sums(name: str) -> sa.Table:
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("budget", sa.String(200), primary_key=True),
+        sa.Column("kind", sa.String(8), primary_key=True),
+        sa.Column("service", sa.String(512), primary_key=True),
+        sa.Column("slot_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("unit", sa.String(250), primary_key=True),
+        sa.Column("money", sa.String(12), primary_key=True),
+        # SQLite would go on with a rounded number where PostgreSQL says that it is too large.
+        sa.Column("quantity", sa.BigInteger, sa.CheckConstraint(_MOST.format("quantity")), nullable=False),
+        sa.Column("returned", sa.BigInteger, sa.CheckConstraint(_MOST.format("returned")), nullable=False),
+    )
+
+
+_MOST = "{} <= 9223372036854775807"
+totals = _sums("masumi_totals")
+archived = _sums("masumi_archived")  # what the archived hires count in each sum
 calls = sa.Table(
     "masumi_calls",
     metadata,
@@ -63,15 +84,54 @@ notes = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
 )
 
-# Each is one step from the version before it; see `Schema`.
-STEPS: list[Step] = [
-    lambda db: db.execute(
+
+def _notes(db: sa.Connection) -> None:
+    db.execute(
         sa.text(
             "CREATE TABLE IF NOT EXISTS masumi_notes"
             " (name VARCHAR(64) NOT NULL PRIMARY KEY, text TEXT NOT NULL)"
         )
-    ),
-]
+    )
+
+
+def _totals(db: sa.Connection) -> None:
+    """Sums beside the lines, and every budget by its name."""
+    for name in ("masumi_totals", "masumi_archived"):
+        db.execute(
+            sa.text(
+                f"CREATE TABLE {name} (budget VARCHAR(200) NOT NULL, kind VARCHAR(8) NOT NULL,"
+                " service VARCHAR(512) NOT NULL, slot_ms BIGINT NOT NULL, unit VARCHAR(250) NOT NULL,"
+                " money VARCHAR(12) NOT NULL, quantity BIGINT NOT NULL CHECK (quantity <= 9223372036854775807),"
+                " returned BIGINT NOT NULL CHECK (returned <= 9223372036854775807),"
+                " PRIMARY KEY (budget, kind, service, slot_ms, unit, money))"
+            )
+        )
+    for kind, service, slot in (
+        ("budget", "''", "0"),
+        ("service", "service", "0"),
+        ("slot", "''", "at_ms - at_ms % 900000"),
+    ):
+        named = ", ".join(
+            part for part in ("budget", service, slot, "unit", "money") if part not in ("''", "0")
+        )
+        db.execute(
+            sa.text(
+                f"INSERT INTO masumi_totals SELECT budget, '{kind}', {service}, {slot}, unit, money,"  # noqa: S608
+                f" SUM(quantity), SUM(returned) FROM masumi_amounts GROUP BY {named}"
+            )
+        )
+    db.execute(sa.text("CREATE INDEX masumi_amounts_at ON masumi_amounts (budget, at_ms)"))
+    db.execute(sa.text("DROP INDEX IF EXISTS masumi_amounts_budget"))
+    db.execute(
+        sa.text(
+            "INSERT INTO masumi_budgets (name, limits) SELECT DISTINCT budget, '' FROM masumi_hires"
+            " WHERE budget NOT IN (SELECT name FROM masumi_budgets)"
+        )
+    )
+
+
+# Each is one step from the version before it; see `Schema`.
+STEPS: list[Step] = [_notes, _totals]
 
 
 def schema() -> Schema:

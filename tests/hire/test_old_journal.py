@@ -42,6 +42,7 @@ def test_it_is_brought_up_to_date_and_every_record_is_read(journal: Journal) -> 
     assert Counter(p.state.value for p in records(journal)) == STATES
     used = {name: sum(line.used for line in budget_lines(journal.used(name))) for name in journal.budgets()}
     assert used == USED
+    assert journal.wrong_totals() == 0
     assert journal.by_call(_call_of(journal)) is not None
 
 

@@ -63,6 +63,8 @@ class Checks:
 
     def saved(self, row: Row, before: Row | None) -> None:
         """A record was saved over another one: only moves of the table, and the order to pay never changes."""
+        if wrong := self.journal.wrong_totals():
+            raise Violation(f"{wrong} of the sums beside the lines of budgets are wrong after {row.hire_id}")
         if before is None:
             nonce = json.loads(row.record)["nonce"]
             hire = Hire(row.hire_id, row.key, row.budget)

@@ -17,6 +17,7 @@ CORPUS ?= ../shared/protocol/node-corpus.json
 WILD ?=
 SHAPES ?=
 LOCK ?=
+MERMAID := 11.12.0
 HISTORIES ?= 100000
 SEED ?= 0
 TRACE ?=
@@ -135,7 +136,8 @@ $(ENVS)/demo/.made: pyproject.toml constraints.txt
 	@touch $@
 
 $(ENVS)/docs/.made: pyproject.toml constraints.txt
-	@$(ENVIRONMENT) $(ENVS)/docs -c constraints.txt --group docs
+	@$(ENVIRONMENT) $(ENVS)/docs -c constraints.txt --group docs -e '.[cli]'
+	@cd $(ENVS)/docs && npm pack --silent mermaid@$(MERMAID) >/dev/null && tar -xzf mermaid-$(MERMAID).tgz package/dist/mermaid.min.js
 	@touch $@
 
 $(ENVS)/lowest/.made: pyproject.toml constraints-lowest.txt

@@ -30,7 +30,7 @@ def first_words(text: str, words: int = 5) -> str:
 
 market = ExitStack()
 for name, price in {"Short & Co": "1 ADA", "Brief Brothers": "2.5 ADA", "Digest House": "3 tUSDM"}.items():
-    writer = sell(first_words, name=name, price=price, tags=["summary"], engine="journal")
+    writer = sell(first_words, name=name, price=price, tags=["summary"])
     market.enter_context(writer.trial(settings))
 
 # %% [markdown]

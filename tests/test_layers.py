@@ -137,7 +137,7 @@ def test_each_framework_file_keeps_to_its_framework():
 @pytest.mark.parametrize(
     ("libraries", "rooms"),
     [
-        ({"fastapi", "starlette", "uvicorn", "dbos"}, {"seller"}),
+        ({"fastapi", "starlette", "uvicorn"}, {"seller"}),
         ({"typer", "rich", "click"}, {"cli"}),
         ({"sqlalchemy"}, {"journal", "seller"}),
         ({"nacl", "cbor2"}, {"proof", "sandbox"}),

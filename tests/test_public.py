@@ -12,7 +12,7 @@ from tests import fresh
 
 TOOLS = ["MasumiAgentTool", "MasumiToolkit"]
 PUBLIC = [*TOOLS, "Buyer", "AsyncBuyer", "Budget", "Amount", "Settings", "Receipt"]
-FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "crewai", "fastapi", "dbos", "typer"}
+FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "crewai", "fastapi", "typer"}
 # httpx loads rich where it is installed, so only the bare package can do without.
 HEAVY = FRAMEWORKS | {
     "rich",
@@ -100,4 +100,4 @@ def test_the_langchain_tool_loads_neither_crewai_nor_langgraph():
 
     loaded = loaded_by("from masumi_tools import MasumiAgentTool")
 
-    assert loaded & {"crewai", "langgraph", "langchain", "fastapi", "dbos"} == set()
+    assert loaded & {"crewai", "langgraph", "langchain", "fastapi"} == set()

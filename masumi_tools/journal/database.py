@@ -15,12 +15,17 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from masumi_tools.errors import JournalBusy, JournalError
+from masumi_tools.journal import postgres
 from masumi_tools.journal.files import Kept, forget_after_fork, path_of
 
 BUSY_TIMEOUT_S: float = 30
 # What has to be saved of money that moved waits so long, also when the caller's patience is at its end.
 LEAST_WAIT_S = 5
 CONNECT_S = 10
+_MAY_NOT_CREATE = (
+    "its user may not make tables there; GRANT CREATE, USAGE ON SCHEMA public TO that user, "
+    "or open it once as the owner"
+)
 
 
 # Until when the caller waits at all, by the monotonic clock.
@@ -99,19 +104,19 @@ def _sqlite(parsed: sa.URL) -> sa.Engine:
     return engine
 
 
-def _postgres(parsed: sa.URL) -> sa.Engine:
+def _postgres(parsed: sa.URL, wait_s: float) -> sa.Engine:
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
-    wait_ms = int(BUSY_TIMEOUT_S * 1000)
+    wait_ms = int(wait_s * 1000)
     asked: dict[str, Any] = {
         "client_encoding": "utf8",
-        "connect_timeout": CONNECT_S,
+        "connect_timeout": math.ceil(min(CONNECT_S, wait_s)),
         "keepalives_idle": CONNECT_S,
         "tcp_user_timeout": wait_ms,
     }
     given = {name: value for name, value in asked.items() if name not in parsed.query}
     try:
-        engine = sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=BUSY_TIMEOUT_S, connect_args=given)
+        engine = sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=wait_s, connect_args=given)
     except ModuleNotFoundError as error:
         raise JournalError(
             "PostgreSQL needs the extra postgres: pip install 'masumi_tools[postgres]'"
@@ -136,19 +141,21 @@ def _postgres(parsed: sa.URL) -> sa.Engine:
         if transacts and (left_ms := int(waits_s() * 1000)) < wait_ms:
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(left_ms, 1)}")
 
+    postgres.limit(engine, lambda: min(wait_s, waits_s()))
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begin)
     forget_after_fork(engine)
     return engine
 
 
-def open_engine(url: str) -> sa.Engine:
+def open_engine(url: str, wait_s: float | None = None) -> sa.Engine:
     """A SQLAlchemy engine with this package's rules; JournalError says what is wrong with the URL.
 
     SQLite: WAL, BEGIN IMMEDIATE, synchronous=FULL and a busy time-out, so that several processes may
     share one file; the file is made for its owner alone, and one that was deleted, moved or replaced in use
     is noticed before anything is written. PostgreSQL: psycopg 3, brought by the extra `postgres`; text is
-    UTF-8 or the database is refused. Either works in the child of a fork.
+    UTF-8 or the database is refused, and no call waits longer than `wait_s` for a server that says nothing.
+    Either works in the child of a fork.
     """
     if "\0" in url or not url.isprintable():
         raise JournalError("the database URL holds a character that no address and no file name has")
@@ -161,7 +168,7 @@ def open_engine(url: str) -> sa.Engine:
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed)
     if parsed.get_backend_name() in ("postgresql", "postgres"):
-        return _postgres(parsed)
+        return _postgres(parsed, wait_s or BUSY_TIMEOUT_S)
     raise JournalError(f"the journal can be SQLite or PostgreSQL, not {parsed.get_backend_name()}")
 
 
@@ -186,12 +193,18 @@ def explained(doing: str) -> Iterator[None]:
             (
                 words
                 for sign, words in (
+                    ("permission denied for schema", _MAY_NOT_CREATE),
+                    ("must be owner", _MAY_NOT_CREATE),
+                    ("permission denied", "its user may not read or write this package's tables"),
                     ("full", "the disk is full"),
                     ("readonly", "the file or its folder cannot be written"),
                     ("read-only", "the database cannot be written"),
                     ("malformed", "the file is damaged; restore it from a backup"),
                     ("not a database", "the file is no database; name another file"),
                     ("unable to open", "the file cannot be opened; check folder and rights"),
+                    ("did not answer", "the server does not answer"),
+                    ("shutting down", "the server is being stopped"),
+                    ("starting up", "the server is being started"),
                     ("connect", "the server cannot be reached"),
                 )
                 if sign in text

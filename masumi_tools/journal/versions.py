@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from masumi_tools.errors import JournalVersionError
+from masumi_tools.journal.postgres import unhurried
 
 Step = Callable[[sa.Connection], object]
 _NAME = "version"
@@ -62,10 +63,11 @@ class Schema:
             raise self._too_new(at)
         if at == self.newest:
             return
-        if at == 0:
-            self.metadata.create_all(db)
-        for step in self.steps[at - 1 :] if at else ():
-            step(db)
+        with unhurried(db):
+            if at == 0:
+                self.metadata.create_all(db)
+            for step in self.steps[at - 1 :] if at else ():
+                step(db)
         db.execute(sa.delete(self.facts).where(self.facts.c.name == _NAME))
         value = self.facts.c.value.type.python_type(self.newest)
         db.execute(self.facts.insert().values(name=_NAME, value=value))

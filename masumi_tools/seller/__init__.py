@@ -15,7 +15,7 @@ from masumi_tools.settings import hush_crewai
 
 if TYPE_CHECKING:
     from masumi_tools.seller.service import Service, sell
-    from masumi_tools.seller.shop import Limits
+    from masumi_tools.seller.web.limits import Limits
     from masumi_tools.seller.work.base import WorkFailed
     from masumi_tools.seller.work.human import ask_human, report_progress
 
@@ -26,7 +26,7 @@ _PLACES = {
     "Service": "service",
     "ask_human": "work.human",
     "report_progress": "work.human",
-    "Limits": "shop",
+    "Limits": "web.limits",
     "WorkFailed": "work.base",
 }
 

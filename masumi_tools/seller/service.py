@@ -21,8 +21,8 @@ from masumi_tools.settings import Settings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from masumi_tools.seller.jobs.engine import EngineName
-    from masumi_tools.seller.shop import Limits, Shop
+    from masumi_tools.seller.shop import Shop
+    from masumi_tools.seller.web.limits import Limits
 
 log = logging.getLogger("masumi_tools.seller")
 
@@ -53,7 +53,6 @@ def sell(
     dispute_after_s: float = 6 * 3600,
     least_work_s: float = 0,
     source_index: int | None = None,
-    engine: EngineName = "auto",
     interval_s: float = 1.0,
     limits: Limits | None = None,
     webhook_token: str | None = None,
@@ -111,7 +110,6 @@ def sell(
         settings=settings,
         rules=Rules(refunds=refunds, least_work_ms=int(least_work_s * 1000)),
         workers=workers,
-        engine=engine,
         result_hash=result_hash,
         interval_s=interval_s,
         limits=limits,
@@ -130,7 +128,6 @@ class Service:
         settings: Settings | None,
         rules: Rules,
         workers: int,
-        engine: EngineName,
         result_hash: Literal["escaped", "raw"],
         interval_s: float,
         limits: Limits | None,
@@ -141,7 +138,6 @@ class Service:
         self._work = work
         self._settings = settings
         self._workers = workers
-        self._engine = engine
         self._result_hash = result_hash
         self._interval_s = interval_s
         self._limits = limits
@@ -161,7 +157,8 @@ class Service:
 
     def open_shop(self) -> Shop:
         """The runtime of one process: for the server, a worker, or a test that drives it by hand."""
-        from masumi_tools.seller.shop import Limits, Shop
+        from masumi_tools.seller.shop import Shop
+        from masumi_tools.seller.web.limits import Limits
 
         return Shop(
             self.offer,
@@ -170,7 +167,6 @@ class Service:
             rules=self.rules,
             limits=self._limits or Limits(),
             workers=self._workers,
-            engine=self._engine,
             hash_form=self._result_hash,
             interval_s=self._interval_s,
         )
@@ -179,8 +175,8 @@ class Service:
     def app(self) -> FastAPI:
         """The ASGI app, for any server: `uvicorn module:service.app`."""
         try:
-            from masumi_tools.seller.shop import Limits
             from masumi_tools.seller.web.app import make_app
+            from masumi_tools.seller.web.limits import Limits
         except ModuleNotFoundError as error:
             raise MissingExtra(
                 "serving needs the extra seller: pip install 'masumi_tools[seller]'"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -21,14 +21,15 @@ from masumi_tools.net.http import AsyncHttp
 from masumi_tools.proof.hashing import check_hashable, input_hash, output_candidates
 from masumi_tools.seller.clock import Clock
 from masumi_tools.seller.fast.saver import Saver
-from masumi_tools.seller.jobs.engine import Engine, EngineName, choose
+from masumi_tools.seller.jobs.alive import Life, process_name
 from masumi_tools.seller.jobs.job import Job, JobState, Rules, lose, move
-from masumi_tools.seller.jobs.locks import locks_for, process_name
+from masumi_tools.seller.jobs.queue import Queue
 from masumi_tools.seller.jobs.runner import Runner
 from masumi_tools.seller.jobs.table import JobTable, service_key
 from masumi_tools.seller.jobs.watch import Watch
 from masumi_tools.seller.offering import Offer
 from masumi_tools.seller.payment_node import NodeTrouble, SellerNode, seen
+from masumi_tools.seller.web.limits import Limits, Room
 from masumi_tools.seller.web.requests import Refusal, bad, down, first, read_start_job, schema_hashes
 from masumi_tools.seller.work.base import Work
 from masumi_tools.settings import Settings
@@ -36,15 +37,6 @@ from masumi_tools.settings import Settings
 log = logging.getLogger("masumi_tools.seller")
 
 AGENT_FACT = "agent_identifier"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a service takes on: `unpaid` jobs in all and from one client, bytes of a request's body."""
-
-    unpaid: int = 20_000
-    unpaid_per_client: int = 200
-    body_bytes: int = 1_000_000
 
 
 class Shop:
@@ -59,7 +51,6 @@ class Shop:
         rules: Rules,
         limits: Limits,
         workers: int,
-        engine: EngineName,
         hash_form: Literal["escaped", "raw"],
         interval_s: float,
     ) -> None:
@@ -73,12 +64,10 @@ class Shop:
         self.agent_identifier = settings.agent_identifier or self.table.fact(AGENT_FACT) or ""
         self.seller_vkey = settings.seller_vkey
         self.source_index = offer.source_index
-        self.engine: Engine = choose(engine, settings.database_url, self.owner, service_key(offer.name))
         self._work = work
         self._hash_form = hash_form
         self._quick = _quick_transport()  # only the user's own node and registry are asked over it
         self._http = AsyncHttp(settings, on_sandbox_now=self.clock.heard, async_transport=self._quick)
-        self._locks = locks_for(self.table.engine)
         self.node = SellerNode(settings, self._http)
         self.runner = Runner(
             self.table,
@@ -91,46 +80,49 @@ class Shop:
             result_hash=self._result_hash,
             finished=lambda job_id: self.watch.finished(job_id),
         )
+        self.queue = Queue(self.runner.claim, self.runner.perform, lambda: self.runner.free)
+        self.life = Life(
+            settings.database_url, service_key(offer.name), self.owner, lambda: self.watch.turning
+        )
         self.watch = Watch(
             self.table,
             self.node,
-            self.engine,
-            self._locks,
+            self.life,
             self.clock,
             rules,
             owner=self.owner,
             wake=self.runner.wake,
+            ready=self.queue.poke,
             interval_s=interval_s,
         )
         self._saver = Saver(self.table, self.clock.now_ms)
-        self._fresh_unpaid: dict[str, int] = {}
-        self._fresh_since: object = None
+        self._room = Room(limits)
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to watch and to work."""
-        await asyncio.to_thread(self._locks.take, self.owner)
+        await asyncio.to_thread(self.life.start)
         if not self.offer.free:
             await self._learn_of_ourselves()
-        await asyncio.to_thread(
-            self.engine.start, self.runner.perform, self._waiting, self.runner.workers, self._locks.free
-        )
+        self.queue.start()
         self._watching = asyncio.create_task(self.watch.run())
-        log.info(
-            "selling %r with %d workers on %s jobs", self.offer.name, self.runner.workers, self.engine.name
-        )
+        log.info("selling %r with %d workers", self.offer.name, self.runner.workers)
 
     async def stop(self, wait_s: float = 5.0) -> None:
         """Stop; work in progress gets `wait_s` to end, the rest begins again at the next start."""
         if self._watching is not None:
             self._watching.cancel()
+        self.queue.stop()
         await asyncio.to_thread(self.runner.stop, wait_s)
-        await asyncio.to_thread(self.engine.stop)
         await self._saver.end()
         await self._http.close()
         if self._quick is not None:
             await self._quick.aclose()
-        self._locks.drop()
+        try:
+            await asyncio.to_thread(self.watch.give_back)
+        except JournalError as error:  # the others find out by themselves
+            log.warning("the jobs of this process could not be given back: %s", error)
+        await asyncio.to_thread(self.life.stop)
         self.table.close()
 
     async def _learn_of_ourselves(self) -> None:
@@ -153,9 +145,6 @@ class Shop:
                 with contextlib.suppress(WireError):
                     self.seller_vkey = read_payment_information(reply.body).seller_vkey
 
-    def _waiting(self, limit: int) -> list[tuple[str, int]]:
-        return [(job.job_id, job.attempt) for job in self.table.in_state(JobState.READY, limit=limit)]
-
     def _result_hash(self, job: Job, text: str) -> str:
         return output_candidates(job.identifier_from_purchaser, text)[self._hash_form]
 
@@ -164,12 +153,8 @@ class Shop:
     async def start_job(self, body: Mapping[str, Any], client: str) -> Job:
         """A new job with its payment made at the node; Refusal else, and nothing is kept."""
         identifier, data = read_start_job(body, self.offer, self._work)
-        self._room_for(client)
-        try:
+        with self._room.place(client, self.watch.counts, self.watch.counted_s):
             return await self._begun(identifier, data, client)
-        except BaseException:
-            self._fresh_unpaid[client] = max(self._fresh_unpaid.get(client, 0) - 1, 0)
-            raise
 
     async def _begun(self, identifier: str, data: dict[str, Any], client: str) -> Job:
         now = self.clock.now_ms()
@@ -194,7 +179,7 @@ class Shop:
         )
         await self._save(job)
         if job.state is JobState.READY:
-            await asyncio.to_thread(self.engine.enqueue, job.job_id, job.attempt)
+            self.queue.poke()
         return job
 
     async def _save(self, job: Job) -> None:
@@ -203,21 +188,6 @@ class Shop:
         except JournalError as error:
             log.error("a new job could not be saved: %s", error)
             raise down("the job could not be saved; nothing was begun, try again later") from error
-
-    def _room_for(self, client: str) -> None:
-        """Take a place among the unpaid jobs before anything is awaited; Refusal 429 where there is none."""
-        if self.watch.counts is not self._fresh_since:
-            self._fresh_since, self._fresh_unpaid = self.watch.counts, {}
-        known = self.watch.counts.unpaid
-        mine = known.get(client, 0) + self._fresh_unpaid.get(client, 0)
-        every = sum(known.values()) + sum(self._fresh_unpaid.values())
-        if mine >= self.limits.unpaid_per_client or every >= self.limits.unpaid:
-            raise Refusal(
-                429,
-                "too many jobs wait for their payment; pay them or come back later",
-                {"Retry-After": "60"},
-            )
-        self._fresh_unpaid[client] = self._fresh_unpaid.get(client, 0) + 1
 
     async def _payment(
         self, identifier: str, hashed: str, times: JobTimes, data: dict[str, Any]
@@ -320,14 +290,14 @@ class Shop:
                 return None
             answered = replace(question, answer=data, answered_ms=now)
             job = move(job, "answered", now, questions=(*job.questions[:-1], answered))
-            if not job.owner or (job.owner != self.owner and self._locks.free(job.owner)):
+            if not job.owner or self.life.dead(job.owner):
                 job = lose(job, now, self.rules)
             return job
 
         after = self.table.change(job_id, now, how)
         if after is not None:
             if after.state is JobState.READY:
-                self.engine.enqueue(job_id, after.attempt)
+                self.queue.poke()
             else:
                 self.runner.wake(job_id)
         return after

@@ -65,7 +65,6 @@ service = sell(
     price="1 ADA",
     workers=int(os.environ.get("WORKERS", "4")),
     interval_s=0.2,
-    engine=os.environ.get("ENGINE", "dbos"),  # type: ignore[arg-type]
 )
 
 if __name__ == "__main__":

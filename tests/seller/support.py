@@ -83,7 +83,7 @@ class Market:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         agent = self.listed(price, url=url, version=version)
-        more = {"engine": "journal", "interval_s": 0.1, "url": url, **more}
+        more = {"interval_s": 0.1, "url": url, **more}
         settings = self.settings(agent, database_url)
         service = sell(work, name="Shop", price=price or "free", settings=settings, **more)
         with served(service, port), Buying(self.sandbox, url) as buying:

@@ -25,9 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 class Processes:
     """Sellers of one service, each a process of its own on one database."""
 
-    def __init__(
-        self, sandbox: Sandbox, folder: Path, database_url: str, engine: str, workers: int = 4
-    ) -> None:
+    def __init__(self, sandbox: Sandbox, folder: Path, database_url: str, workers: int = 4) -> None:
         self.folder = folder
         self.port = free_port()
         listed = sandbox.register_service("mine", f"http://127.0.0.1:{self.port}", "1 ADA")
@@ -41,7 +39,6 @@ class Processes:
             "MASUMI_DATABASE_URL": database_url,
             "MASUMI_AGENT_IDENTIFIER": listed.agent_identifier,
             "HOLD_FOLDER": str(folder),
-            "ENGINE": engine,
             "WORKERS": str(workers),
         }
         self.running: list[subprocess.Popen[bytes]] = []
@@ -85,9 +82,7 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(
-    params=["sqlite-dbos", "sqlite-journal", pytest.param("postgres-dbos", marks=pytest.mark.postgres)]
-)
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -96,9 +91,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def processes(
     kind: str, request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path
 ) -> Iterator[Processes]:
-    database, engine = kind.split("-")
-    url = request.getfixturevalue(f"{database}_url")
-    made = Processes(sandbox, tmp_path, url, engine)
+    made = Processes(sandbox, tmp_path, request.getfixturevalue(f"{kind}_url"))
     yield made
     made.end()
 

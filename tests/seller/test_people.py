@@ -73,8 +73,7 @@ def test_several_questions_and_a_plain_one(market: Market):
         assert buying.wait(job, "completed")["result"] == "hi Ada 3"
 
 
-@pytest.mark.parametrize("engine", ["journal", "dbos"])
-def test_a_question_survives_a_restart_and_keeps_its_id(market: Market, engine: str):
+def test_a_question_survives_a_restart_and_keeps_its_id(market: Market):
     begun = []
 
     def work(text: str) -> str:
@@ -84,13 +83,13 @@ def test_a_question_survives_a_restart_and_keeps_its_id(market: Market, engine: 
         return f"{first} {second}"
 
     url = f"sqlite:///{market.folder}/restart.sqlite"
-    with market.shop(work, database_url=url, engine=engine) as buying:
+    with market.shop(work, database_url=url) as buying:
         job = buying.buy({"text": "x"})
         buying.wait(job, "awaiting_input")
         buying.provide(job, {"answer": "one"})
         asked = until(lambda: (s := buying.status(job)).get("message") == "second?" and s, "the second")
         service = buying.service
-    with market.shop(work, database_url=url, engine=engine) as buying:
+    with market.shop(work, database_url=url) as buying:
         assert service is not buying.service
         again = buying.status(job)
         taken = buying.provide(job, {"answer": "two"}, status_id=asked["id"])

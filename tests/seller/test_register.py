@@ -38,7 +38,7 @@ def selling(market: Market, request: pytest.FixtureRequest) -> Iterator[Service]
     )
     service = sell(
         work, name="New", description="Echoes text", price="1 ADA", tags=["text"], author="Ada",
-        url=f"http://127.0.0.1:{port}", settings=settings, engine="journal",
+        url=f"http://127.0.0.1:{port}", settings=settings,
     )  # fmt: skip
     with served(service, port):
         yield service

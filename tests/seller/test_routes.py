@@ -138,7 +138,7 @@ def test_a_node_that_is_not_there_is_503_and_unavailable(market: Market):
             agent_identifier="7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77" + "ab" * 32,
             database_url=f"sqlite:///{market.folder}/x.sqlite",
         )
-    service = sell(work, name="Shop", price="1 ADA", settings=settings, engine="journal", interval_s=0.1)
+    service = sell(work, name="Shop", price="1 ADA", settings=settings, interval_s=0.1)
     with served(service) as url:
         answer = httpx.post(
             f"{url}/start_job", json={"identifier_from_purchaser": NONCE, "input_data": {"text": "x"}}
@@ -211,7 +211,7 @@ def test_another_price_in_the_registry_is_not_sold(market: Market):
     with market.shop(work, price="1 ADA") as buying:
         agent = buying.service.settings.agent_identifier
         settings = market.settings(agent)
-        dearer = sell(work, name="Shop", price="2 ADA", settings=settings, engine="journal")
+        dearer = sell(work, name="Shop", price="2 ADA", settings=settings)
         with served(dearer) as url:
             answer = httpx.post(
                 f"{url}/start_job", json={"identifier_from_purchaser": NONCE, "input_data": {"text": "x"}}

@@ -1,4 +1,4 @@
-"""The jobs as they are saved, and the locks that tell who lives, on SQLite and PostgreSQL."""
+"""The jobs as they are saved, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,8 @@ import sqlalchemy as sa
 
 from masumi_tools.errors import JournalBusy, JournalError, JournalVersionError
 from masumi_tools.journal import database
-from masumi_tools.journal.database import open_engine
 from masumi_tools.seller.jobs.job import Chain, Job, JobState, Rules, move
-from masumi_tools.seller.jobs.locks import Locks, locks_for, process_name
 from masumi_tools.seller.jobs.table import JobTable
-from tests.seller.support import until
 from tests.seller.test_jobs import LOCKED, NOW, job
 
 
@@ -28,20 +27,6 @@ def table(database_url: str):
     one = JobTable(database_url, Rules(), "mine")
     yield one
     one.close()
-
-
-@pytest.fixture
-def open_locks():
-    """Locks as another process of the service would hold them."""
-    engines = []
-
-    def make(url: str) -> Locks:
-        engines.append(open_engine(url))
-        return locks_for(engines[-1])
-
-    yield make
-    for engine in engines:
-        engine.dispose()
 
 
 def test_a_job_is_read_as_it_was_saved(table: JobTable):
@@ -182,25 +167,72 @@ def test_a_save_over_another_version_is_refused_and_changes_nothing(table: JobTa
     assert saved.version == 2 and table.get("j") == saved
 
 
-def test_of_many_claims_at_once_one_wins(table: JobTable):
-    table.add([job(JobState.READY, attempt=1)], NOW)
-    won = []
+def claimed_by(name: str) -> Callable[[Job], Job]:
+    return lambda one: move(one, "claimed", NOW, owner=name)
+
+
+def test_of_many_claims_at_once_each_job_goes_to_one(table: JobTable):
+    table.add([job(JobState.READY, job_id=f"j{n}", attempt=1) for n in range(20)], NOW)
+    won: list[tuple[str, str]] = []
 
     def claim(name: str) -> None:
-        if table.change(
-            "j", NOW, lambda one: move(one, "claimed", NOW, owner=name) if one.state == "ready" else None
-        ):
-            won.append(name)
+        while taken := table.claim(claimed_by(name), NOW, 2):
+            won.extend((one.job_id, one.owner) for one in taken)
 
     threads = [threading.Thread(target=claim, args=(f"p{n}",)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    for _ in range(20):  # on PostgreSQL what another was about to take is passed over
+        claim("last")
 
-    assert len(won) == 1
-    found = table.get("j")
-    assert found is not None and found.owner == won[0]
+    assert sorted(job_id for job_id, _ in won) == sorted(f"j{n}" for n in range(20))
+    assert all(
+        found is not None and found.owner == owner for job_id, owner in won if [found := table.get(job_id)]
+    )
+
+
+def test_the_oldest_ready_jobs_of_this_service_are_claimed(table: JobTable, database_url: str):
+    other = JobTable(database_url, Rules(), "other")
+    other.add([job(JobState.READY, job_id="theirs", created_ms=NOW - 9)], NOW)
+    table.add(
+        [
+            job(JobState.READY, job_id=name, created_ms=NOW - at)
+            for name, at in (("b", 1), ("a", 2), ("c", 0))
+        ],
+        NOW,
+    )
+    table.add([job(job_id="unpaid")], NOW)
+
+    assert [one.job_id for one in table.claim(claimed_by("p"), NOW, 2)] == ["a", "b"]
+    assert [one.job_id for one in table.claim(claimed_by("p"), NOW, 2)] == ["c"]
+    assert table.claim(claimed_by("p"), NOW, 2) == []
+    assert table.get("a") == replace(
+        claimed_by("p")(job(JobState.READY, job_id="a", created_ms=NOW - 2)), version=2
+    )
+    other.close()
+
+
+@pytest.mark.postgres
+def test_a_claim_does_not_wait_for_another_one(postgres_url: str):
+    table, other = JobTable(postgres_url, Rules(), "mine"), JobTable(postgres_url, Rules(), "mine")
+    table.add([job(JobState.READY, job_id="a"), job(JobState.READY, job_id="b", created_ms=NOW + 1)], NOW)
+
+    def meanwhile(one: Job) -> Job:
+        second = other.claim(claimed_by("q"), NOW, 1)
+        assert [job.job_id for job in second] == ["b"]
+        return claimed_by("p")(one)
+
+    assert [one.job_id for one in table.claim(meanwhile, NOW, 1)] == ["a"]
+    table.close()
+    other.close()
+
+
+def test_who_held_a_job_that_has_ended_is_not_looked_for(table: JobTable):
+    table.add([job(JobState.RUNNING, owner="p"), job(JobState.FAILED, job_id="f", owner="q")], NOW)
+
+    assert table.owners() == ["p"]
 
 
 def test_the_searched_columns_follow_the_record(table: JobTable):
@@ -264,59 +296,6 @@ def test_many_processes_may_open_a_new_database_at_once(database_url: str):
     running = [subprocess.Popen([sys.executable, "-c", code, database_url]) for _ in range(4)]
 
     assert [one.wait(60) for one in running] == [0] * 4
-
-
-def test_a_lock_is_held_by_one_and_freed_by_its_end(database_url: str, open_locks):
-    mine, other = open_locks(database_url), open_locks(database_url)
-
-    assert mine.take("watch") and mine.take("watch")
-    assert not other.take("watch") and not other.free("watch")
-    assert other.free("process-nobody")
-    mine.drop()
-    until(
-        lambda: other.free("watch"), "the lock's end"
-    )  # the server sees the end of a connection a bit later
-    assert other.take("watch")
-    assert not mine.take("watch")
-    mine.drop()
-    other.drop()
-
-
-def test_a_lock_is_freed_by_kill_9(database_url: str, open_locks):
-    code = (
-        "import sys, time; from masumi_tools.journal.database import open_engine; "
-        "from masumi_tools.seller.jobs.locks import locks_for; "
-        "locks = locks_for(open_engine(sys.argv[1])); assert locks.take('process-x'); print('held', flush=True); "
-        "time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, database_url], stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None and child.stdout.readline() == b"held\n"
-        locks = open_locks(database_url)
-        assert not locks.free("process-x")
-        child.kill()
-        child.wait()
-        until(lambda: locks.free("process-x"), "the lock's end")
-        locks.drop()
-
-
-def test_a_server_that_drops_the_connection_takes_the_locks_and_they_are_taken_again(
-    postgres_url: str, open_locks
-):
-    locks = open_locks(postgres_url)
-    engine = open_engine(postgres_url)
-    assert locks.take("process-x")
-    with engine.connect() as db:
-        db.execute(sa.text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
-        db.commit()
-    engine.dispose()
-
-    assert locks.take("process-x")
-    assert not open_locks(postgres_url).free("process-x")
-    locks.drop()
-
-
-def test_no_two_processes_have_one_name():
-    assert process_name() != process_name()
 
 
 def test_all_jobs_are_read_a_page_at_a_time_newest_first(table: JobTable, monkeypatch: pytest.MonkeyPatch):

@@ -21,7 +21,7 @@ PACKAGE = Path(masumi_tools.__file__).parent
 BRINGS = {
     "langchain": ["langchain_core", "langchain", "langgraph"],
     "crewai": ["crewai"],
-    "seller": ["fastapi", "starlette", "uvicorn", "httptools", "dbos"],
+    "seller": ["fastapi", "starlette", "uvicorn", "httptools"],
     "postgres": ["psycopg"],
     "cli": ["typer", "rich"],
 }

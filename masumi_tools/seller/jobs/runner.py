@@ -45,7 +45,7 @@ class _Run:
 
 
 class Runner:
-    """The workers of one process. `perform` is what an engine calls; everything else is inside."""
+    """The workers of one process. `claim` and `perform` are what the queue calls; everything else is inside."""
 
     def __init__(
         self,
@@ -82,21 +82,37 @@ class Runner:
         with self._guard:
             return sum(1 for run in self._runs.values() if run.parked_version is None)
 
-    def perform(self, job_id: str, attempt: int) -> None:
-        """Do the work of a ready job; returns when it is done, parked or not ours to do.
+    @property
+    def free(self) -> int:
+        """How many more jobs may be begun here now."""
+        return 0 if self._stopping.is_set() else self.workers - self.busy
 
-        Safe to call twice and from several processes: only one of them gets the job.
-        """
+    def claim(self, limit: int) -> list[Job]:
+        """Take up to `limit` ready jobs for this process alone; each is to be given to `perform`."""
+        now = self._now()
+
+        def how(job: Job) -> Job:
+            step = next_step(job, now, self._rules)
+            if step.do == "fail":
+                return move(job, "refused", now, error=step.why)
+            return move(job, "claimed", now, owner=self._owner, started_ms=now, error=None)
+
+        taken = [job for job in self._table.claim(how, now, limit) if job.state is JobState.RUNNING]
+        with self._guard:
+            self._runs.update({job.job_id: _Run(job.job_id, job.attempt) for job in taken})
+        return taken
+
+    def perform(self, job: Job) -> None:
+        """Do the work of a claimed job; returns when it is done or parked."""
+        with self._guard:
+            run = self._runs[job.job_id]
         with self._place():
-            job = self._claim(job_id, attempt)
-            if job is None:
-                return
-            run = _Run(job_id, job.attempt)
-            with self._guard:
-                self._runs[job_id] = run
             context = contextvars.Context()
             threading.Thread(
-                target=context.run, args=(self._in_thread, job, run), name=f"job-{job_id[:8]}", daemon=True
+                target=context.run,
+                args=(self._in_thread, job, run),
+                name=f"job-{job.job_id[:8]}",
+                daemon=True,
             ).start()
             while not run.left.wait(_POLL_S):
                 if self._stopping.is_set():
@@ -125,20 +141,6 @@ class Runner:
 
     def _place(self) -> _Place:
         return _Place(self._places, self._stopping)
-
-    def _claim(self, job_id: str, attempt: int) -> Job | None:
-        now = self._now()
-
-        def how(job: Job) -> Job | None:
-            if job.state is not JobState.READY or job.attempt != attempt:
-                return None
-            step = next_step(job, now, self._rules)
-            if step.do == "fail":
-                return move(job, "refused", now, error=step.why)
-            return move(job, "claimed", now, owner=self._owner, started_ms=now, error=None)
-
-        job = self._table.change(job_id, now, how)
-        return job if job is not None and job.state is JobState.RUNNING else None
 
     def _in_thread(self, job: Job, run: _Run) -> None:
         try:

@@ -17,42 +17,16 @@ from sqlalchemy.dialects import sqlite
 
 from masumi_tools.errors import JournalBusy
 from masumi_tools.journal.database import Unsettled, explained, open_engine, open_unsettled
-from masumi_tools.journal.versions import Schema
+from masumi_tools.journal.postgres import refuse_pooler
 from masumi_tools.seller.jobs.job import ENDED, Job, JobState, Rules, due_ms, from_json, to_json
+from masumi_tools.seller.jobs.tables import SCHEMA
+from masumi_tools.seller.jobs.tables import facts as _facts
+from masumi_tools.seller.jobs.tables import jobs as _jobs
 
 NEVER = 2**62
 _PAGE = 200
 _AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000  # some milliseconds of the event loop
 
-_metadata = sa.MetaData()
-_facts = sa.Table(
-    "masumi_shop",
-    _metadata,
-    sa.Column("name", sa.String(250), primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-)
-_jobs = sa.Table(
-    "masumi_jobs",
-    _metadata,
-    sa.Column("job_id", sa.String(40), primary_key=True),
-    sa.Column("service", sa.String(250), nullable=False),
-    sa.Column("state", sa.String(24), nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("owner", sa.String(80), nullable=False),
-    sa.Column("payment", sa.String(64), nullable=False, index=True),
-    sa.Column("source_type", sa.String(24), nullable=False),
-    sa.Column("watched", sa.Boolean, nullable=False),
-    sa.Column("client", sa.String(80), nullable=False),
-    sa.Column("due_ms", sa.BigInteger, nullable=False, index=True),
-    sa.Column("created_ms", sa.BigInteger, nullable=False),
-    sa.Column("changed_ms", sa.BigInteger, nullable=False),
-    sa.Column("record", sa.Text, nullable=False),
-    sa.Index("masumi_jobs_state", "service", "state", "created_ms"),
-    sa.Index("masumi_jobs_watched", "service", "watched", "source_type"),
-    sa.Index("masumi_jobs_owner", "owner"),
-)
-
-_SCHEMA = Schema("the table of jobs", _metadata, _facts, steps=(), lock=7236011)
 _written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _INSERT: Any = _jobs.insert().compile(dialect=sqlite.dialect())  # the statement and the order of its values
 _NEWEST = (_jobs.c.created_ms.desc(), _jobs.c.job_id.desc())
@@ -104,12 +78,14 @@ class JobTable:
         self.engine.dispose()
 
     def _make(self) -> None:
+        if not self.sqlite:
+            refuse_pooler(self.engine)
         with self._reading.connect() as db:
-            known = _SCHEMA.version(db) == _SCHEMA.newest
+            known = SCHEMA.version(db) == SCHEMA.newest
         if not known:
             with self.engine.begin() as db:
-                _SCHEMA.migrate(db)
-        _SCHEMA.guard(self.engine)
+                SCHEMA.migrate(db)
+        SCHEMA.guard(self.engine)
 
     # Writing -----------------------------------------------------------------------------------------
 
@@ -139,6 +115,33 @@ class JobTable:
         """Returns when the disk has what `add_at_once` saved; JournalError where it takes nothing."""
         if self._unsettled is not None:
             self._unsettled.settle()
+
+    def claim(self, how: Callable[[Job], Job | None], now_ms: int, limit: int) -> list[Job]:
+        """Change up to `limit` ready jobs, the oldest first, in one transaction; those that were changed.
+
+        Jobs that another process claims at this moment are passed over, and never waited for.
+        """
+        ready = sa.select(_jobs.c.version, _jobs.c.record).where(
+            _jobs.c.state == JobState.READY.value, self._mine
+        )
+        ready = ready.order_by(_jobs.c.created_ms).limit(limit).with_for_update(skip_locked=True)
+        with explained("looking for jobs"):
+            if self.sqlite and not self._any_ready():
+                return []  # without taking the file's lock for a look
+            with self.engine.begin() as db:
+                claimed: list[Job] = []
+                for row in db.execute(ready).all():
+                    job = _job(row)
+                    if (after := how(job)) is not None:
+                        where = (_jobs.c.job_id == job.job_id, _jobs.c.version == job.version)
+                        db.execute(_jobs.update().where(*where).values(**self._columns(after, now_ms)))
+                        claimed.append(replace(after, version=job.version + 1))
+                return claimed
+
+    def _any_ready(self) -> bool:
+        ready = sa.select(_jobs.c.job_id).where(_jobs.c.state == JobState.READY.value, self._mine).limit(1)
+        with self._reading.connect() as db:
+            return db.execute(ready).first() is not None
 
     def save(self, job: Job, now_ms: int) -> Job:
         """Save over the version that `job` was read with."""
@@ -172,7 +175,7 @@ class JobTable:
             "service": self.service,
             "state": job.state.value,
             "version": job.version + 1,
-            "owner": job.owner,
+            "owner": "" if job.state in ENDED else job.owner,
             "payment": payment_key(job.blockchain_identifier),
             "source_type": job.source_type,
             "watched": job.watched,
@@ -227,9 +230,7 @@ class JobTable:
     def owners(self) -> list[str]:
         """Every process that holds a job, alive or not."""
         with explained("reading jobs"), self._reading.connect() as db:
-            return list(
-                db.scalars(sa.select(_jobs.c.owner).where(_jobs.c.owner != "", self._mine).distinct())
-            )
+            return list(db.scalars(sa.select(_jobs.c.owner).where(_jobs.c.owner > "", self._mine).distinct()))
 
     def watched_sources(self) -> dict[str, int]:
         """How many jobs wait for news of the node, by source type ("" where the node did not say)."""

@@ -1,8 +1,7 @@
 """One loop for all jobs: it reads the node's news, and does whatever is due.
 
 One request an interval tells the news of every open job of one kind of escrow. Only one process of a
-service watches at a time (it holds a lock; when it dies, another takes over within seconds), but each
-hands in the results of its own work at once.
+service watches at a time (the oldest that lives; when it dies, another takes over), but each hands in the results of its own work at once.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 
 from masumi_tools.errors import JournalError, SettingsError
 from masumi_tools.seller.clock import Clock
-from masumi_tools.seller.jobs.engine import Engine
+from masumi_tools.seller.jobs.alive import Life
 from masumi_tools.seller.jobs.job import (
     Event,
     Job,
@@ -31,17 +30,17 @@ from masumi_tools.seller.jobs.job import (
     next_step,
     pause_ms,
 )
-from masumi_tools.seller.jobs.locks import Locks
-from masumi_tools.seller.jobs.table import Counts, JobTable, service_key
+from masumi_tools.seller.jobs.murmur import Murmur
+from masumi_tools.seller.jobs.table import Counts, JobTable
 from masumi_tools.seller.payment_node import NodeTrouble, Place, SellerNode, seen
 
 log = logging.getLogger("masumi_tools.seller")
 
 INTERVAL_S = 1.0
+STANDS_STILL_S = 90.0  # a round asks the node at most a few times in a row, each for 30 s at the most
 _QUIET_EVERY = 5  # with nobody about to pay and nothing due, the news are read every fifth interval
 _LEASE_MS = 10_000
 _SWEEP_S = 1.0
-_REQUEUE_S = 5.0
 _HEALTH_S = 15.0
 _FIRST_LOOK_BACK_MS = 10 * 60_000
 _AT_ONCE = 16
@@ -55,32 +54,33 @@ class Watch:
         self,
         table: JobTable,
         node: SellerNode,
-        engine: Engine,
-        locks: Locks,
+        life: Life,
         clock: Clock,
         rules: Rules,
         *,
         owner: str,
         wake: Callable[[str], None],
+        ready: Callable[[], None],
         interval_s: float = INTERVAL_S,
     ) -> None:
         self._table = table
         self._node = node
-        self._engine = engine
-        self._locks = locks
+        self._life = life
         self._clock = clock
         self._rules = rules
         self._owner = owner
-        self._lead = f"watch-{service_key(table.service)}"
         self._wake = wake
+        self._ready = ready
         self.interval_s = interval_s
         self.counts = Counts({}, {})
+        self.counted_s = float("-inf")  # when the counting of `counts` began: jobs saved later are not in it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
         self._own: set[str] = set()
+        self._murmur = Murmur(log)
         self._places: dict[str, Place] = {}
         self._swept = 0.0
-        self._requeued = 0.0
+        self._turned = time.monotonic()
         self._fed = 0.0
         self._limit = asyncio.Semaphore(_AT_ONCE)
 
@@ -88,15 +88,24 @@ class Watch:
         """Tick until cancelled. Trouble is logged and passes."""
         self._loop = asyncio.get_running_loop()
         while True:
+            self._turned = time.monotonic()
             self._news.clear()
             begun = time.monotonic()
             try:
                 await self.tick()
             except (JournalError, NodeTrouble, SettingsError) as error:
-                log.warning("the watch: %s", error)
-            except Exception:
-                log.exception("the watch failed and goes on")
+                self._murmur.warning("the watch: %s", error)
+            except Exception as error:
+                if self._murmur.warning("the watch failed and goes on: %s", repr(error)):
+                    log.warning("the watch failed so", exc_info=True)
+            else:
+                self._murmur.passed("the watch goes on as it should")
             await self._pause(self.interval_s - (time.monotonic() - begun))
+
+    @property
+    def turning(self) -> bool:
+        """Whether the loop goes round. A watch that does not leaves the lead to another process."""
+        return time.monotonic() - self._turned < STANDS_STILL_S
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -117,17 +126,19 @@ class Watch:
     async def tick(self) -> None:
         """One round: our own results, and, where this process is the watching one, news and what is due."""
         await self._own_results()
-        leads = await _threaded(self._locks.take, self._lead)
+        leads = self._life.leads
         if time.monotonic() - self._swept >= _SWEEP_S:
             self._swept = time.monotonic()
+            begun = time.monotonic()
             self.counts = await _threaded(self._table.counts)
+            self.counted_s = begun
             if leads:
                 await _threaded(self._sweep)
         if leads:
             try:
                 await self._read_news()
             except NodeTrouble as error:  # what is due does not wait for them
-                log.warning("the node's news: %s", error)
+                self._murmur.warning("the node's news: %s", error)
             await self._do_due()
         await self._check_node()
 
@@ -193,7 +204,7 @@ class Watch:
         if after is None:
             return before[0] if before else None
         if after.state is JobState.READY and before[0].state is not JobState.READY:
-            self._engine.enqueue(after.job_id, after.attempt)
+            self._ready()
         if after.state is not before[0].state:
             log.info("job %s: %s -> %s", job_id, before[0].state.value, after.state.value)
         return after
@@ -320,24 +331,24 @@ class Watch:
     # The dead ----------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
-        """Take the jobs of dead processes, and enqueue what became ready but was not carried on."""
+        """Take the jobs of dead processes."""
         now = self._clock.now_ms()
         for owner in self._table.owners():
-            if owner != self._owner and self._locks.free(owner):
+            if self._life.dead(owner):
                 self._take_over(owner, now)
-        if time.monotonic() - self._requeued >= _REQUEUE_S:
-            self._requeued = time.monotonic()
-            for job in self._table.in_state(JobState.READY, limit=200):
-                self._engine.enqueue(job.job_id, job.attempt)
 
-    def _take_over(self, owner: str, now: int) -> None:
+    def give_back(self) -> None:
+        """Let go of the jobs that this process holds, so that another one, or the next start, goes on at once."""
+        self._take_over(self._owner, self._clock.now_ms(), "its process was stopped")
+
+    def _take_over(self, owner: str, now: int, why: str = "its process died") -> None:
         for job in self._table.owned_by(owner):
             after = self._table.change(
                 job.job_id, now, lambda job: lose(job, now, self._rules) if job.owner == owner else None
             )
             if after is not None and after.state is JobState.READY:
-                log.info("job %s: its process died; the work begins again", job.job_id)
-                self._engine.enqueue(after.job_id, after.attempt)
+                log.info("job %s: %s; the work begins again", job.job_id, why)
+                self._ready()
 
     async def _check_node(self) -> None:
         """Ask a node that nobody asked for a while, so that /availability knows."""

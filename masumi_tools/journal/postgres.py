@@ -1,0 +1,100 @@
+"""PostgreSQL with time limits: no call waits for ever for a server or a network that says nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from masumi_tools.errors import JournalError
+
+_GRACE_S = 3.0  # the server is to end a slow statement itself, and say so
+_NO_LIMIT_S = 24 * 3600.0
+_POOLED = (
+    "the database is reached through a pooler that lends its connections by the transaction (such as "
+    "pgbouncer in transaction mode); name the server itself, or a pooler in session mode"
+)
+# The session cannot write any more (a standby now), or the server is going: connect anew.
+_RENEW = {"25006", "57P01", "57P02", "57P03"}
+_unhurried: ContextVar[bool] = ContextVar("masumi_unhurried", default=False)
+
+
+@contextmanager
+def unhurried(db: sa.Connection) -> Iterator[None]:
+    """No time limit for what this transaction does in the block, such as a migration of many rows."""
+    if db.dialect.name == "postgresql":
+        db.execute(sa.text("SET LOCAL statement_timeout = 0"))
+    token = _unhurried.set(True)
+    try:
+        yield
+    finally:
+        _unhurried.reset(token)
+
+
+def limit(engine: sa.Engine, wait_s: Callable[[], float]) -> None:
+    """From now on no call of this engine waits longer than `wait_s()` and some seconds, whatever the network does.
+
+    What broke for good, or cannot write any more, is connected anew.
+    """
+    connection_class = _limited(wait_s)
+
+    def connect(_dialect: Any, _record: Any, args: list[Any], named: dict[str, Any]) -> Any:
+        try:
+            return connection_class.connect(*args, **named)
+        except Exception as error:
+            if "unsupported startup parameter" in str(error):
+                raise JournalError(_POOLED, phase="journal") from error
+            raise
+
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "handle_error", _renew)
+
+
+def refuse_pooler(engine: sa.Engine) -> None:
+    """JournalError where two sessions that are open at once are served by one and the same process.
+
+    Settings, locks and prepared statements of such a session are not its own.
+    """
+    with engine.connect() as first:
+        mine = first.scalar(sa.select(sa.func.pg_backend_pid()))
+        first.rollback()  # a session keeps its server process; a transaction gives it back
+        with engine.connect() as second:
+            shared = second.scalar(sa.select(sa.func.pg_backend_pid())) == mine
+    if shared:
+        raise JournalError(_POOLED, phase="journal")
+
+
+def _renew(context: sa.engine.ExceptionContext) -> None:
+    if getattr(context.original_exception, "sqlstate", None) in _RENEW:
+        context.is_disconnect = True
+
+
+def _limited(wait_s: Callable[[], float]) -> Any:
+    """psycopg's connection, which closes itself when the server says nothing for too long.
+
+    The system's own limits do not see a server that is silent while its network still acknowledges.
+    """
+    import psycopg
+
+    class Limited(psycopg.Connection[Any]):
+        def wait(self, gen: Any, *args: Any, **named: Any) -> Any:
+            most_s = _NO_LIMIT_S if _unhurried.get() else wait_s() + _GRACE_S
+            return super().wait(self._until(gen, time.monotonic() + most_s), *args, **named)
+
+        def _until(self, steps: Any, end: float) -> Generator[Any, Any, Any]:
+            try:
+                ready = yield next(steps)
+                while True:
+                    if not ready and time.monotonic() > end:  # woken by the clock alone
+                        self.pgconn.finish()
+                        raise psycopg.OperationalError("the server did not answer in time")
+                    ready = yield steps.send(ready)
+            except StopIteration as done:
+                return done.value
+
+    return Limited

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 import time
 import weakref
@@ -21,8 +20,8 @@ from masumi_tools.calls.call import Reply
 from masumi_tools.clock import turn
 from masumi_tools.hire.budget import AmountsLike, Budget
 from masumi_tools.hire.buyer_base import BuyerBase
-from masumi_tools.hire.callbacks import decide, judge, judged, not_approved, not_judged
-from masumi_tools.hire.diff_feed import Feed
+from masumi_tools.hire.callbacks import adecide, ajudge, decide, judge
+from masumi_tools.hire.diff_feed import Feed, unshared
 from masumi_tools.hire.flows import Progress
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
 from masumi_tools.hire.quote import Hireable, Quote, agreed, spoken
@@ -85,8 +84,12 @@ class Buyer(BuyerBase):
     ) -> Receipt:
         """Hire the service, or go on with the same hire, and return its Receipt after at most `patience_s`.
 
+        It is back 10 s after that at the latest (`GRACE_S`), whatever node and service do; only a
+        POST /purchase that is on its way is waited for (at most 60 s), and what `approve` and
+        `on_mismatch` take does not count.
+
         `target` is an agent identifier, a URL, what `find` or `quote` gave, or the name of exactly one service
-        in the registry. The same hire (scope, target, canonical input) while one is open joins it; a finished one within
+        in the registry (looked up first, within 60 s). The same hire (scope, target, canonical input) while one is open joins it; a finished one within
         `reuse_within_s` is returned again and not charged; `again=True` buys anew. When patience ends the
         hire goes on: the same call, `resume` or `sweep` picks it up. `on_mismatch` says what becomes of a
         result that does not match its hash on the chain: "keep" (marked unverified), "refund", or a function
@@ -120,7 +123,7 @@ class Buyer(BuyerBase):
             return [done.result() for done in waiting]
 
     def quote(self, target: Hireable) -> Quote:
-        """What a service costs and which input it wants; nothing is saved and nothing costs.
+        """What a service costs and which input it wants, within 60 s; nothing is saved and nothing costs.
 
         `refusal` says why it cannot be hired now. InputError when `target` names no service, or more than one.
         """
@@ -135,26 +138,29 @@ class Buyer(BuyerBase):
         max_price: AmountsLike | None = None,
         limit: int = 20,
     ) -> list[Listing]:
-        """The registry's services that are online and match; MasumiError when the registry does not answer."""
+        """The registry's services that are online and match; MasumiError when it does not answer within 60 s."""
         return self._run(self._flows.find(query, tags, capability, max_price, limit))
 
     def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
-        """Go on with a hire of this journal, whoever began it. UnknownHire when there is none."""
+        """Go on with a hire of this journal, whoever began it; patience as for `hire`. UnknownHire when there is none."""
         return self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner))
 
     def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
-        """Give the input that a service asked for (outcome "needs_input") and go on.
+        """Give the input that a service asked for (outcome "needs_input") and go on; patience as for `hire`.
 
         InputError when the data does not fit the question, StateError when nothing is asked.
         """
         return self._drive(lambda owner: self._flows.answer(hire_id, data, patience_s, owner))
 
     def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
-        """Ask for the money of a hire back. The receipt says whether that was possible."""
+        """Ask for the money of a hire back; patience as for `hire`. The receipt says whether that was possible."""
         return self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner))
 
     def sweep(self) -> list[Receipt]:
-        """Drive every open hire as far as it goes now: results, refunds, bookings. Returns their receipts."""
+        """Drive every open hire as far as it goes now: results, refunds, bookings. Returns their receipts.
+
+        One hire takes at most 60 s of it, and no trouble of one keeps the others from theirs.
+        """
         return self._drive(self._flows.sweep)
 
     def receipt(self, hire_id: str) -> Receipt:
@@ -195,18 +201,29 @@ class Buyer(BuyerBase):
                 resume = partial(flow.send, answer)
 
     def _shared(self, read: Fetch) -> Reply | None:
+        """The answer of the shared look at the node; None when this hire has to ask for itself."""
         assert read.watched is not None
-        with self._feed_lock:
+        left_s = self._left(read)
+        if not self._feed_lock.acquire(timeout=max(left_s(), 0.0)):
+            return None
+        try:
             if self._feed.due(read.watched, now := self._clock.now()):
-                self._run(self._feed.refresh(self._watched, now))
+                self._run(self._feed.refresh(self._watched, now, left_s))
             return self._feed.reply(read.watched)
+        except Exception as error:
+            unshared(error)
+            return None
+        finally:
+            self._feed_lock.release()
 
     def _perform(self, operation: Operation) -> Any:
         match operation:
             case Do(work):
                 return work()
             case Fetch(call):
-                return (self._shared(operation) if self._shares(operation) else None) or self._http.send(call)
+                left_s = self._left(operation)
+                shared = self._shared(operation) if self._shares(operation) else None
+                return shared or self._http.send(call, None if operation.within_s is None else left_s())
             case Sleep(seconds):
                 time.sleep(seconds)
             case Approve(budget, asked):
@@ -363,32 +380,33 @@ class AsyncBuyer(BuyerBase):
 
     async def _shared(self, read: Fetch) -> Reply | None:
         assert read.watched is not None
-        here = self._here()
-        async with here.feed_lock:
+        here, left_s = self._here(), self._left(read)
+        with anyio.move_on_after(max(left_s(), 0.0)):
+            await here.feed_lock.acquire()
+        if here.feed_lock.statistics().owner != anyio.get_current_task():
+            return None
+        try:
             if here.feed.due(read.watched, now := self._clock.now()):
-                await self._run(here.feed.refresh(self._watched, now))
+                await self._run(here.feed.refresh(self._watched, now, left_s))
             return here.feed.reply(read.watched)
+        except Exception as error:
+            unshared(error)
+            return None
+        finally:
+            here.feed_lock.release()
 
     async def _perform(self, operation: Operation) -> Any:
         match operation:
             case Do(work):
                 return await anyio.to_thread.run_sync(work, limiter=self._here().writers)
             case Fetch(call):
+                left_s = self._left(operation)
                 shared = await self._shared(operation) if self._shares(operation) else None
-                return shared or await self._http.send(call)
+                return shared or await self._http.send(call, None if operation.within_s is None else left_s())
             case Sleep(seconds):
                 await anyio.sleep(seconds)
             case Approve(budget, asked):
-                try:
-                    answer = budget.approve(asked) if budget.approve else False
-                    yes = await answer if inspect.isawaitable(answer) else answer
-                except Exception as error:
-                    return not_approved(error)
-                return None if yes is True else not_approved()
+                return await adecide(budget, asked)
             case Decide(function, receipt):
-                try:
-                    told = function(receipt)
-                    return judged(await told if inspect.isawaitable(told) else told)
-                except Exception as error:
-                    return not_judged(error)
+                return await ajudge(function, receipt)
         return None

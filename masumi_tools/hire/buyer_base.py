@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from masumi_tools.clock import Clock
@@ -44,6 +45,13 @@ class BuyerBase:
     def _shares(self, call: Fetch) -> bool:
         """Whether this read is answered from the shared feed: when many hires are driven at once."""
         return call.watched is not None and len(self._flows.watched) > CROWD
+
+    def _left(self, read: Fetch) -> Callable[[], float]:
+        """How much of the time of this request is left, asked again and again."""
+        if read.within_s is None:
+            return lambda: read.call.timeout_s
+        end = time.monotonic() + read.within_s
+        return lambda: end - time.monotonic()
 
     def _watched(self) -> list[Purchase]:
         return list(self._flows.watched.values())

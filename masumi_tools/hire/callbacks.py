@@ -1,21 +1,42 @@
-"""Asking the caller's own functions: about a price (anything but a clear yes is a no) and about a result."""
+"""Asking the caller's own functions: about a price (anything but a clear yes is a no) and about a result.
+
+A plain function may ask a person and block for minutes, so an event loop calls it in a thread of its own; an
+async one is awaited there, or has a loop of its own where the caller has none.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import anyio
+import anyio.to_thread
 
 from masumi_tools.hire.budget import Asked, Budget
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.request import Judge, Policy
+
+# People who are asked at once; more have to wait for one of them.
+MOST_ASKED = 64
 
 
 def decide(budget: Budget, asked: Asked) -> str | None:
     """None for yes, else why not. An async callback runs in a loop of its own, so one may run here already."""
     try:
         answer = _settled(budget.approve(asked)) if budget.approve else False
+    except Exception as error:
+        return not_approved(error)
+    return None if answer is True else not_approved()
+
+
+async def adecide(budget: Budget, asked: Asked) -> str | None:
+    """As `decide`, for an event loop, which goes on meanwhile."""
+    try:
+        answer = await _called(budget.approve, asked) if budget.approve else False
     except Exception as error:
         return not_approved(error)
     return None if answer is True else not_approved()
@@ -37,6 +58,14 @@ def judge(judge: Judge, receipt: Receipt) -> tuple[Policy, str]:
     return judged(answer)
 
 
+async def ajudge(judge: Judge, receipt: Receipt) -> tuple[Policy, str]:
+    """As `judge`, for an event loop, which goes on meanwhile."""
+    try:
+        return judged(await _called(judge, receipt))
+    except Exception as error:
+        return not_judged(error)
+
+
 def judged(answer: object) -> tuple[Policy, str]:
     """The answer of an on_mismatch function; whatever is no answer keeps the result."""
     if answer == "keep" or answer == "refund":
@@ -54,6 +83,23 @@ def _settled(answer: Any) -> Any:
         return answer
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, _awaited(answer)).result()
+
+
+async def _called(function: Callable[[Any], Any], argument: Any) -> Any:
+    """The function's answer. Plain ones run in a thread; one whose caller was cancelled is left to itself."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - an object may have an async __call__
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call):
+        return await function(argument)
+    limiter = _limiters.get(loop := asyncio.get_running_loop())
+    if limiter is None:
+        limiter = _limiters[loop] = anyio.CapacityLimiter(MOST_ASKED)
+    answer = await anyio.to_thread.run_sync(function, argument, abandon_on_cancel=True, limiter=limiter)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+_limiters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.CapacityLimiter] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 async def _awaited(answer: Any) -> Any:

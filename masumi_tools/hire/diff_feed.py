@@ -6,6 +6,7 @@ what it brought. A feed that cannot be read is not used: each hire then asks for
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +18,8 @@ from masumi_tools.hire.operations import Fetch, Flow
 from masumi_tools.hire.purchase import Purchase, State
 from masumi_tools.hire.steps import Ways
 from masumi_tools.models import read_purchase
+
+log = logging.getLogger("masumi_tools")
 
 SOURCE_TYPES = ("Web3CardanoV1", "Web3CardanoV2")
 MOST_PAGES = 50
@@ -44,10 +47,13 @@ class Feed:
         hurry = self.usable and (self._hurried or asks.state in HURRY)
         return now - self.read_ms >= (pace.lock_ms if hurry else pace.node_ms)
 
-    def refresh(self, watched: Callable[[], Iterable[Purchase]], now: int) -> Flow[None]:
+    def refresh(
+        self, watched: Callable[[], Iterable[Purchase]], now: int, left_s: Callable[[], float] | None = None
+    ) -> Flow[None]:
         """Read what changed, of both source types; nothing else is remembered than what is watched.
 
-        `watched` is asked anew for each page: a hire that pays while this goes on may have its row in it.
+        `left_s` tells how much time the hire has that looks for all; a look that it cuts short says nothing
+        about the node, and the next one is made by another. `watched` is asked anew for each page: a hire that pays while this goes on may have its row in it.
         """
         hires = [p for p in watched() if p.terms is not None]
         self._hurried = any(p.state in HURRY for p in hires)
@@ -66,7 +72,10 @@ class Feed:
                     last_update=since,
                     cursor=cursor,
                 )
-                reply: Reply = yield Fetch(call)
+                within_s = left_s() if left_s is not None else None
+                reply: Reply = yield Fetch(call, None, within_s)
+                if reply.status is None and left_s is not None and left_s() <= 0:
+                    return
                 rows = _rows(reply)
                 if rows is None:
                     self.usable, self.read_ms = False, now
@@ -99,6 +108,11 @@ class Feed:
         return Reply(304, as_of_ms=self.read_ms) if self.usable and covered and p.node is not None else None
 
 
+def unshared(error: Exception) -> None:
+    """A shared look that went wrong unforeseen: each hire asks for itself."""
+    log.error("the shared look at the node went wrong: unforeseen %s", type(error).__name__)
+
+
 def _identifiers(hires: Iterable[Purchase]) -> set[str]:
     return {p.terms.blockchain_identifier for p in hires if p.terms is not None}
 
@@ -114,7 +128,9 @@ def _rows(reply: Reply) -> list[dict[str, Any]] | None:
 def _is_purchase(row: dict[str, Any]) -> bool:
     try:
         read_purchase(row)
-    except WireError:
+    except Exception as error:  # one row of a list: whoever waits for it asks for itself
+        if not isinstance(error, WireError):
+            log.error("a row of the node's feed could not be read: unforeseen %s", type(error).__name__)
         return False
     return True
 

@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from masumi_tools.calls import node
+from masumi_tools.calls.call import Reply
 from masumi_tools.clock import Clock, is_dead
 from masumi_tools.errors import JournalBusy, JournalError, UnknownHire
 from masumi_tools.hire import rows
 from masumi_tools.hire.budget import Asked, Budget
-from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Sleep, read
+from masumi_tools.hire.easing import eased, stumbled
+from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Patience, Sleep, TimeIsUp
 from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, Purchase, State
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.hire.replies import learn
@@ -52,6 +54,7 @@ RENEW_MS = 30_000
 APPROVAL_MS = 60 * 60_000  # a person who is asked may take so long; nothing is reserved meanwhile
 NODE_READY_S = 600
 LOOKS = frozenset({Ask.LISTING, Ask.NODE_LISTING, Ask.SEARCH, Ask.SCHEMA})
+EFFECTS = frozenset({Ask.START, Ask.REFUND, Ask.ANSWER})
 LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
 
 
@@ -98,18 +101,18 @@ class Driver:
     def follow(
         self,
         hire_id: str,
-        until: float,
+        patience: Patience,
         owner: str,
         held: Purchase | None = None,
         judge: Judge | None = None,
     ) -> Flow[Receipt]:
-        """Drive the hire, or watch whoever drives it, until it rests or `until` (monotonic seconds) passes.
+        """Drive the hire, or watch whoever drives it, until it rests or the patience is over.
 
         `held` is the record of a hire whose lease `owner` has already; `judge` is asked about a result that
         does not match.
         """
         look, known = LOOK_S[0], held
-        yield from self._hear_the_time()
+        yield from self._hear_the_time(patience)
         while True:
             try:
                 if held or (yield Do(lambda: self.journal.take_lease(hire_id, owner, LEASE_MS, is_dead))):
@@ -117,7 +120,7 @@ class Driver:
                     held = None
                     self._leases[hire_id] = owner
                     try:
-                        p = yield from self._drive(known, until, owner, judge)
+                        p = yield from self._drive(known, patience, owner, judge)
                     except GeneratorExit:  # the caller was cancelled: nothing may be awaited any more
                         self.release(hire_id, owner)
                         raise
@@ -132,15 +135,15 @@ class Driver:
                 known = yield from self._load(hire_id)
             except JournalError as error:
                 begun = known is not None and known.state not in BEFORE_PAYING
-                if not isinstance(error, JournalBusy) or self._monotonic() >= until:
+                if not isinstance(error, JournalBusy) or patience.left_s <= 0:
                     if known is None or not begun:
                         raise
                     return receipt_of(_unwritten(known, error))
                 log.debug("hire %s: %s", hire_id, error)
             else:
-                if at_rest(known, self.clock.now(), self.ways) or self._monotonic() >= until:
+                if at_rest(known, self.clock.now(), self.ways) or patience.left_s <= 0:
                     return receipt_of(known)
-            yield Sleep(min(look, max(until - self._monotonic(), 0.001)))
+            yield Sleep(min(look, max(patience.left_s, 0.001)))
             look = min(look * 2, LOOK_S[1])
 
     def release(self, hire_id: str, owner: str) -> None:
@@ -151,10 +154,11 @@ class Driver:
         with contextlib.suppress(JournalError):
             self.journal.drop_lease(hire_id, owner)
 
-    def _hear_the_time(self) -> Flow[None]:
+    def _hear_the_time(self, patience: Patience) -> Flow[None]:
         """The sandbox's clock may be days ahead: it is heard before the time decides that nothing is due."""
         if self.settings.sandbox and self.clock.stale:
-            yield Fetch(node.health(self.ways.node))
+            with contextlib.suppress(TimeIsUp):
+                yield from patience.look(node.health(self.ways.node))
 
     def _load(self, hire_id: str) -> Flow[Purchase]:
         row = yield Do(lambda: self.journal.get(hire_id))
@@ -162,32 +166,39 @@ class Driver:
             raise UnknownHire(f"there is no hire {hire_id!r} in this journal")
         return rows.purchase_of(row)
 
-    def _drive(self, p: Purchase, until: float, owner: str, judge: Judge | None) -> Flow[Purchase]:
+    def _drive(self, p: Purchase, patience: Patience, owner: str, judge: Judge | None) -> Flow[Purchase]:
         """The loop: one step after the other, each reply saved before the next step is chosen."""
         renewed = self._monotonic()
         while True:
             now = self.clock.now()
             self.driven[p.hire_id, owner] = p
-            step = next_step(p, now, self.ways)
-            if isinstance(step, Rest):
-                return p
             try:
+                try:
+                    step = next_step(p, now, self.ways)
+                except Exception as error:
+                    return (yield from self.save(p, stumbled(p, error, now, self.ways)))
+                if isinstance(step, Rest):
+                    return p
                 if judge is not None and p.undecided:
-                    p = yield from self._judge(p, judge, owner)
+                    p = yield from self._judge(p, judge, owner, patience)
                     continue
                 if self._monotonic() - renewed > RENEW_MS / 1000:
                     renewed = self._monotonic()
                     yield from self._hold(p, owner, LEASE_MS)
                 if isinstance(step, Pause):
-                    left = until - self._monotonic()
+                    left = patience.left_s
                     if at_rest(p, now, self.ways) or left <= 0 or (step.expected_ms - now) / 1000 > left:
                         return p
                     yield Sleep(min(max(step.until_ms - now, 1) / 1000, left))
                     continue
+                if patience.within_s <= 0:
+                    return p
                 if isinstance(step, Send) and step.announce is not None:
                     p = yield from self.save(p, step.announce)
                     self.driven[p.hire_id, owner] = p
-                p = yield from self._take(p, step, owner)
+                p = yield from self._take(p, step, owner, patience)
+            except TimeIsUp:
+                return p
             except JournalBusy:
                 raise
             except JournalError as error:
@@ -200,22 +211,36 @@ class Driver:
         if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, for_ms, is_dead))):
             raise JournalBusy("another process drives this hire now")
 
-    def _take(self, p: Purchase, step: Send | Reserve | Become, owner: str) -> Flow[Purchase]:
+    def _take(
+        self, p: Purchase, step: Send | Reserve | Become, owner: str, patience: Patience
+    ) -> Flow[Purchase]:
         if isinstance(step, Reserve):
-            return (yield from self._reserve(p, owner))
+            return (yield from self._reserve(p, owner, patience))
         if isinstance(step, Become):
             return (yield from self.save(p, step.purchase))
         asked_ms = self.clock.now()
-        if step.ask in LOOKS:
-            reply = yield from read(step.call, self.ways.pace.repeat_ms / 1000)
-        else:
-            watched = p if step.ask is Ask.READ and may_be_shared(p, asked_ms) else None
-            reply = yield Fetch(step.call, watched)
+        reply = yield from self._ask(p, step, patience, asked_ms)
         if reply.as_of_ms is None:
             reply = replace(reply, as_of_ms=asked_ms)
-        after = learn(p, step.ask, reply, self.clock.now(), self.ways)
+        now = self.clock.now()
+        try:
+            after = eased(p, learn(p, step.ask, reply, now, self.ways), step.ask, reply, now, self.ways)
+        except Exception as error:
+            after = stumbled(p, error, now, self.ways)
         self._dialect = after.dialect
         return (yield from self.save(p, after))
+
+    def _ask(self, p: Purchase, step: Send, patience: Patience, now: int) -> Flow[Reply]:
+        """The reply to a step. The order of an escrow is never cut short: its answer is worth the wait."""
+        if step.ask is Ask.PAY:
+            reply: Reply = yield Fetch(step.call)
+            return reply
+        if step.ask in LOOKS:
+            return (yield from patience.read(step.call, self.ways.pace.repeat_ms / 1000))
+        if step.ask in EFFECTS:
+            return (yield from patience.fetch(step.call))
+        watched = p if step.ask is Ask.READ and may_be_shared(p, now) else None
+        return (yield from patience.look(step.call, watched))
 
     def save(self, before: Purchase, after: Purchase) -> Flow[Purchase]:
         """Save what changed, and tell those who listen."""
@@ -235,15 +260,17 @@ class Driver:
         if after.state is not before.state or _words(after) != _words(before):
             self._tell(after)
 
-    def _reserve(self, p: Purchase, owner: str) -> Flow[Purchase]:
-        denied = None if p.free else (yield from self._node_refuses())
+    def _reserve(self, p: Purchase, owner: str, patience: Patience) -> Flow[Purchase]:
+        denied = None if p.free else (yield from self._node_refuses(patience))
         budget = self.budget
         if p.budget != (budget.name if budget else ""):
             denied = f"it was begun under the budget {p.budget!r}, which is not the one here"
         if denied is None and budget is not None and not p.free and budget.needs_approval(p.price):
             yield from self._hold(p, owner, APPROVAL_MS)
             self._leases[p.hire_id] = owner
+            began = self._monotonic()
             denied = yield Approve(budget, self.asked(p))
+            patience.forgive(self._monotonic() - began)
             yield from self._hold(p, owner, LEASE_MS)  # who dies from now on is not waited for so long
         before = p
         # The time is taken where the work is done: a machine may sleep before it, over midnight.
@@ -251,20 +278,22 @@ class Driver:
         self._tell(p)
         return p
 
-    def _judge(self, p: Purchase, judge: Judge, owner: str) -> Flow[Purchase]:
+    def _judge(self, p: Purchase, judge: Judge, owner: str, patience: Patience) -> Flow[Purchase]:
         yield from self._hold(p, owner, APPROVAL_MS)
         self._leases[p.hire_id] = owner
+        began = self._monotonic()
         policy, note = yield Decide(judge, receipt_of(p))
+        patience.forgive(self._monotonic() - began)
         yield from self._hold(p, owner, LEASE_MS)
         notes = (*p.notes, note) if note else p.notes
         wanted = MISMATCH if policy == "refund" else p.refund_wanted
         return (yield from self.save(p, p.but(on_mismatch=policy, refund_wanted=wanted, notes=notes)))
 
-    def _node_refuses(self) -> Flow[str | None]:
+    def _node_refuses(self, patience: Patience) -> Flow[str | None]:
         """Why the node would not pay, asked before a service is troubled; a yes is good for ten minutes."""
         if self._monotonic() < self._node_ready_until:
             return None
-        reply = yield from read(node.key_status(self.ways.node), self.ways.pace.repeat_ms / 1000)
+        reply = yield from patience.read(node.key_status(self.ways.node), self.ways.pace.repeat_ms / 1000)
         reason = readiness(reply, self.ways.network)
         if reason is None:
             self._node_ready_until = self._monotonic() + NODE_READY_S

@@ -21,7 +21,8 @@ from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import AmountsLike
 from masumi_tools.hire.driver import LEASE_MS, LISTENER, LOOK_S, Driver, Progress, log
-from masumi_tools.hire.operations import Do, Flow, Sleep
+from masumi_tools.hire.operations import LOOK_S as LOOK_IN_ALL_S
+from masumi_tools.hire.operations import Do, Flow, Patience, Sleep
 from masumi_tools.hire.purchase import BEFORE_PAYING, ON_DEMAND, Event, Moment, Purchase, State
 from masumi_tools.hire.quote import MOST_NAMED, Quote, of_name
 from masumi_tools.hire.receipt import Receipt, not_coming_back, receipt_of
@@ -42,6 +43,7 @@ Known = Literal["new", "open", "finished"]
 REFUNDABLE = frozenset({State.PAYING, State.PAID, State.LOCKED, State.NEEDS_INPUT, State.DELIVERED})
 CALLED_OFF = "it was called off before anything was paid"
 MOST_CHANGES = 50
+SWEEP_S = 60.0  # what one hire may take of a sweep
 
 
 class Flows(Driver):
@@ -53,12 +55,17 @@ class Flows(Driver):
         """Find or begin the hire of this order and drive it until there is something to tell."""
         if quote is not None and not order.fits(Target.kept(quote.target), order.input_data):
             raise InputError(f"the quote is that of another service: {quote.target[:80]!r}")
-        until = self._monotonic() + patience_s
-        yield from self._hear_the_time()
+        patience = self._patience(patience_s)
+        yield from self._hear_the_time(patience)
         p, known = yield from self._begin(order, quote, owner)
         if known == "finished":
             return receipt_of(p, reused=True)
-        return (yield from self.follow(p.hire_id, until, owner, p if known == "new" else None, order.judge))
+        return (
+            yield from self.follow(p.hire_id, patience, owner, p if known == "new" else None, order.judge)
+        )
+
+    def _patience(self, seconds: float) -> Patience:
+        return Patience.of(seconds, self._monotonic)
 
     def _begin(self, order: Order, quote: Quote | None, owner: str) -> Flow[tuple[Purchase, Known]]:
         for _attempt in range(MOST_CHANGES):
@@ -174,10 +181,11 @@ class Flows(Driver):
 
     def quote(self, target: str) -> Flow[Quote]:
         """Price and input fields of a service, and whether the budget has room for it."""
-        yield from self._hear_the_time()
+        patience = Patience.of(0, self._monotonic, LOOK_IN_ALL_S)
+        yield from self._hear_the_time(patience)
         now = self.clock.now()
         p = self.new_purchase(order_of(target, {}), now).but(max_price=None)
-        found = yield from search.quote(p, now, self.ways)
+        found = yield from search.quote(p, now, self.ways, patience)
         if found.refusal or found.listing is None or found.dynamic:
             return found
         priced = p.but(listing=found.listing, price=found.price, free=found.free, max_price=found.price)
@@ -195,9 +203,10 @@ class Flows(Driver):
     ) -> Flow[list[Listing]]:
         """The registry's services that match."""
         cap = None if max_price is None else parse_amounts(max_price)
+        patience = Patience.of(0, self._monotonic, LOOK_IN_ALL_S)
         return (
             yield from search.find(
-                self.ways, query, tags=tags, capability=capability, max_price=cap, limit=limit
+                self.ways, patience, query, tags=tags, capability=capability, max_price=cap, limit=limit
             )
         )
 
@@ -205,7 +214,7 @@ class Flows(Driver):
 
     def answer(self, hire_id: str, data: Any, patience_s: float, owner: str) -> Flow[Receipt]:
         """Give the service the input that it asked for, and go on."""
-        until = self._monotonic() + patience_s
+        patience = self._patience(patience_s)
         clean = hashing.normalise(data)
 
         def answered(p: Purchase) -> Purchase:
@@ -215,15 +224,15 @@ class Flows(Driver):
             return p.but(answer=checked, next_job_ms=0, reason="")
 
         yield from self._change(hire_id, answered)
-        return (yield from self.follow(hire_id, until, owner))
+        return (yield from self.follow(hire_id, patience, owner))
 
     def resume(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
         """Go on with a hire of this journal, whoever began it."""
-        return (yield from self.follow(hire_id, self._monotonic() + patience_s, owner))
+        return (yield from self.follow(hire_id, self._patience(patience_s), owner))
 
     def refund(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
         """Ask for the money back. Never refused by a budget; the receipt says what came of it, or why nothing."""
-        until = self._monotonic() + patience_s
+        patience = self._patience(patience_s)
 
         def wanted(p: Purchase) -> Purchase:
             if p.state in BEFORE_PAYING:
@@ -232,9 +241,9 @@ class Flows(Driver):
                 return p
             return p.but(refund_wanted=ON_DEMAND, refund_barred=False, refund_due_ms=0)
 
-        yield from self._hear_the_time()
+        yield from self._hear_the_time(patience)
         yield from self._change(hire_id, wanted)
-        made = yield from self.follow(hire_id, until, owner)
+        made = yield from self.follow(hire_id, patience, owner)
         why = not_coming_back(made, self.clock.now())
         return made.model_copy(update={"reason": why}) if why else made
 
@@ -256,7 +265,7 @@ class Flows(Driver):
 
     def sweep(self, owner: str) -> Flow[list[Receipt]]:
         """Drive every open hire as far as it goes now, without waiting; one look at the node serves all."""
-        yield from self._hear_the_time()
+        yield from self._hear_the_time(self._patience(0))
         rows = yield Do(lambda: self.journal.rows(only_open=True))
         swept = {}
         for row in rows:
@@ -270,9 +279,14 @@ class Flows(Driver):
         try:
             for hire_id, p in swept.items():
                 try:
-                    receipts.append((yield from self.follow(hire_id, self._monotonic(), owner)))
+                    patience = Patience.of(0, self._monotonic, SWEEP_S)
+                    receipts.append((yield from self.follow(hire_id, patience, owner)))
                 except JournalBusy:  # somebody moves this one right now; the others are waiting for us
                     receipts.append(receipt_of(p))
+                except JournalError:
+                    raise
+                except Exception as error:  # nothing of one hire keeps the others from their money
+                    log.error("hire %s: unforeseen %s in a sweep", hire_id, type(error).__name__)
         finally:
             self._swept = {key: p for key, p in self._swept.items() if key not in swept}
         return receipts

@@ -22,10 +22,14 @@ class Do:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Make this call; the answer is a Reply. A read of `watched` may be answered from the shared feed."""
+    """Make this call; the answer is a Reply. A read of `watched` may be answered from the shared feed.
+
+    `within_s` is what is left of the caller's patience; None for a call that may finish beyond it.
+    """
 
     call: Call
     watched: Purchase | None = None
+    within_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +61,74 @@ Flow = Generator[Operation, Any, T]
 
 MOST_READS = 3
 LONGEST_WAIT_S = 20.0
+# A call makes what is due in this time after its patience has ended, and is back when it is over.
+GRACE_S = 10.0
+LOOK_S = 60.0  # what a look that has no patience of its own may take in all
 
 
-def read(call: Call, pause_s: float) -> Flow[Reply]:
-    """The answer to a request that only reads, asked again while the trouble looks passing; at most three times."""
-    reply: Reply = yield Fetch(call)
-    for _attempt in range(MOST_READS - 1):
-        if not _passing(reply):
-            break
-        yield Sleep(min(reply.retry_after_s or pause_s, LONGEST_WAIT_S))
-        reply = yield Fetch(call)
-    return reply
+class TimeIsUp(Exception):
+    """The patience of this call is over. Nothing was learnt, so the record stays as it is."""
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long one call takes: it waits for nothing after `until`, and no request of it outlives `end`.
+
+    Both are moments of `monotonic`. Every request asks here first and is given what is left, so that no
+    number of requests, repeats or slow answers adds up to more.
+    """
+
+    until: float
+    end: float
+    monotonic: Callable[[], float]
+
+    @classmethod
+    def of(cls, seconds: float, monotonic: Callable[[], float], grace_s: float = GRACE_S) -> Patience:
+        """Patience that begins now."""
+        until = monotonic() + max(seconds, 0.0)
+        return cls(until, until + grace_s, monotonic)
+
+    @property
+    def left_s(self) -> float:
+        """How long it may still be waited for something."""
+        return self.until - self.monotonic()
+
+    @property
+    def within_s(self) -> float:
+        """How long a request that is made now may take."""
+        return self.end - self.monotonic()
+
+    def forgive(self, seconds: float) -> None:
+        """Time that the caller's own people and functions took does not count."""
+        self.until += seconds
+        self.end += seconds
+
+    def fetch(self, call: Call) -> Flow[Reply]:
+        """A request that may have an effect: its reply counts, also when the time cut it short."""
+        if self.within_s <= 0:
+            raise TimeIsUp
+        reply: Reply = yield Fetch(call, None, self.within_s)
+        return reply
+
+    def look(self, call: Call, watched: Purchase | None = None) -> Flow[Reply]:
+        """A request that only reads: TimeIsUp when it was our own time that cut it short."""
+        if self.within_s <= 0:
+            raise TimeIsUp
+        reply: Reply = yield Fetch(call, watched, self.within_s)
+        if reply.status is None and self.within_s <= 0:
+            raise TimeIsUp
+        return reply
+
+    def read(self, call: Call, pause_s: float) -> Flow[Reply]:
+        """A read, asked again while the trouble looks passing and there is time; at most three times."""
+        reply = yield from self.look(call)
+        for _attempt in range(MOST_READS - 1):
+            wait = min(reply.retry_after_s or pause_s, LONGEST_WAIT_S)
+            if not _passing(reply) or wait >= self.within_s:
+                break
+            yield Sleep(wait)
+            reply = yield from self.look(call)
+        return reply
 
 
 def _passing(reply: Reply) -> bool:

@@ -199,6 +199,7 @@ class Purchase(BaseModel):
     list_cursor: str | None = None  # the page of the seed's list on which we look for the purchase
     node: NodePurchase | None = None
     node_read_ms: int = 0
+    node_tries: int = 0  # how often in a row the node gave no usable answer
 
     # The work.
     job: JobStatus | None = None
@@ -215,6 +216,7 @@ class Purchase(BaseModel):
     # Getting money back.
     refund_wanted: str = ""
     refund_due_ms: int = 0
+    refund_tries: int = 0  # how often in a row the node did not take the request
     refund_barred: bool = False  # our key may not ask for it; until refund_due_ms it is not tried again
     returned: tuple[Amount, ...] = ()
     paid_out_ms: int = 0  # since when the service has money of a job whose result we have not got

@@ -8,10 +8,11 @@ from typing import Final
 
 from masumi_tools import inputs
 from masumi_tools.calls import registry, service
+from masumi_tools.calls.call import Reply
 from masumi_tools.errors import InputError, MasumiError, SettingsError, WireError
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import AmountsLike, text_of
-from masumi_tools.hire.operations import Fetch, Flow, read
+from masumi_tools.hire.operations import LOOK_S, Flow, Patience, TimeIsUp
 from masumi_tools.hire.purchase import Purchase, State
 from masumi_tools.hire.replies import learn
 from masumi_tools.hire.replies.offer import unavailable
@@ -108,20 +109,27 @@ def agreed(quote: Quote | None, max_price: AmountsLike | None) -> AmountsLike | 
     return quote.price
 
 
-def quote(p: Purchase, now: int, ways: Ways) -> Flow[Quote]:
+def quote(p: Purchase, now: int, ways: Ways, patience: Patience) -> Flow[Quote]:
     """Learn price and input fields of `p.target`; `p` is a record that is never saved."""
     pause_s = ways.pace.repeat_ms / 1000
-    while p.state is State.ASKED:
-        step = next_step(p, now, ways)
-        if not isinstance(step, Send):
-            break
-        reply = yield from read(step.call, pause_s)
-        p = learn(p, step.ask, reply, now, ways)
+    late = f"there was no answer within {LOOK_S:.0f} s"
+    try:
+        while p.state is State.ASKED:
+            step = next_step(p, now, ways)
+            if not isinstance(step, Send):
+                break
+            reply = yield from patience.read(step.call, pause_s)
+            p = learn(p, step.ask, reply, now, ways)
+    except TimeIsUp:
+        p = p.but(reason=late)
     if p.listing is None:
         return Quote(p.target, None, (), False, False, InputSpec(open_ended=True), now, p.reason)
     url = p.listing.api_base_url
-    why = unavailable((yield Fetch(service.availability(url))))
-    shown = yield from read(service.input_schema(url), pause_s)
+    try:
+        why = unavailable((yield from patience.look(service.availability(url))))
+        shown = yield from patience.read(service.input_schema(url), pause_s)
+    except TimeIsUp:
+        why, shown = None, Reply(None, fault="unsent", detail=late)
     reason: str | None = None
     if not shown.sent:
         reason = f"the service could not be reached: {said(shown)}"
@@ -136,6 +144,7 @@ def quote(p: Purchase, now: int, ways: Ways) -> Flow[Quote]:
 
 def find(
     ways: Ways,
+    patience: Patience,
     query: str = "",
     *,
     tags: Sequence[str] = (),
@@ -159,7 +168,10 @@ def find(
             call = registry.entries(
                 ways.registry, ways.network, cursor=cursor, tags=tags, capability=capability
             )
-        reply = yield from read(call, ways.pace.repeat_ms / 1000)
+        try:
+            reply = yield from patience.read(call, ways.pace.repeat_ms / 1000)
+        except TimeIsUp:
+            reply = Reply(None, fault="lost", detail=f"there was no answer within {LOOK_S:.0f} s")
         try:
             if not reply.ok:
                 raise WireError(said(reply))

@@ -54,7 +54,7 @@ def test_a_result_that_came_meanwhile_is_taken_and_not_disputed(sandbox: Sandbox
     buyer.asleep_at = "/resolve-blockchain-identifier"
     buyer.sleep_ms = begun.times.submit_result_time + 60_000 - sandbox.now_ms()
 
-    made = buyer.resume(begun.hire_id, patience_s=60)
+    made = buyer.resume(begun.hire_id, patience_s=3 * 3600)  # this clock counts the sleep, too
     buyer.journal.close()
 
     assert (made.outcome, made.result) == ("completed", "HELLO"), made.reason

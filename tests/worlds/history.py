@@ -164,8 +164,7 @@ class History:
                 if wish.action == "refund":
                     flow: Any = life.flows.refund(hire_id, wish.patience_s, life.turn())
                 else:
-                    until = self.stage.now() / 1000 + wish.patience_s
-                    flow = life.flows.follow(hire_id, until, life.turn())
+                    flow = life.flows.resume(hire_id, wish.patience_s, life.turn())
                 self._begin(life, f"{wish.action} {hire_id}", flow, wish)
             case "hire":
                 self._begin(

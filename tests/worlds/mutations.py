@@ -101,7 +101,7 @@ def no_budget(patch: Patch) -> None:
 
 
 def reservation_in_two_steps(patch: Patch) -> None:
-    def reserve(self: Driver, p: Purchase, owner: str) -> Any:
+    def reserve(self: Driver, p: Purchase, owner: str, *_: Any) -> Any:
         budget, now = self.budget, self.clock.now()
         since = budget.day_start_ms(now) if budget else 0
         usage: Usage = yield Do(lambda: self.journal.usage(rows.row_of(p), since))

@@ -163,7 +163,9 @@ class Scheduler:
         match operation:
             case Do(work):
                 self._soon(task, self.rng.randrange(3), lambda: self._do(task, work))
-            case Fetch():
+            case Fetch(call, _, within_s):
+                if within_s is not None and within_s < call.timeout_s:
+                    operation = replace(operation, call=replace(call, timeout_s=max(within_s, 0.0)))
                 self._soon(task, self.rng.randrange(3), lambda: self._fetch(task, operation))
             case Sleep(seconds):
                 self._soon(task, max(int(seconds * 1000), 1), lambda: self._go_on(task, None))

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from masumi_tools.errors import MissingExtra
-from masumi_tools.hire.budget import AmountsLike, Budget
-from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.hire.budget import AmountsLike
+from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.keywords import keywords
 from masumi_tools.hire.quote import Quote
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.settings import VARIABLES, Settings, hush_crewai
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.approval import Approval
+from masumi_tools.tools.options import ToolOptions, split
 from masumi_tools.tools.progress import EVENT, news
 from masumi_tools.tools.talk import Call, Said
-from masumi_tools.tools.toolset import HIRE, Card, agent_card, cards, renewed
+from masumi_tools.tools.toolset import HIRE, Card, Names, agent_card, cards, distinct, renewed
 from masumi_tools.tools.wording import Follow
 
 hush_crewai()
@@ -86,6 +88,24 @@ def cache_when_verified(arguments: Any = None, result: Any = None) -> bool:
     """Whether CrewAI may keep a result: only one that is finished and matches its hash on the chain."""
     receipt = getattr(result, "receipt", None)
     return receipt is not None and receipt.ok and receipt.verified is True
+
+
+class AgentOptions(ToolOptions, total=False):
+    """The keywords of MasumiAgentTool: those of every tool, its name and scope, and CrewAI's own."""
+
+    name: str | None
+    description: str | None
+    scope: str
+    cache_function: Any
+    result_as_answer: bool
+    max_usage_count: int | None
+
+
+class ToolkitOptions(ToolOptions, total=False):
+    """The keywords of MasumiToolkit."""
+
+    allow: Iterable[str] | None
+    scope: str
 
 
 class _Tool(BaseTool):
@@ -183,46 +203,32 @@ class MasumiAgentTool(_Tool):
 
     target: str
 
+    @keywords(AgentOptions)
     def __init__(
         self,
         target: str,
         *,
-        budget: Budget | None = None,
-        settings: Settings | None = None,
-        buyer: Buyer | AsyncBuyer | None = None,
-        max_price: AmountsLike | None = None,
         quote: Quote | None = None,
         actions: Actions | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-        patience_s: float = 600,
-        reuse_within_s: float = 600,
-        trace_content: bool = False,
-        name: str | None = None,
-        description: str | None = None,
-        **fields: Any,
+        **options: Unpack[AgentOptions],
     ) -> None:
+        own, fields = split(options, actions)
         if actions is None:
-            actions = Actions(
-                settings=settings,
-                budget=budget,
-                buyer=buyer,
-                max_price=max_price,
-                on_progress=on_progress,
-                patience_s=patience_s,
-                reuse_within_s=reuse_within_s,
-                trace_content=trace_content,
-            )
+            actions = Actions(**own)
             actions.follow = Follow(repeat=False)  # CrewAI stops the same call from being made twice
-        card = agent_card(actions, quote or actions.buyers.plain().quote(target), name, description)
+        quote = quote or actions.buyers.plain().quote(target)
+        card = agent_card(actions, quote, fields.pop("name", None), fields.pop("description", None))
         super().__init__(card=card, actions=actions, target=target, **fields)
 
     @classmethod
-    def for_agent(cls, agent_identifier: str, **options: Any) -> Self:
+    @keywords(AgentOptions)
+    def for_agent(cls, agent_identifier: str, **options: Unpack[AgentOptions]) -> Self:
         """The tool of the agent with this identifier; `options` are those of the class."""
         return cls(agent_identifier, **options)
 
     @classmethod
-    def for_url(cls, url: str, **options: Any) -> Self:
+    @keywords(AgentOptions)
+    def for_url(cls, url: str, **options: Unpack[AgentOptions]) -> Self:
         """The tool of the service at this URL, which is asked itself what it costs."""
         return cls(url, **options)
 
@@ -236,18 +242,12 @@ class MasumiToolkit:
     MasumiAgentTool. `for_agent` adds a tool with typed fields for one service, over the same budget.
     """
 
-    def __init__(
-        self,
-        *,
-        budget: Budget | None = None,
-        allow: Iterable[str] | None = None,
-        settings: Settings | None = None,
-        buyer: Buyer | AsyncBuyer | None = None,
-        scope: str = "",
-        **options: Any,
-    ) -> None:
-        self.scope = scope
-        self._actions = Actions(settings=settings, budget=budget, buyer=buyer, allow=allow, **options)
+    @keywords(ToolkitOptions)
+    def __init__(self, **options: Unpack[ToolkitOptions]) -> None:
+        own, fields = split(options, None)
+        self.scope = scope = fields.get("scope", "")
+        self._names = Names()
+        self._actions = Actions(allow=fields.get("allow"), **own)
         made = cards(self._actions, strict=True)
         self._tools = [_Tool(card=card, actions=self._actions, scope=scope) for card in made]
 
@@ -255,18 +255,21 @@ class MasumiToolkit:
         """The seven tools; each time the same objects."""
         return list(self._tools)
 
+    @keywords()
     def for_agent(
         self, target: str, *, name: str | None = None, description: str | None = None
     ) -> MasumiAgentTool:
         """A tool with typed fields for one service (agent identifier or URL), sharing all with these tools."""
-        own: dict[str, Any] = {"name": name, "description": description, "scope": self.scope}
-        return MasumiAgentTool(target, actions=self._actions, **own)
+        quote = self._actions.buyers.plain().quote(target)
+        own = self._names.own(quote, name, description, self.scope)
+        return MasumiAgentTool(target, quote=quote, actions=self._actions, **own)
 
     def close(self) -> None:
         """Close connections and the journal, unless they belong to a given buyer. Open hires stay resumable."""
         self._actions.buyers.close()
 
 
+@keywords()
 def approval(
     *tools: BaseTool,
     above: AmountsLike | None = None,
@@ -280,6 +283,7 @@ def approval(
     but a yes, an error included, blocks the call. The price that was shown is paid, or the hire is refused.
     Of a toolkit's tools only `masumi_hire` asks.
     """
+    distinct([sanitize_tool_name(tool.name) for tool in tools])
     asked = {
         sanitize_tool_name(tool.name): (tool, Approval(tool._actions, getattr(tool, "target", None), above))
         for tool in tools

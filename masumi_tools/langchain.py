@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 from masumi_tools.errors import MissingExtra
 
@@ -22,16 +22,18 @@ except ModuleNotFoundError as missing:
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from masumi_tools.hire.budget import AmountsLike, Budget
-from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.hire.budget import AmountsLike
+from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.keywords import keywords
 from masumi_tools.hire.quote import Quote
 from masumi_tools.settings import Settings
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.approval import Approval
+from masumi_tools.tools.options import ToolOptions, split
 from masumi_tools.tools.progress import EVENT, Listener, news
 from masumi_tools.tools.talk import Call, Said
-from masumi_tools.tools.toolset import HIRE, Card, agent_card, cards, renewed
+from masumi_tools.tools.toolset import HIRE, Card, Names, agent_card, cards, distinct, renewed
 
 __all__ = ["MasumiAgentTool", "MasumiToolkit", "approval"]
 
@@ -39,6 +41,26 @@ __all__ = ["MasumiAgentTool", "MasumiToolkit", "approval"]
 _call_id: ContextVar[str | None] = ContextVar("masumi_tool_call_id", default=None)
 
 _NOTHING: RunnableConfig = {}
+
+
+class AgentOptions(ToolOptions, total=False):
+    """The keywords of MasumiAgentTool: those of every tool, its name and scope, and LangChain's own."""
+
+    name: str | None
+    description: str | None
+    scope: str
+    tags: list[str] | None
+    metadata: dict[str, Any] | None
+    callbacks: Any
+    verbose: bool
+    return_direct: bool
+
+
+class ToolkitOptions(ToolOptions, total=False):
+    """The keywords of MasumiToolkit."""
+
+    allow: Iterable[str] | None
+    scope: str
 
 
 class _Tool(BaseTool):
@@ -134,59 +156,51 @@ class MasumiAgentTool(_Tool):
 
     target: str
 
+    @keywords(AgentOptions)
     def __init__(
         self,
         target: str,
         *,
-        budget: Budget | None = None,
-        settings: Settings | None = None,
-        buyer: Buyer | AsyncBuyer | None = None,
-        max_price: AmountsLike | None = None,
         quote: Quote | None = None,
         actions: Actions | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-        patience_s: float = 600,
-        reuse_within_s: float = 600,
-        trace_content: bool = False,
-        name: str | None = None,
-        description: str | None = None,
-        **fields: Any,
+        **options: Unpack[AgentOptions],
     ) -> None:
-        actions = actions or Actions(
-            settings=settings,
-            budget=budget,
-            buyer=buyer,
-            max_price=max_price,
-            on_progress=on_progress,
-            patience_s=patience_s,
-            reuse_within_s=reuse_within_s,
-            trace_content=trace_content,
-        )
+        own, fields = split(options, actions)
+        actions = actions or Actions(**own)
         quote = quote or actions.buyers.plain().quote(target)
-        card = agent_card(actions, quote, name, description)
+        card = agent_card(actions, quote, fields.pop("name", None), fields.pop("description", None))
         super().__init__(card=card, actions=actions, target=target, **fields)
 
     @classmethod
-    def for_agent(cls, agent_identifier: str, **options: Any) -> Self:
+    @keywords(AgentOptions)
+    def for_agent(cls, agent_identifier: str, **options: Unpack[AgentOptions]) -> Self:
         """The tool of the agent with this identifier; `options` are those of the class."""
         return cls(agent_identifier, **options)
 
     @classmethod
-    def for_url(cls, url: str, **options: Any) -> Self:
+    @keywords(AgentOptions)
+    def for_url(cls, url: str, **options: Unpack[AgentOptions]) -> Self:
         """The tool of the service at this URL, which is asked itself what it costs."""
         return cls(url, **options)
 
     @classmethod
-    async def afor_agent(cls, agent_identifier: str, **options: Any) -> Self:
+    @keywords(AgentOptions)
+    async def afor_agent(cls, agent_identifier: str, **options: Unpack[AgentOptions]) -> Self:
         """As `for_agent`, without blocking the event loop."""
-        actions = options.pop("actions", None) or Actions(**_taken(options))
-        quote = await actions.buyers.awaiting().quote(agent_identifier)
-        return cls(agent_identifier, quote=quote, actions=actions, **options)
+        return await cls._amade(agent_identifier, None, options)
 
     @classmethod
-    async def afor_url(cls, url: str, **options: Any) -> Self:
+    @keywords(AgentOptions)
+    async def afor_url(cls, url: str, **options: Unpack[AgentOptions]) -> Self:
         """As `for_url`, without blocking the event loop."""
-        return await cls.afor_agent(url, **options)
+        return await cls._amade(url, None, options)
+
+    @classmethod
+    async def _amade(cls, target: str, actions: Actions | None, options: AgentOptions) -> Self:
+        own, fields = split(options, actions)
+        actions = actions or Actions(**own)
+        quote = await actions.buyers.awaiting().quote(target)
+        return cls(target, quote=quote, actions=actions, **fields)
 
 
 class MasumiToolkit(BaseToolkit):
@@ -201,19 +215,14 @@ class MasumiToolkit(BaseToolkit):
     scope: str = ""
     _actions: Actions = PrivateAttr()
     _tools: list[BaseTool] = PrivateAttr()
+    _names: Names = PrivateAttr(default_factory=Names)
 
-    def __init__(
-        self,
-        *,
-        budget: Budget | None = None,
-        allow: Iterable[str] | None = None,
-        settings: Settings | None = None,
-        buyer: Buyer | AsyncBuyer | None = None,
-        scope: str = "",
-        **options: Any,
-    ) -> None:
+    @keywords(ToolkitOptions)
+    def __init__(self, **options: Unpack[ToolkitOptions]) -> None:
+        own, fields = split(options, None)
+        scope = fields.get("scope", "")
         super().__init__(scope=scope)  # type: ignore[call-arg]
-        self._actions = Actions(settings=settings, budget=budget, buyer=buyer, allow=allow, **options)
+        self._actions = Actions(allow=fields.get("allow"), **own)
         made = cards(self._actions, strict=False)
         self._tools = [_Tool(card=card, actions=self._actions, scope=scope) for card in made]
 
@@ -221,25 +230,30 @@ class MasumiToolkit(BaseToolkit):
         """The seven tools; each time the same objects."""
         return list(self._tools)
 
+    @keywords()
     def for_agent(
         self, target: str, *, name: str | None = None, description: str | None = None
     ) -> MasumiAgentTool:
         """A tool with typed fields for one service (agent identifier or URL), sharing all with these tools."""
-        own: dict[str, Any] = {"name": name, "description": description, "scope": self.scope}
-        return MasumiAgentTool(target, actions=self._actions, **own)
+        quote = self._actions.buyers.plain().quote(target)
+        own = self._names.own(quote, name, description, self.scope)
+        return MasumiAgentTool(target, quote=quote, actions=self._actions, **own)
 
+    @keywords()
     async def afor_agent(
         self, target: str, *, name: str | None = None, description: str | None = None
     ) -> MasumiAgentTool:
         """As `for_agent`, without blocking the event loop."""
-        own: dict[str, Any] = {"name": name, "description": description, "scope": self.scope}
-        return await MasumiAgentTool.afor_agent(target, actions=self._actions, **own)
+        quote = await self._actions.buyers.awaiting().quote(target)
+        own = self._names.own(quote, name, description, self.scope)
+        return MasumiAgentTool(target, quote=quote, actions=self._actions, **own)
 
     def close(self) -> None:
         """Close connections and the journal, unless they belong to a given buyer. Open hires stay resumable."""
         self._actions.buyers.close()
 
 
+@keywords()
 def approval(
     *tools: BaseTool,
     above: AmountsLike | None = None,
@@ -253,6 +267,7 @@ def approval(
     was shown is paid, or the hire is refused, also when the run goes on in another process. Of a toolkit's
     tools only `masumi_hire` asks.
     """
+    distinct([tool.name for tool in tools])
     asked: dict[str, Any] = {}
     for tool in tools:
         if isinstance(tool, MasumiAgentTool) or (isinstance(tool, _Tool) and tool.name == HIRE):
@@ -295,14 +310,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def _taken(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that are the actions', taken out of those of the tool."""
-    names = (
-        "settings", "budget", "buyer", "max_price", "on_progress", "patience_s", "reuse_within_s", "trace_content",
-    )  # fmt: skip
-    return {name: options.pop(name) for name in names if name in options}
 
 
 # Progress ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from masumi_tools.errors import InputError
+from masumi_tools.hire.keywords import keywords
 from masumi_tools.money import Amount, name_of, parse_amounts
 from masumi_tools.target import Target, targets
 
@@ -75,6 +76,7 @@ class Budget:
     name: str
     time_zone: dt.tzinfo | None = field(repr=False)
 
+    @keywords()
     def __init__(
         self,
         total: AmountsLike,
@@ -95,6 +97,8 @@ class Budget:
             raise InputError("a budget's name has 1 to 200 characters")
         if approve_above is not None and approve is None:
             raise InputError("approve_above needs approve=, a function that says yes or no to a price")
+        if approve is not None and approve_above is None:
+            raise InputError('approve is asked above a price only: add approve_above="0 ADA" for every price')
         values: dict[str, object] = {
             "total": parse_amounts(total),
             "per_hire": limit(per_hire),
@@ -109,6 +113,10 @@ class Budget:
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
+        if not self._asks_somebody():
+            raise InputError(
+                "approve would never be asked: no price above approve_above fits the other limits"
+            )
 
     def refusal(
         self, price: Sequence[Amount], use: Use, services: Iterable[str], claimed: str = ""
@@ -132,6 +140,18 @@ class Budget:
             if limit is not None and (reason := _over(limit, price, used, words)):
                 return f"the budget {self.name!r} allows {reason}"
         return None
+
+    def _asks_somebody(self) -> bool:
+        """Whether some price that the limits allow needs a yes, or none was meant to."""
+        if self.approve_above is None:
+            return True
+        free = {amount.unit: amount.quantity for amount in self.approve_above}
+        most = {amount.unit: amount.quantity for amount in self.total}
+        for limit in (self.per_hire, self.per_day, self.per_service):
+            if limit is not None:
+                named = {amount.unit: amount.quantity for amount in limit}
+                most = {unit: min(most[unit], named.get(unit, 0)) for unit in most}
+        return not any(most.values()) or any(most[unit] > free.get(unit, 0) for unit in most)
 
     def needs_approval(self, price: Sequence[Amount]) -> bool:
         """Whether a person has to say yes to this price first."""

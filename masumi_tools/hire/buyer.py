@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import anyio
 import anyio.to_thread
@@ -23,6 +23,7 @@ from masumi_tools.hire.buyer_base import BuyerBase
 from masumi_tools.hire.callbacks import adecide, ajudge, decide, judge
 from masumi_tools.hire.diff_feed import Feed, unshared
 from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.keywords import keywords
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
 from masumi_tools.hire.quote import Hireable, Quote, agreed, spoken
 from masumi_tools.hire.receipt import Receipt
@@ -34,6 +35,18 @@ from masumi_tools.settings import Settings
 
 T = TypeVar("T")
 PATIENCE_S = 600.0
+
+
+class HireOptions(TypedDict, total=False):
+    """The options of `hire` that `hire_many` takes for all of its orders."""
+
+    max_price: AmountsLike | None
+    patience_s: float
+    scope: str
+    again: bool
+    reuse_within_s: float
+    on_mismatch: Policy | Judge
+    quote: Quote | None
 
 
 @dataclass(slots=True)
@@ -55,6 +68,7 @@ class Buyer(BuyerBase):
     journal cannot be opened; nothing is sent then.
     """
 
+    @keywords()
     def __init__(
         self,
         settings: Settings | None = None,
@@ -68,6 +82,7 @@ class Buyer(BuyerBase):
         self._feed, self._feed_lock = Feed(self._ways), threading.Lock()
         self._http = Http(self.settings, on_sandbox_now=self._clock.follow, transport=transport)
 
+    @keywords()
     def hire(
         self,
         target: Hireable,
@@ -111,7 +126,8 @@ class Buyer(BuyerBase):
         )
         return self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote))
 
-    def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Any) -> list[Receipt]:
+    @keywords(HireOptions)
+    def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Unpack[HireOptions]) -> list[Receipt]:
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
 
         `options` are those of `hire`. InputError when one of them is no order, before anything is sent; an
@@ -122,6 +138,7 @@ class Buyer(BuyerBase):
             waiting = [pool.submit(self.hire, target, data, **options) for target, data in orders]
             return [done.result() for done in waiting]
 
+    @keywords()
     def quote(self, target: Hireable) -> Quote:
         """What a service costs and which input it wants, within 60 s; nothing is saved and nothing costs.
 
@@ -129,6 +146,7 @@ class Buyer(BuyerBase):
         """
         return self._run(self._flows.quote(self._run(self._flows.named(spoken(target)))))
 
+    @keywords()
     def find(
         self,
         query: str = "",
@@ -141,10 +159,12 @@ class Buyer(BuyerBase):
         """The registry's services that are online and match; MasumiError when it does not answer within 60 s."""
         return self._run(self._flows.find(query, tags, capability, max_price, limit))
 
+    @keywords()
     def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
         """Go on with a hire of this journal, whoever began it; patience as for `hire`. UnknownHire when there is none."""
         return self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner))
 
+    @keywords()
     def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
         """Give the input that a service asked for (outcome "needs_input") and go on; patience as for `hire`.
 
@@ -152,10 +172,12 @@ class Buyer(BuyerBase):
         """
         return self._drive(lambda owner: self._flows.answer(hire_id, data, patience_s, owner))
 
+    @keywords()
     def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
         """Ask for the money of a hire back; patience as for `hire`. The receipt says whether that was possible."""
         return self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner))
 
+    @keywords()
     def sweep(self) -> list[Receipt]:
         """Drive every open hire as far as it goes now: results, refunds, bookings. Returns their receipts.
 
@@ -163,6 +185,7 @@ class Buyer(BuyerBase):
         """
         return self._drive(self._flows.sweep)
 
+    @keywords()
     def receipt(self, hire_id: str) -> Receipt:
         """The receipt as the journal has it; nothing is asked. UnknownHire when there is none."""
         return self._run(self._flows.receipt(hire_id))
@@ -242,6 +265,7 @@ class AsyncBuyer(BuyerBase):
     Safe to share among event loops, one after the other or side by side.
     """
 
+    @keywords()
     def __init__(
         self,
         settings: Settings | None = None,
@@ -255,6 +279,7 @@ class AsyncBuyer(BuyerBase):
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
         self._http = AsyncHttp(self.settings, on_sandbox_now=self._clock.follow, async_transport=transport)
 
+    @keywords()
     async def hire(
         self,
         target: Hireable,
@@ -284,7 +309,10 @@ class AsyncBuyer(BuyerBase):
         )
         return await self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote))
 
-    async def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Any) -> list[Receipt]:
+    @keywords(HireOptions)
+    async def hire_many(
+        self, orders: Sequence[tuple[str, Any]], **options: Unpack[HireOptions]
+    ) -> list[Receipt]:
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
 
         `options` and errors are those of `Buyer.hire_many`. The node is asked once for all of them.
@@ -297,10 +325,12 @@ class AsyncBuyer(BuyerBase):
                 raise one
         return [one for one in made if isinstance(one, Receipt)]
 
+    @keywords()
     async def quote(self, target: Hireable) -> Quote:
         """As `Buyer.quote`."""
         return await self._run(self._flows.quote(await self._run(self._flows.named(spoken(target)))))
 
+    @keywords()
     async def find(
         self,
         query: str = "",
@@ -313,22 +343,27 @@ class AsyncBuyer(BuyerBase):
         """As `Buyer.find`."""
         return await self._run(self._flows.find(query, tags, capability, max_price, limit))
 
+    @keywords()
     async def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
         """As `Buyer.resume`."""
         return await self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner))
 
+    @keywords()
     async def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
         """As `Buyer.answer`."""
         return await self._drive(lambda owner: self._flows.answer(hire_id, data, patience_s, owner))
 
+    @keywords()
     async def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
         """As `Buyer.refund`."""
         return await self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner))
 
+    @keywords()
     async def sweep(self) -> list[Receipt]:
         """As `Buyer.sweep`."""
         return await self._drive(self._flows.sweep)
 
+    @keywords()
     async def receipt(self, hire_id: str) -> Receipt:
         """As `Buyer.receipt`."""
         return await self._run(self._flows.receipt(hire_id))

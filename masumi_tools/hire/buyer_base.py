@@ -9,6 +9,7 @@ from masumi_tools.clock import Clock
 from masumi_tools.hire import flows, rows
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.flows import Flows, Progress
+from masumi_tools.hire.keywords import keywords
 from masumi_tools.hire.operations import Fetch
 from masumi_tools.hire.purchase import Purchase
 from masumi_tools.hire.receipt import Receipt, receipt_of
@@ -60,11 +61,13 @@ class BuyerBase:
         """The node's time as far as it is known, in ms: this machine's, or the sandbox's."""
         return self._clock.now()
 
+    @keywords()
     def hires(self, *, only_open: bool = False, budget: str | None = None, scope: str = "") -> list[Receipt]:
         """The receipts in the journal, the newest first; of `scope` and the scopes inside it. Reads only."""
         hires = [rows.purchase_of(row) for row in self.journal.rows(only_open=only_open, budget=budget)]
         return [receipt_of(p) for p in hires if within(p.scope, scope)]
 
+    @keywords()
     def recall(self, call_id: str, *, scope: str = "") -> Receipt | None:
         """The receipt of the hire that this tool call made before, or None. Reads only."""
         budget = self.budget.name if self.budget else ""

@@ -64,11 +64,7 @@ def order_of(
     on_mismatch: Policy | Judge = "keep",
 ) -> Order:
     """The arguments of `hire`, checked before anything is sent; InputError says what is wrong."""
-    judge = on_mismatch if callable(on_mismatch) else None
-    if judge is None and on_mismatch not in ("keep", "refund"):
-        raise InputError(
-            "on_mismatch is 'keep', 'refund', or a function that takes the receipt and answers one of them"
-        )
+    policy = checked_policy(on_mismatch)
     whom = Target.read(target)
     data = hashing.normalise({} if input_data is None else input_data)
     return Order(
@@ -82,9 +78,18 @@ def order_of(
         older_call_id=call_key(call_id, scope) if call_id else None,
         again=again,
         reuse_within_ms=int(reuse_within_s * 1000),
-        on_mismatch="ask" if callable(on_mismatch) else on_mismatch,
-        judge=judge,
+        on_mismatch="ask" if callable(policy) else policy,
+        judge=policy if callable(policy) else None,
     )
+
+
+def checked_policy(on_mismatch: Policy | Judge) -> Policy | Judge:
+    """What is to become of a result that does not match, or InputError."""
+    if not callable(on_mismatch) and on_mismatch not in ("keep", "refund"):
+        raise InputError(
+            "on_mismatch is 'keep', 'refund', or a function that takes the receipt and answers one of them"
+        )
+    return on_mismatch
 
 
 def check_orders(orders: Iterable[tuple[str, Any]], options: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from masumi_tools.hire.budget import AmountsLike, Budget
 from masumi_tools.hire.buyer import AsyncBuyer, Buyer
 from masumi_tools.hire.quote import Quote
 from masumi_tools.hire.receipt import Receipt
-from masumi_tools.hire.request import call_key
+from masumi_tools.hire.request import Judge, Policy, call_key, checked_policy
 from masumi_tools.inputs import read_input_schema
 from masumi_tools.money import parse_amounts
 from masumi_tools.settings import Settings
@@ -54,6 +54,7 @@ class Actions:
         buyer: Buyer | AsyncBuyer | None = None,
         allow: Iterable[str] | None = None,
         max_price: AmountsLike | None = None,
+        on_mismatch: Policy | Judge = "keep",
         on_progress: Listener | None = None,
         patience_s: float = 600,
         reuse_within_s: float = 600,
@@ -65,6 +66,7 @@ class Actions:
         self.follow = wording.ALONE
         self.asks_first = False  # whether prices are shown to a person before a hire
         self._max_price = None if max_price is None else parse_amounts(max_price)
+        self._on_mismatch = checked_policy(on_mismatch)
         self._on_progress = on_progress
         self._patience_s = patience_s
         self._reuse_within_s = reuse_within_s
@@ -191,6 +193,7 @@ class Actions:
             "reuse_within_s": self._reuse_within_s,
             "scope": call.scope,
             "call_id": name,
+            "on_mismatch": self._on_mismatch,
         }
         return (yield from self._said((yield Wish("hire", (quote.target, data), options))))
 

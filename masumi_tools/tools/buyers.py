@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from masumi_tools.errors import InputError
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import AsyncBuyer, Buyer
 from masumi_tools.hire.flows import Progress
@@ -29,6 +30,11 @@ class Buyers:
         buyer: Buyer | AsyncBuyer | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
+        if buyer is not None and (budget is not None or settings is not None):
+            what = "budget" if budget is not None else "settings"
+            raise InputError(
+                f"{what}= would do nothing beside buyer=, which has its own: give one of the two"
+            )
         self._settings = settings
         self._budget = budget
         self._given = buyer

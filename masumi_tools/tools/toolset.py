@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel
 
-from masumi_tools.errors import MasumiError
+from masumi_tools.errors import InputError, MasumiError
 from masumi_tools.hire.quote import Quote
 from masumi_tools.inputs import InputField, args_model
+from masumi_tools.target import Target
 from masumi_tools.tools import wording
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.arguments import read_arguments
@@ -26,6 +27,7 @@ CHECK: Final = "masumi_check"
 ANSWER: Final = "masumi_answer"
 REFUND: Final = "masumi_refund"
 BUDGET: Final = "masumi_budget"
+SEVEN: Final = (FIND, QUOTE, HIRE, CHECK, ANSWER, REFUND, BUDGET)
 FOLLOW: Final = wording.Follow(CHECK, ANSWER, REFUND)
 
 
@@ -39,6 +41,31 @@ class Card:
     act: Act
     quote: Quote | None = None
     own_words: str | None = None
+
+
+class Names:
+    """The names that a toolkit has given out: a model that is given two of one name hires the wrong service."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, Target | None] = dict.fromkeys(SEVEN)
+
+    def own(self, quote: Quote, name: str | None, description: str | None, scope: str) -> dict[str, Any]:
+        """The keywords of the tool of one service; InputError where another tool has its name."""
+        chosen, whom = name or wording.tool_name(quote), Target.kept(quote.target)
+        if self._taken.setdefault(chosen, whom) != whom:
+            raise InputError(
+                f"two tools would be named {chosen!r}, and the wrong service could be hired: give one of them name="
+            )
+        return {"name": chosen, "description": description, "scope": scope}
+
+
+def distinct(names: Sequence[str]) -> None:
+    """InputError where two tools that one agent is given have one name."""
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                f"two tools are named {name!r}, so the wrong service could be hired: name= tells them apart"
+            )
 
 
 def agent_card(actions: Actions, quote: Quote, name: str | None, description: str | None) -> Card:

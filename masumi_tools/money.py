@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from masumi_tools.errors import AmountError
@@ -96,6 +97,18 @@ class Amount:
         if not isinstance(amount, str) or _WIRE.fullmatch(amount) is None:
             raise AmountError(f"{_shown(amount)} is no count of base units: it must be decimal digits.")
         return cls(int(amount), unit_of(unit))
+
+    @property
+    def decimal(self) -> Decimal:
+        """The amount in whole coins, exactly: Decimal("1.5") for 1,500,000 lovelace.
+
+        AmountError for a unit whose decimals are not known; `quantity` is right for every unit.
+        """
+        if self.unit not in _NAMES:
+            raise AmountError(
+                f"How many decimals {self.unit} has is not known; use .quantity, in base units."
+            )
+        return Decimal(self.quantity).scaleb(-_DECIMALS)
 
     def __str__(self) -> str:
         if self.unit not in _NAMES:

@@ -12,6 +12,7 @@ from masumi_tools.calls.call import Reply
 from masumi_tools.errors import InputError, MasumiError, SettingsError, WireError
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import AmountsLike, text_of
+from masumi_tools.hire.notebook import facts
 from masumi_tools.hire.operations import LOOK_S, Flow, Patience, TimeIsUp
 from masumi_tools.hire.purchase import Purchase, State
 from masumi_tools.hire.replies import learn
@@ -58,6 +59,21 @@ class Quote:
         if self.free:
             return "free"
         return "set by each offer" if self.dynamic else text_of(self.price)
+
+    def _repr_html_(self) -> str:
+        return facts(f"quote: {self.listing.name if self.listing else self.target}", _rows(self))
+
+
+def _rows(quote: Quote) -> list[tuple[str, str]]:
+    listing = quote.listing
+    return [
+        ("price", quote.price_text),
+        ("does", listing.description if listing else ""),
+        ("agent", listing.agent_identifier if listing else quote.target),
+        ("url", listing.api_base_url if listing else ""),
+        ("input", inputs.describe(quote.spec)),
+        ("cannot be hired now", quote.refusal or ""),
+    ]
 
 
 Hireable = str | Listing | Quote

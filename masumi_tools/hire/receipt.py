@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, SerializerFunctionWrapHan
 from masumi_tools.errors import IdentifierError, Money
 from masumi_tools.hire.acceptance import signed_terms
 from masumi_tools.hire.budget import text_of
+from masumi_tools.hire.notebook import facts
 from masumi_tools.hire.purchase import Moment, Purchase, State
 from masumi_tools.hire.steps import refundable_until
 from masumi_tools.inputs.fields import plain_text
@@ -157,6 +158,24 @@ class Receipt(BaseModel):
             )
         words = self.result if self.result is not None else self.reason or self.where_the_money_is
         return f"{self.outcome} ({', '.join(facts)}): {plain_text(words, 300)}"
+
+    def _repr_html_(self) -> str:
+        checked: dict[bool | None, str] = {
+            True: "matches its hash on the chain",
+            False: "does NOT match its hash on the chain",
+        }
+        return facts(
+            f"{self.outcome}: {self.service or self.agent_identifier or self.url}",
+            [
+                ("paid", self.paid_text),
+                ("refunded", self.refunded_text if self.refunded else ""),
+                ("money", self.where_the_money_is),
+                ("reason", self.reason),
+                ("result", self.result or ""),
+                ("checked", checked.get(self.verified, "")),
+                ("hire", self.hire_id),
+            ],
+        )
 
     @model_serializer(mode="wrap")
     def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -1,0 +1,28 @@
+"""What a notebook shows of receipts and quotes: a small table, every word of it escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import Final
+
+from masumi_tools.inputs.fields import plain_text
+
+_MOST: Final = 2_000
+_CELL: Final = "text-align:left;vertical-align:top"
+
+
+def facts(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    """A table of names and values; rows without a value are left out."""
+    lines = "".join(
+        f'<tr><th style="{_CELL}">{_safe(name)}</th><td style="{_CELL}">{_safe(value)}</td></tr>'
+        for name, value in rows
+        if value
+    )
+    return f"<table><caption>{_safe(title)}</caption>{lines}</table>"
+
+
+def _safe(text: str) -> str:
+    """Foreign text as text: no markup, no control characters, its lines kept."""
+    lines = [escape(plain_text(line, _MOST)) for line in text[: _MOST * 2].splitlines()]
+    return "<br>".join(lines)

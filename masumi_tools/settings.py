@@ -28,6 +28,7 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "database_url": ("MASUMI_DATABASE_URL",),
     "agent_identifier": ("MASUMI_AGENT_IDENTIFIER", "AGENT_IDENTIFIER"),
     "seller_vkey": ("MASUMI_SELLER_VKEY", "SELLER_VKEY"),
+    "most_bound_days": ("MASUMI_MOST_BOUND_DAYS",),
     "sandbox": ("MASUMI_SANDBOX",),
 }
 
@@ -54,7 +55,8 @@ class Settings:
     URLs are taken as people paste them and used through `node_api` and `registry_api`. Tokens may be
     given as text and are held as `Secret`. `database_url` is the journal: when empty, an SQLite file
     of its own for each network in the user's data folder. `sandbox` allows services on loopback (and
-    follows the sandbox's clock); it must be False where money is real.
+    follows the sandbox's clock); it must be False where money is real. `most_bound_days` is for how long
+    an offer may bind the money at the most, up to its last deadline; one that asks for more is refused unpaid.
 
     Raises SettingsError that names the setting and its environment variable; a settings object shows
     no secret in its repr and cannot be pickled while it holds one.
@@ -69,6 +71,7 @@ class Settings:
     agent_identifier: str | None = None
     seller_vkey: str | None = None
     sandbox: bool = False
+    most_bound_days: float = 14.0
     _database_password: Secret | None = field(default=None, init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -277,6 +280,16 @@ def _read_switch(setting: str, name: str, value: Any) -> bool:
     return text in _YES
 
 
+def _read_days(setting: str, name: str, value: Any) -> float:
+    try:
+        days = float(value)
+    except (TypeError, ValueError):
+        days = 0.0
+    if isinstance(value, bool) or not 0 < days <= 36_500:
+        _wrong(setting, name, "must be a number of days above 0, such as 14.")
+    return days
+
+
 _READERS = {
     "node_url": _read_url,
     "node_token": _read_secret,
@@ -287,6 +300,7 @@ _READERS = {
     "agent_identifier": _read_name,
     "seller_vkey": _read_name,
     "sandbox": _read_switch,
+    "most_bound_days": _read_days,
 }
 
 

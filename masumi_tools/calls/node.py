@@ -71,6 +71,18 @@ def request_refund(api: str, blockchain_identifier: str, network: str) -> Call:
     return Call(f"POST {path}", "node", f"{api}{path}", encode(body))
 
 
+def cancel_refund_request(api: str, blockchain_identifier: str, network: str) -> Call:
+    """Take the wish for a refund back. In the second kind of escrow this releases the money to the seller."""
+    path = "/purchase/cancel-refund-request"
+    body = {"blockchainIdentifier": blockchain_identifier, "network": network}
+    return Call(f"POST {path}", "node", f"{api}{path}", encode(body))
+
+
+def payment_sources(api: str) -> Call:
+    """The escrow contracts that the node knows. Their ids are the node's own, whatever its host is called."""
+    return Call("GET /payment-source", "node", f"{api}/payment-source?take={MOST_ROWS}")
+
+
 def list_purchases(
     api: str,
     network: str,

@@ -181,11 +181,6 @@ def registrations(
     return Call("GET /registry", "node", f"{api}/registry?{query}")
 
 
-def payment_sources(api: str) -> Call:
-    """The escrow contracts that the node knows: networks, kinds and policy ids."""
-    return Call("GET /payment-source", "node", f"{api}/payment-source?take={MOST_ROWS}")
-
-
 def _action(api: str, path: str, blockchain_identifier: str, network: str, **more: str) -> Call:
     body = {"blockchainIdentifier": blockchain_identifier, "network": network, **more}
     return Call(f"POST {path}", "node", f"{api}{path}", encode(body))

@@ -21,6 +21,8 @@ PAY_MARGIN_MS = 90_000
 SUBMIT_AHEAD_MS = 15 * MINUTE_MS
 GAP_MS = 15 * MINUTE_MS
 PAY_TO_SUBMIT_MS = 5 * MINUTE_MS
+# Sellers of the field bind the money for two days at the most.
+HORIZON_MS = 14 * 24 * 60 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,15 @@ class Accepted:
     input_hash_form: str
 
 
-def times_problem(times: JobTimes, now: int) -> str | None:
-    """Why the node would refuse these times, or never lock the money; None when there is time (protocol N10)."""
+def times_problem(times: JobTimes, now: int, horizon_ms: int) -> str | None:
+    """Why these times must not be paid: the node would refuse them (protocol N10), would never lock the
+    money, or the money could be bound for longer than `horizon_ms`; None when they may."""
+    last = max(times.external_dispute_unlock_time, times.unlock_time, times.submit_result_time)
+    if last > now + horizon_ms:
+        return (
+            f"the money could be bound for {_days(last - now)} days, and at most {_days(horizon_ms)} are allowed "
+            "(most_bound_days, MASUMI_MOST_BOUND_DAYS)"
+        )
     if times.pay_by_time < now + PAY_MARGIN_MS:
         return "payByTime is too near: the money could not be locked before it"
     if times.pay_by_time > times.submit_result_time - PAY_TO_SUBMIT_MS:
@@ -45,6 +54,10 @@ def times_problem(times: JobTimes, now: int) -> str | None:
     if times.external_dispute_unlock_time < times.unlock_time + GAP_MS:
         return "externalDisputeUnlockTime is less than 15 minutes after unlockTime"
     return None
+
+
+def _days(ms: int) -> str:
+    return f"{ms / (24 * 60 * MINUTE_MS):,.1f}".removesuffix(".0")
 
 
 def price_asked(
@@ -74,6 +87,7 @@ def check_offer(
     agreed: Sequence[Amount],
     cap: Sequence[Amount] | None,
     now: int,
+    horizon_ms: int = HORIZON_MS,
 ) -> Accepted | str:
     """The accepted offer, or the reason in words why it must not be paid. Nothing is sent here."""
     try:
@@ -93,7 +107,7 @@ def check_offer(
     form = hashing.which(hashing.input_candidates(nonce, sent_input), terms.input_hash)
     if form is None:
         return "input_hash: it is no hash of what we sent (MIP-004)"
-    if problem := times_problem(terms.times, now):
+    if problem := times_problem(terms.times, now, horizon_ms):
         return problem
     price, problem = price_asked(listing, terms, agreed, cap)
     if problem:

@@ -16,6 +16,7 @@ from masumi_tools.calls.selling import iso
 from masumi_tools.errors import WireError
 from masumi_tools.hire.operations import Fetch, Flow
 from masumi_tools.hire.purchase import Purchase, State
+from masumi_tools.hire.replies.payment import FEED
 from masumi_tools.hire.steps import Ways
 from masumi_tools.models import read_purchase
 
@@ -103,7 +104,7 @@ class Feed:
         row = self._rows.get(key)
         # A row is told again until the record has it: what was learnt from it may not have been saved.
         if row is not None and (p.node is None or _changed(row) > p.node.changed_at):
-            return Reply(200, {"status": "success", "data": row}, as_of_ms=self.read_ms)
+            return Reply(200, {"status": "success", "data": row}, detail=FEED, as_of_ms=self.read_ms)
         covered = key in self._joined_ms and (p.node_read_ms or p.created_ms) >= self._joined_ms[key]
         return Reply(304, as_of_ms=self.read_ms) if self.usable and covered and p.node is not None else None
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from masumi_tools.calls import node
 from masumi_tools.calls.call import Reply
@@ -54,7 +53,7 @@ RENEW_MS = 30_000
 APPROVAL_MS = 60 * 60_000  # a person who is asked may take so long; nothing is reserved meanwhile
 NODE_READY_S = 600
 LOOKS = frozenset({Ask.LISTING, Ask.NODE_LISTING, Ask.SEARCH, Ask.SCHEMA})
-EFFECTS = frozenset({Ask.START, Ask.REFUND, Ask.ANSWER})
+EFFECTS = frozenset({Ask.START, Ask.CANCEL, Ask.REFUND, Ask.ANSWER})
 LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
 
 
@@ -91,7 +90,6 @@ class Driver:
         self._token_hex = token_hex
         self._monotonic = monotonic
         self._on_progress = on_progress
-        self._dialect: Literal["today", "seed"] = "today"
         # By hire and by who drives it: one that lost its lease by sleeping may still be on its way.
         self.driven: dict[tuple[str, str], Purchase] = {}
         self._swept: dict[str, Purchase] = {}
@@ -227,7 +225,6 @@ class Driver:
             after = eased(p, learn(p, step.ask, reply, now, self.ways), step.ask, reply, now, self.ways)
         except Exception as error:
             after = stumbled(p, error, now, self.ways)
-        self._dialect = after.dialect
         return (yield from self.save(p, after))
 
     def _ask(self, p: Purchase, step: Send, patience: Patience, now: int) -> Flow[Reply]:

@@ -170,7 +170,6 @@ class Flows(Driver):
             created_ms=now,
             changed_ms=now,
             history=(Moment(state=State.ASKED, at_ms=now),),
-            dialect=self._dialect,
         )
 
     def named(self, target: str) -> Flow[str]:
@@ -308,4 +307,5 @@ def ways_of(settings: Settings) -> Ways:
         registry=settings.registry_api if settings.registry_url else None,
         network=settings.network,
         pace=QUICK if settings.sandbox else Pace(),
+        horizon_ms=int(settings.most_bound_days * 24 * 3_600_000),
     )

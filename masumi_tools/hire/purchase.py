@@ -42,6 +42,7 @@ class State(StrEnum):
     REFUSED = "refused"
     LAPSED = "lapsed"
     FAILED = "failed"
+    WRITTEN_OFF = "written_off"
 
 
 class Event(StrEnum):
@@ -64,6 +65,8 @@ class Event(StrEnum):
     REFUNDED = "refunded"
     PAID_OUT = "paid_out"  # the seller took the money
     BROKEN = "broken"  # the money is stuck, split, or gone without a result
+    CANCELLED = "cancelled"  # our refund wish was taken back, since the result was proved after all
+    WRITTEN_OFF = "written_off"  # a person closed the books
 
 
 # Why money is wanted back.
@@ -72,11 +75,13 @@ MISMATCH = "the result does not match the hash on the chain"
 
 _S, _E = State, Event
 _BEFORE_MONEY = {_E.REFUSED: _S.REFUSED}
+_BY_HAND = {_E.WRITTEN_OFF: _S.WRITTEN_OFF}
 _ON_CHAIN = {
     _E.REFUND_ASKED: _S.REFUND_REQUESTED,
     _E.DISPUTED: _S.DISPUTED,
     _E.REFUNDED: _S.REFUNDED,
     _E.BROKEN: _S.FAILED,
+    **_BY_HAND,
 }
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
@@ -84,8 +89,14 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     _S.LISTED: {_E.RESERVED: _S.RESERVED, **_BEFORE_MONEY},
     _S.RESERVED: {_E.OFFERED: _S.STARTED, _E.FREE: _S.RUNNING, **_BEFORE_MONEY},
     _S.STARTED: {_E.SENT: _S.PAYING, **_BEFORE_MONEY},
-    _S.PAYING: {_E.ACCEPTED: _S.PAID, _E.LAPSED: _S.LAPSED, _E.BROKEN: _S.FAILED, **_BEFORE_MONEY},
-    _S.PAID: {_E.LOCKED: _S.LOCKED, _E.LAPSED: _S.LAPSED, _E.BROKEN: _S.FAILED},
+    _S.PAYING: {
+        _E.ACCEPTED: _S.PAID,
+        _E.LAPSED: _S.LAPSED,
+        _E.BROKEN: _S.FAILED,
+        **_BEFORE_MONEY,
+        **_BY_HAND,
+    },
+    _S.PAID: {_E.LOCKED: _S.LOCKED, _E.LAPSED: _S.LAPSED, _E.BROKEN: _S.FAILED, **_BY_HAND},
     _S.LOCKED: {_E.ASKS: _S.NEEDS_INPUT, _E.DELIVERED: _S.DELIVERED, **_ON_CHAIN},
     _S.RUNNING: {_E.ASKS: _S.NEEDS_INPUT, _E.DELIVERED: _S.SETTLED, _E.BROKEN: _S.FAILED},
     _S.NEEDS_INPUT: {_E.ANSWERED: _S.LOCKED, _E.FREE: _S.RUNNING, _E.DELIVERED: _S.DELIVERED, **_ON_CHAIN},
@@ -95,18 +106,23 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         _E.REFUNDED: _S.REFUNDED,
         _E.PAID_OUT: _S.SETTLED,
         _E.BROKEN: _S.FAILED,
+        _E.CANCELLED: _S.DELIVERED,
+        **_BY_HAND,
     },
     _S.DISPUTED: {
         _E.REFUND_ASKED: _S.REFUND_REQUESTED,
         _E.REFUNDED: _S.REFUNDED,
         _E.PAID_OUT: _S.SETTLED,
         _E.BROKEN: _S.FAILED,
+        _E.CANCELLED: _S.DELIVERED,
+        **_BY_HAND,
     },
     _S.SETTLED: {},
     _S.REFUNDED: {},
     _S.REFUSED: {},
     _S.LAPSED: {},
     _S.FAILED: {},
+    _S.WRITTEN_OFF: {},
 }
 
 # Up to here no request that could move money has been sent, so the hire may still be given up.
@@ -126,6 +142,7 @@ _MONEY: dict[State, Money] = {
     _S.SETTLED: "spent",
     _S.REFUNDED: "refunded",
     _S.FAILED: "spent",
+    _S.WRITTEN_OFF: "maybe",
 }
 
 
@@ -193,9 +210,15 @@ class Purchase(BaseModel):
     pay_attempts: int = 0
     pay_unknown: bool = False
     pay_denied_ms: int = 0
+    absent_ms: int = 0  # since when the node itself says that it has none; -1: asked, and no clear answer
     unseen: bool = False
     purchase_id: str | None = None
+    missing_ms: int = 0  # since when the node does not know a purchase that it accepted
+    lost: bool = False  # and that for so long that a person has to look
     dialect: Literal["today", "seed"] = "today"
+    today_seen: bool = False  # today's routes have answered: the older dialect is never tried
+    node_ids: tuple[str, ...] = ()  # which node this hire belongs to: the ids of its payment sources
+    node_url: str = ""  # and under which URL it was ordered there
     list_cursor: str | None = None  # the page of the seed's list on which we look for the purchase
     node: NodePurchase | None = None
     node_read_ms: int = 0
@@ -208,6 +231,7 @@ class Purchase(BaseModel):
     answered_ms: int = 0
     answer: JsonValue = None
     answer_attempts: int = 0
+    failed_ms: int = 0  # since when the service says that the job failed, without a break
     result: str | None = None
     result_ms: int = 0
     verified: bool | None = None
@@ -216,12 +240,14 @@ class Purchase(BaseModel):
     # Getting money back.
     refund_wanted: str = ""
     refund_due_ms: int = 0
+    refund_asked: bool = False  # by us, at this node
     refund_tries: int = 0  # how often in a row the node did not take the request
     refund_barred: bool = False  # our key may not ask for it; until refund_due_ms it is not tried again
     returned: tuple[Amount, ...] = ()
     paid_out_ms: int = 0  # since when the service has money of a job whose result we have not got
 
-    # When to look next.
+    # When to look next, and when the last reply was learnt: a clock that goes back below it is noticed.
+    looked_ms: int = 0
     next_node_ms: int = 0
     next_job_ms: int = 0
     quiet_polls: int = 0
@@ -266,6 +292,11 @@ class Purchase(BaseModel):
     def joinable(self) -> bool:
         """Whether a second identical call goes on with this hire instead of starting another."""
         return self.state in JOINABLE
+
+    @property
+    def absent_seen(self) -> bool:
+        """Whether the node itself has said, before the last order, that it has none."""
+        return self.absent_ms > 0
 
     @property
     def undecided(self) -> bool:

@@ -34,10 +34,11 @@ _COUNTS: dict[State, str] = {
     State.REFUSED: "released",
     State.LAPSED: "released",
     State.FAILED: "spent",
+    State.WRITTEN_OFF: "released",
 }
 
 # What the polls change; a record that differs only in these need not be saved.
-_POLLING = {"next_node_ms", "next_job_ms", "quiet_polls", "node_read_ms", "last_seen_job_ms"}
+_POLLING = {"next_node_ms", "next_job_ms", "quiet_polls", "node_read_ms", "last_seen_job_ms", "looked_ms"}
 
 
 def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False) -> Row:

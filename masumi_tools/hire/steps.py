@@ -15,8 +15,9 @@ from enum import StrEnum
 
 from masumi_tools.calls import node, registry, service
 from masumi_tools.calls.call import Call
-from masumi_tools.hire.acceptance import MINUTE_MS, times_problem
-from masumi_tools.hire.purchase import BEFORE_PAYING, Event, Purchase, State
+from masumi_tools.calls.node import PURCHASE_S
+from masumi_tools.hire.acceptance import HORIZON_MS, MINUTE_MS, times_problem
+from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, ON_DEMAND, Event, Purchase, State
 from masumi_tools.models import OnChainState
 from masumi_tools.models.listing import V1
 
@@ -33,6 +34,12 @@ NO_TEXT_MS = 30 * MINUTE_MS
 # The node collects a refund by itself 10 minutes after submit_result_time, a payout after unlock_time.
 NODE_SLACK_MS = 10 * MINUTE_MS
 FREE_JOB_MS = 24 * 60 * MINUTE_MS
+# An order of which the connection broke may still arrive for so long: longer than an order may take.
+IN_FLIGHT_MS = int(PURCHASE_S * 1000) + 5_000
+# No wait that is set here is longer, so a longer one was set by a clock that has gone back since.
+LONGEST_WAIT_MS = 60 * MINUTE_MS
+# Two clocks that follow one another differ by so much at the most.
+CLOCK_NOISE_MS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,19 @@ class Pace:
     job_max_ms: int = 20_000
     node_ms: int = 60_000
     repeat_ms: int = 3_000
-    in_flight_ms: int = 20_000
+    in_flight_ms: int = IN_FLIGHT_MS
     verify_wait_ms: int = 60_000
+    failure_ms: int = 30_000  # so long a service has to say that a job failed before it is believed
 
 
 QUICK = Pace(
-    lock_ms=60, job_ms=60, job_max_ms=250, node_ms=250, repeat_ms=60, in_flight_ms=300, verify_wait_ms=5_000
+    lock_ms=60,
+    job_ms=60,
+    job_max_ms=250,
+    node_ms=250,
+    repeat_ms=60,
+    verify_wait_ms=5_000,
+    failure_ms=500,
 )
 
 
@@ -61,6 +75,7 @@ class Ways:
     registry: str | None
     network: str
     pace: Pace = Pace()
+    horizon_ms: int = HORIZON_MS  # the longest that money may be bound
 
 
 class Ask(StrEnum):
@@ -75,6 +90,7 @@ class Ask(StrEnum):
     PAY = "pay"
     READ = "read"
     REFUND = "refund"
+    CANCEL = "cancel"
     STATUS = "status"
     ANSWER = "answer"
 
@@ -116,13 +132,34 @@ class Rest:
 Step = Send | Reserve | Become | Pause | Rest
 
 
-def next_step(p: Purchase, now: int, ways: Ways) -> Step:
-    """The one next thing to do for this hire at this time."""
+def next_step(p: Purchase, now: int, ways: Ways, *, may_pay: bool = True) -> Step:
+    """The one next thing to do for this hire at this time.
+
+    Without `may_pay` the limits forbid the price by now: an order that may have left is only asked about.
+    """
     if p.ended:
         return Rest()
+    if p.state is State.PAYING:
+        return _paying(p, now, ways, may_pay)
     if p.state in BEFORE_PAYING and p.state is not State.STARTED and now - p.changed_ms > ABANDON_MS:
         return Become(p.move(Event.REFUSED, now, reason="it was interrupted before anything was paid"))
     return _STEPS[p.state](p, now, ways)
+
+
+def could_pay(p: Purchase, step: Step) -> bool:
+    """Whether this step asks a service for paid work, or may order the payment: the limits are asked before."""
+    if p.state is State.RESERVED:
+        return isinstance(step, Send)
+    return isinstance(step, Send) and step.ask is Ask.PAY and p.state in (State.STARTED, State.PAYING)
+
+
+def kept_up(p: Purchase, now: int) -> Purchase:
+    """The record where the clock went back since its last reply: nothing waits for a time of the old clock."""
+    back = now < p.looked_ms - CLOCK_NOISE_MS
+    if not back and max(p.next_node_ms, p.next_job_ms) <= now + LONGEST_WAIT_MS:
+        return p
+    due = {name: min(getattr(p, name), now) for name in ("next_node_ms", "next_job_ms", "refund_due_ms")}
+    return p.but(looked_ms=now, node_read_ms=min(p.node_read_ms, now), **due)
 
 
 def at_rest(p: Purchase, now: int, ways: Ways) -> bool:
@@ -131,6 +168,8 @@ def at_rest(p: Purchase, now: int, ways: Ways) -> bool:
         return True
     if p.state is State.NEEDS_INPUT:
         return p.answer is None
+    if p.lost and p.state is State.PAID:
+        return True
     if p.state is State.DELIVERED:
         waited = now - p.result_ms >= ways.pace.verify_wait_ms
         return not _refund_open(p, now) and (p.verified is not None or waited)
@@ -177,7 +216,7 @@ def _reserved(p: Purchase, now: int, ways: Ways) -> Step:
 
 def _started(p: Purchase, now: int, ways: Ways) -> Step:
     assert p.terms is not None and p.purchase_body is not None
-    if problem := times_problem(p.terms.times, now):
+    if problem := times_problem(p.terms.times, now, ways.horizon_ms):
         return Become(p.move(Event.REFUSED, now, reason=f"the offer ran out before it was paid: {problem}"))
     return Send(Ask.PAY, _post(p, ways), announce=p.move(Event.SENT, now, pay_attempts=1))
 
@@ -187,23 +226,24 @@ def _post(p: Purchase, ways: Ways) -> Call:
     return node.purchase(ways.node, p.purchase_body.encode())
 
 
-def _paying(p: Purchase, now: int, ways: Ways) -> Step:
-    """Unknown or unsent: the same bytes again while they can still be locked, later only questions."""
+def _paying(p: Purchase, now: int, ways: Ways, may_pay: bool = True) -> Step:
+    """Unknown or unsent: the node is asked first, then the same bytes again while they can still be locked."""
     assert p.terms is not None
     if now < p.next_node_ms:
         return Pause(p.next_node_ms, p.next_node_ms)
     pay_by = p.terms.times.pay_by_time
-    if now < pay_by - LAST_POST_MS or now > pay_by + LAPSE_MS:
-        return Send(Ask.PAY, _post(p, ways), announce=p.but(pay_attempts=p.pay_attempts + 1))
+    # Long after pay_by the node takes no order any more, and its answer tells whether it holds this one.
+    if now > pay_by + LAPSE_MS or (may_pay and p.absent_ms and now < pay_by - LAST_POST_MS):
+        return Send(Ask.PAY, _post(p, ways), announce=p.but(pay_attempts=p.pay_attempts + 1, absent_ms=0))
     return _read(p, ways)
 
 
 def _paid(p: Purchase, now: int, ways: Ways) -> Step:
+    """The node holds the order. It is not sent again while it could be taken as a new one."""
     assert p.terms is not None
     if now < p.next_node_ms:
         return Pause(p.next_node_ms, now)
-    pay_by = p.terms.times.pay_by_time
-    if p.unseen and (now < pay_by - LAST_POST_MS or now > pay_by + LAPSE_MS):
+    if p.unseen and now > p.terms.times.pay_by_time + LAPSE_MS:
         return Send(Ask.PAY, _post(p, ways))
     return _read(p, ways)
 
@@ -222,6 +262,13 @@ def _refund(p: Purchase, ways: Ways) -> Send:
     assert p.terms is not None
     ask = node.request_refund if p.dialect == "today" else node.patch_refund
     return Send(Ask.REFUND, ask(ways.node, p.terms.blockchain_identifier, ways.network))
+
+
+def _cancel(p: Purchase, ways: Ways) -> Send:
+    assert p.terms is not None
+    return Send(
+        Ask.CANCEL, node.cancel_refund_request(ways.node, p.terms.blockchain_identifier, ways.network)
+    )
 
 
 def _refund_open(p: Purchase, now: int) -> bool:
@@ -248,6 +295,15 @@ def _at_work(p: Purchase, now: int, ways: Ways) -> Step:
     if now >= p.next_job_ms:
         return _status(p)
     return Pause(min(p.next_node_ms, p.next_job_ms), now)
+
+
+def cancellable(p: Purchase) -> bool:
+    """Whether our refund wish, which nobody demanded, has been overtaken by a result that is proved."""
+    if p.state is not State.DISPUTED or p.verified is not True or not p.refund_asked or p.dialect == "seed":
+        return False
+    waits = p.node is not None and p.node.requested_action == "WaitingForExternalAction"
+    disputed = p.node is not None and p.node.on_chain_state == OnChainState.DISPUTED
+    return waits and disputed and p.refund_wanted not in (ON_DEMAND, MISMATCH)
 
 
 def _status(p: Purchase) -> Send:
@@ -294,6 +350,8 @@ def _refunding(p: Purchase, now: int, ways: Ways) -> Step:
     """Money is on its way back, or in dispute; a result may still come."""
     if now >= p.next_node_ms:
         return _read(p, ways)
+    if cancellable(p) and now >= p.refund_due_ms:
+        return _cancel(p, ways)
     assert p.terms is not None
     if p.result is None and now >= p.next_job_ms and p.job_id is not None:
         return _status(p)

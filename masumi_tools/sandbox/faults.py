@@ -2,7 +2,8 @@
 
 A fault is armed with ``{"on": "POST /purchase", "do": "drop-reply", "times": 1, ...}`` and hits the exchanges
 that fit, in order. What it means for the money stands at each of ``DEEDS``: *before*, the service never saw
-the request; *after*, it did its work and only the answer suffers.
+the request; *after*, it did its work and only the answer suffers; *late*, it does its work when the sender has
+long given up.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from .wire import Response
 
-DEEDS: dict[str, Literal["before", "after"]] = {
+DEEDS: dict[str, Literal["before", "after", "late"]] = {
     "drop-request": "before",  # the connection breaks before the request is read
     "error-500": "before",
     "html-502": "before",  # a proxy's page: the service behind it was not reached
@@ -26,7 +27,11 @@ DEEDS: dict[str, Literal["before", "after"]] = {
     "garbage": "after",  # the right status and type, a body that is cut off and not JSON
     "wrong-content-type": "after",  # the right body called text/html
     "hang": "after",  # no answer, and the connection stays open
+    "answer": "after",  # any `status`, `body` and `content_type` in the place of the answer: a gateway's page
+    # The connection breaks (or, with a `status`, a page comes) at once, and the request arrives delay_ms later.
+    "deliver-late": "late",
 }
+PAGE = "<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1></body></html>"
 
 Kind = Literal["node", "registry", "service", "control", "none"]
 
@@ -61,11 +66,14 @@ class Fault:
     after: int = 0
     delay_ms: int = 1000
     retry_after_s: int = 1
+    status: int | None = None
+    body: Any = PAGE
+    content_type: str = "text/html"
 
     @classmethod
     def read(cls, order: Mapping[str, Any]) -> Fault:
         """The fault of an order; ValueError with a sentence that says what is wrong with it."""
-        known = {"on", "service", "do", "times", "after", "delay_ms", "retry_after_s"}
+        known = {"on", "service", "do", "times", "after", "delay_ms", "retry_after_s", *_PAGES}
         if strange := set(order) - known:
             raise ValueError(f"A fault has no {sorted(strange)[0]!r}; it has {', '.join(sorted(known))}.")
         on, do, service = order.get("on"), order.get("do"), order.get("service")
@@ -81,7 +89,7 @@ class Fault:
             path = path.removeprefix(base)
         if len(words) > 2 or not path.startswith(("/", "*")):
             raise ValueError(f"'on' reads METHOD /path, /path or *; not {on!r}.")
-        counts: dict[str, int] = {}
+        counts: dict[str, Any] = {}
         for name, least in (("times", 1), ("after", 0), ("delay_ms", 0), ("retry_after_s", 0)):
             value = order.get(name)
             if value is None:
@@ -89,7 +97,7 @@ class Fault:
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name!r} is a whole number from {least} on; not {value!r}.")
             counts[name] = value
-        return cls(method, path, service, do, **counts)
+        return cls(method, path, service, do, **counts, **_page(order))
 
     def shown(self) -> dict[str, Any]:
         """The fault as it stands now, in the form in which it is ordered."""
@@ -143,6 +151,38 @@ class Faults:
         return None
 
 
+_PAGES = ("status", "body", "content_type")
+
+
+def _page(order: Mapping[str, Any]) -> dict[str, Any]:
+    """The page of an order: `status` 200 to 599, `body` as text or a JSON value, `content_type` as text."""
+    page = {name: order[name] for name in _PAGES if order.get(name) is not None}
+    if not page:
+        return {}
+    if order.get("do") not in ("answer", "deliver-late"):
+        raise ValueError(f"Only 'answer' and 'deliver-late' take {', '.join(_PAGES)}.")
+    status, kind = page.get("status"), page.get("content_type", "")
+    if status is not None and (isinstance(status, bool) or status not in range(200, 600)):
+        raise ValueError(f"'status' is a whole number from 200 to 599; not {status!r}.")
+    if not isinstance(kind, str) or not kind.isprintable():
+        raise ValueError("'content_type' is a text of one line.")
+    if "body" in page and not isinstance(page["body"], str):
+        page["body"] = json.dumps(page["body"])
+        page.setdefault("content_type", "application/json")
+    return page
+
+
+def page(fault: Fault) -> Answer:
+    """What stands in the place of the answer."""
+    headers = {"content-type": fault.content_type}
+    return Answer(Response(fault.status or 403, headers, str(fault.body).encode("utf-8", "surrogatepass")))
+
+
+def late(fault: Fault) -> Answer:
+    """What the sender learns of a request that has not arrived yet."""
+    return Answer(None, end="drop") if fault.status is None else page(fault)
+
+
 def without_service(fault: Fault, place: Place) -> Answer:
     """The outcome of an exchange whose request the service never saw."""
     if fault.do == "drop-request":
@@ -163,6 +203,8 @@ def spoilt(fault: Fault, place: Place, response: Response) -> Answer:
     """The outcome of an exchange that the service answered with ``response``."""
     if fault.do in ("error-500-after-commit", "conflict-500"):
         return Answer(_error(place, 500, "Internal Server Error"))
+    if fault.do == "answer":
+        return page(fault)
     if fault.do == "delay":
         return Answer(response, wait_ms=fault.delay_ms)
     if fault.do == "garbage":

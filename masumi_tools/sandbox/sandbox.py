@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -15,7 +16,7 @@ from .chain.escrow import Dialect, World
 from .chain.rows import Agent
 from .clock import Clock
 from .control import answer_control
-from .faults import DEEDS, Answer, Faults, Place, spoilt, without_service
+from .faults import DEEDS, Answer, Faults, Place, late, spoilt, without_service
 from .registry import routes
 from .registry.listings import entry_of, fixed_pricing
 from .sellers.mip003 import Sample
@@ -231,6 +232,9 @@ class Sandbox:
             fault = self.faults.take(method, place)
             if fault and DEEDS[fault.do] == "before":
                 answer = without_service(fault, place)
+            elif fault and DEEDS[fault.do] == "late":
+                self.world.at(self.now_ms() + fault.delay_ms, partial(self._arrive, place, request))
+                answer = late(fault)
             else:
                 response = self._answer(place, request)
                 if fault is None and response.status == 409:
@@ -257,6 +261,10 @@ class Sandbox:
         if path.startswith("/api/v1"):
             return Place("node", "node", path.removeprefix("/api/v1") or "/")
         return Place("none", "", path)
+
+    def _arrive(self, place: Place, request: Request) -> None:
+        """A request that was long on its way has its effect now; nobody waits for the answer."""
+        self._answer(place, request)
 
     def _answer(self, place: Place, request: Request) -> Response:
         try:

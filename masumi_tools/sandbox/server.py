@@ -17,6 +17,7 @@ from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 
 from .faults import Answer
+from .timetext import http_date
 from .wire import JSON_TYPE, Request, Response, parsed_query
 
 HEAD_CAP = 32_768
@@ -44,7 +45,7 @@ class _Gone(Exception):
 
 
 class HttpServer:
-    """Serves ``exchange`` on 127.0.0.1; every answer carries ``Sandbox-Now``: ``now_ms()`` as it is sent."""
+    """Serves ``exchange`` on 127.0.0.1; every answer carries ``now_ms()`` as it is sent: ``Sandbox-Now``, ``Date``."""
 
     def __init__(
         self, exchange: Callable[[Request], Answer], now_ms: Callable[[], int], *, port: int = 0
@@ -165,6 +166,7 @@ class _Client:
         lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}"]
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
         lines += [f"content-length: {len(response.body)}", f"Sandbox-Now: {now_ms}"]
+        lines.append(f"date: {http_date(now_ms)}")
         if not keep:
             lines.append("connection: close")
         data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 
 MINUTE = 60_000
@@ -23,6 +23,16 @@ def iso(ms: int) -> str:
     """``2026-11-25T02:24:35.284Z`` for unix milliseconds."""
     whole = _EPOCH + timedelta(milliseconds=ms)
     return f"{whole:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+def http_date(ms: int) -> str:
+    """The ``Date`` header at unix milliseconds: whole seconds, as every HTTP server says it."""
+    return _second(ms // 1000)
 
 
 def read_strict(text: str) -> int | None:

@@ -10,6 +10,7 @@ import anyio
 import httpx
 
 from .faults import Answer
+from .timetext import http_date
 from .wire import Request, parsed_query
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         response = answer.response
         if response is None:
             raise httpx.ReadError("Connection reset by peer", request=request)
-        headers = {**response.headers, "Sandbox-Now": str(self._sandbox.now_ms())}
+        now_ms = self._sandbox.now_ms()
+        headers = {**response.headers, "Sandbox-Now": str(now_ms), "date": http_date(now_ms)}
         body = b"" if request.method == "HEAD" else response.body
         return httpx.Response(response.status, headers=headers, content=body, request=request)

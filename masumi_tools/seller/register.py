@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
-from masumi_tools.calls import selling
+from masumi_tools.calls import node, selling
 from masumi_tools.calls import service as service_calls
 from masumi_tools.calls.call import Call, Reply
 from masumi_tools.calls.node import PURCHASE_S
@@ -302,7 +302,7 @@ class Registrar:
         )
 
     def _source(self, source_type: SourceType) -> dict[str, Any]:
-        rows = self._sent(selling.payment_sources(self._settings.node_api)).body["data"]["PaymentSources"]
+        rows = self._sent(node.payment_sources(self._settings.node_api)).body["data"]["PaymentSources"]
         for row in rows:
             if (row["paymentSourceType"], row["network"]) == (source_type, self._settings.network):
                 return {

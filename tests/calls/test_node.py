@@ -64,7 +64,7 @@ def calls() -> list[Call]:
         selling.update(NODE, AGENT, registration),
         selling.deregister(NODE, AGENT, "Preprod"),
         selling.registrations(NODE, "Preprod", agent_identifier=AGENT, cursor="c"),
-        selling.payment_sources(NODE),
+        node.payment_sources(NODE),
         registry.payment_information(REGISTRY, AGENT),
         registry.search(REGISTRY, "Preprod", "x" * 300, status=["Online", "Offline"], tags=["t" * 200], capability="c"),
         registry.entries(REGISTRY, "Mainnet", limit=500, cursor="c"),

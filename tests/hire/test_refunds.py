@@ -98,8 +98,11 @@ def test_nobody_looked_for_days_and_the_nodes_own_refund_is_booked(buyer: Clocke
     assert (made.outcome, refund_requests(buyer.sandbox)) == ("refunded", before)
 
 
-def test_a_failed_job_is_asked_back_at_once(buyer: ClockedBuyer, escrow: int) -> None:
-    made = hire(buyer, "failing", escrow, patience_s=30)
+def test_a_failure_that_lasts_is_asked_back(buyer: ClockedBuyer, escrow: int) -> None:
+    told = hire(buyer, "failing", escrow, patience_s=20)
+    assert told.outcome == "open" and told.reason.endswith("it is asked once more")
+
+    made = buyer.resume(told.hire_id, patience_s=60)
 
     assert (made.outcome, made.money) == ("refund_requested", "refunding")
     assert "the job failed: This service always fails" in made.reason

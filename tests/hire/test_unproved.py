@@ -52,17 +52,17 @@ def test_a_payment_of_unknown_outcome_is_not_written_off_by_a_revoked_key(
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "state"),
+    ("status", "said", "lost"),
     [
-        (401, "Unauthorized, invalid authentication token provided", "paid"),
-        (400, "network: Invalid input", "paid"),
-        (404, "Can not POST /api/v1/purchase", "paid"),
-        (400, "Pay by time must be in the future", "lapsed"),
-        (404, "No payment source found for agent identifiers policy id", "lapsed"),
+        (401, "Unauthorized, invalid authentication token provided", False),
+        (400, "network: Invalid input", False),
+        (404, "Can not POST /api/v1/purchase", False),
+        (400, "Pay by time must be in the future", True),
+        (404, "No payment source found for agent identifiers policy id", True),
     ],
 )
-def test_only_a_refusal_that_looked_for_the_row_proves_that_it_is_gone(
-    sandbox: Sandbox, sqlite_url: str, status: int, said: str, state: str
+def test_a_node_that_forgot_what_it_accepted_is_named_and_ends_nothing(
+    sandbox: Sandbox, sqlite_url: str, status: int, said: str, lost: bool
 ) -> None:
     buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
     made = buyer.hire(sandbox.service("silent").agent_identifier, {"text": "hello"}, patience_s=60)
@@ -73,7 +73,8 @@ def test_only_a_refusal_that_looked_for_the_row_proves_that_it_is_gone(
 
     after = learn(p, Ask.PAY, reply, made.times.pay_by_time + LAPSE_MS + 1, WAYS)
 
-    assert after.state == state
+    assert (after.state, after.lost) == ("paid", lost)
+    assert lost == ("does not know the purchase that it accepted" in after.reason)
     buyer.journal.close()
 
 

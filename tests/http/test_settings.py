@@ -26,10 +26,12 @@ SAMPLES: dict[str, Any] = {
     "database_url": "postgresql://user:pa55word@db.example/masumi",
     "agent_identifier": "ab" * 40,
     "seller_vkey": "cd" * 28,
+    "most_bound_days": 30.0,
     "sandbox": True,
 }
 TEXTS = {name: value.reveal() if isinstance(value, Secret) else value for name, value in SAMPLES.items()} | {
-    "sandbox": "1"
+    "most_bound_days": "30",
+    "sandbox": "1",
 }
 
 
@@ -183,7 +185,9 @@ def test_a_wrong_secret_is_not_repeated_in_the_error(setting: str) -> None:
 
 
 @pytest.mark.parametrize("value", [5, b"bytes", ["list"]])
-@pytest.mark.parametrize("setting", [name for name in VARIABLES if name != "sandbox"])
+@pytest.mark.parametrize(
+    "setting", [name for name in VARIABLES if name not in ("sandbox", "most_bound_days")]
+)
 def test_a_value_that_is_no_text_is_a_settings_error(setting: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=VARIABLES[setting][0]):
         Settings(**{setting: value})

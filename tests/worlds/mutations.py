@@ -145,7 +145,7 @@ def any_signature(patch: Patch) -> None:
 
 def any_times(patch: Patch) -> None:
     for module in (acceptance, steps):
-        patch.setattr(module, "times_problem", lambda times, now: None)
+        patch.setattr(module, "times_problem", lambda times, now, horizon_ms: None)
 
 
 def no_refund_for_a_missing_text(patch: Patch) -> None:

@@ -22,6 +22,7 @@ _LEARN = {
     Ask.PAY: payment.paid,
     Ask.READ: payment.read,
     Ask.REFUND: payment.refund_asked,
+    Ask.CANCEL: payment.cancelled,
     Ask.STATUS: job.status,
     Ask.ANSWER: job.answered,
 }
@@ -29,4 +30,4 @@ _LEARN = {
 
 def learn(p: Purchase, ask: Ask, reply: Reply, now: int, ways: Ways) -> Purchase:
     """The record after this reply. Never raises for what the other side said; it is kept in the record."""
-    return _LEARN[ask](p, reply, now, ways)
+    return _LEARN[ask](p.but(looked_ms=now), reply, now, ways)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from masumi_tools.calls.call import Reply
 from masumi_tools.hire.purchase import ON_DEMAND, Event, Purchase, State
 from masumi_tools.hire.replies.words import said
@@ -14,6 +16,11 @@ GONE_ENOUGH = 20
 # So many times the longest pause without a word of the service are worth telling.
 SILENT_POLLS = 5
 SILENT = "the service gives no answer about its job"
+_UNKNOWN_JOB = re.compile(
+    r"\b(?:job|task|run|execution|session)(?:\b|_).{0,80}\b(?:not found|not exist|unknown|not known)"
+    r"|\b(?:unknown|no such|invalid|cannot find|could not find)\s+(?:job|task|run)(?:\b|_)",
+    re.IGNORECASE | re.DOTALL,
+)
 # The same question this long after it was answered is asked anew.
 SAME_QUESTION_MS = 60_000
 
@@ -37,15 +44,15 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         quiet = quiet.but(reason="")
     told = p.job is None or (job.state, job.progress) != (p.job.state, p.job.progress)
     quiet = quiet.but(job=job, last_seen_job_ms=now, **({"quiet_polls": 0} if told else {}))
+    if job.state in (JobState.FAILED, JobState.REFUNDED):
+        return _failed(quiet, job, now, ways)
+    quiet = quiet.but(failed_ms=0, reason="") if p.failed_ms and not p.refund_wanted else quiet
     if job.state is JobState.COMPLETED and job.has_answer and job.result is not None:
         return _delivered(quiet, job.result, now)
     if job.state is JobState.COMPLETED:
         return _without_result(
             quiet, "the service says it completed, but gives no result", now, polls >= EMPTY_ENOUGH
         )
-    if job.state in (JobState.FAILED, JobState.REFUNDED):
-        why = " ".join((job.error or "no reason given").split())[:300]
-        return _without_result(quiet, f"the service says that the job failed: {why}", now, True)
     if job.state is JobState.AWAITING_INPUT:
         return _asks(quiet, job, now, ways)
     if p.state is State.NEEDS_INPUT:
@@ -93,6 +100,19 @@ def _delivered(p: Purchase, result: str, now: int) -> Purchase:
     return p.but(next_node_ms=now, **got)
 
 
+def _failed(p: Purchase, job: JobStatus, now: int, ways: Ways) -> Purchase:
+    """One word of a service moves no money for good: a failure is believed when it lasts."""
+    why = f"the service says that the job failed: {' '.join((job.error or 'no reason given').split())[:300]}"
+    since = p.failed_ms or now
+    p = p.but(failed_ms=since)
+    if now - since >= ways.pace.failure_ms:
+        return _without_result(p, why, now, True)
+    again = min(p.next_job_ms, since + ways.pace.failure_ms)
+    if p.state in (State.LOCKED, State.RUNNING) and not p.refund_wanted:
+        return p.but(reason=f"{why}; it is asked once more", next_job_ms=again)
+    return p.but(next_job_ms=again)
+
+
 def _without_result(p: Purchase, why: str, now: int, sure: bool) -> Purchase:
     if not sure:
         return p
@@ -123,4 +143,6 @@ def _readable(reply: Reply) -> JobStatus | None:
     if reply.status is None:
         return None
     job = read_status(reply.content, reply.status)
+    if job.state is JobState.FAILED and job.error and _UNKNOWN_JOB.search(job.error):
+        return None  # a service that has forgotten a job says nothing of how it ended
     return None if job.state in (JobState.NOT_FOUND, JobState.ERROR, JobState.UNKNOWN) else job

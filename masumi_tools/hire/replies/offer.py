@@ -173,6 +173,7 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         agreed=p.price if fixed else (),
         cap=None if fixed else p.price,
         now=now,
+        horizon_ms=ways.horizon_ms,
     )
     if not isinstance(verdict, Accepted):
         repaired = f" ({'; '.join(job.notes)})" if job.notes else ""

@@ -10,13 +10,31 @@ from masumi_tools.calls.call import Reply
 from masumi_tools.calls.selling import iso
 from masumi_tools.errors import WireError
 from masumi_tools.hire.budget import text_of
-from masumi_tools.hire.purchase import MISMATCH, Event, Purchase, State
+from masumi_tools.hire.purchase import MISMATCH, ON_DEMAND, Event, Purchase, State
+from masumi_tools.hire.replies.envelope import (
+    denied,
+    error_of,
+    is_nodes,
+    no_such_route,
+    proves_absence,
+    refused_order,
+    says_unknown,
+)
 from masumi_tools.hire.replies.words import said
 from masumi_tools.hire.steps import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways
 from masumi_tools.models import NodePurchase, OnChainState, read_purchase
 from masumi_tools.money import Amount, total
 from masumi_tools.proof.hashing import output_candidates, which
 
+FEED = "from the shared look at the node"  # an answer of the diff feed, which both dialects have
+OPERATOR = "the node waits for its operator"
+LOST = (
+    "the node does not know the purchase that it accepted: it was restored from a backup or begun anew, and the "
+    "money may be in escrow on the chain"
+)
+NO_AMOUNTS = "the node says that the service was paid, and names no amounts"
+NO_AMOUNTS_BACK = "the node says that the refund was collected, and names no amounts"
+WRITE_OFF = "connect the node that took it, or close the books with `masumi-tools hires write-off {}`"
 ANOTHERS = "the node answered with another purchase than ours; it is asked again"
 # A service that was paid and gave no result is asked for it so long.
 LAST_ASK_MS = 24 * 60 * 60_000
@@ -27,27 +45,30 @@ LIST_SLACK_MS = 60 * 60_000
 
 
 def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
-    """POST /purchase: 200 and 409 mean that the node holds it; only a definite no means that it does not."""
+    """POST /purchase: the purchase itself, as 200 or 409 bring it, or the node's own no; all else is unknown."""
     asked_ms = _as_of(reply, now)
-    if reply.ok or (reply.status == 409 and isinstance(reply.body, dict) and "object" in reply.body):
+    if reply.ok or reply.status == 409:
         node = _readable(reply.body)
         if node is not None and _is_anothers(p, node):
             doubted = p.but(pay_unknown=True) if p.state is State.PAYING else p
             return _noted(doubted, ANOTHERS, now + _again_ms(reply, ways))
-        held = p.move(Event.ACCEPTED, now) if p.state is State.PAYING else p
-        if node is None:
-            return held.but(next_node_ms=now)
-        # A 409 object is the raw row; what it lacks is read by resolve, where that can see the row.
-        return (
-            held.but(next_node_ms=now)
-            if reply.status == 409 and not p.unseen
-            else on_chain(held, node, now, ways, asked_ms)
-        )
+        if node is not None:
+            held = p.move(Event.ACCEPTED, now) if p.state is State.PAYING else p
+            # A 409 object is the raw row; what it lacks is read by resolve, where that can see the row.
+            if reply.status == 409 and not p.unseen and p.absent_ms <= 0:
+                return held.but(next_node_ms=now)
+            return on_chain(held, node, now, ways, asked_ms)
     if p.state is State.PAID:
-        # Held before; its own refusal long after pay_by proves that the node has no such row any more.
-        if _past(p, asked_ms) and _proves_absence(reply):
-            return p.move(Event.LAPSED, now, reason=f"the node holds no such purchase: {said(reply)}")
+        # Its own refusal so long after pay_by proves that the node has no such row any more. The chain may
+        # hold the money all the same: a node that was restored from a backup has forgotten, not refunded.
+        if _past(p, asked_ms) and proves_absence(reply):
+            return _missed(p.but(missing_ms=p.missing_ms or now, lost=True), now + ways.pace.node_ms)
         return p.but(next_node_ms=now + _again_ms(reply, ways))
+    return _not_paid(p, reply, now, ways)
+
+
+def _not_paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """Paying, and no purchase came back: unsent, the node's definite no, or unknown."""
     assert p.terms is not None
     # An attempt whose reply was never saved (a crash) may have had its effect, as a lost reply may.
     unknown = p.pay_unknown or p.pay_attempts > 1
@@ -57,22 +78,20 @@ def paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
                 Event.REFUSED, now, reason=f"the node could not be reached before pay_by: {reply.detail}"
             )
         attempts = p.pay_attempts if unknown else 0
-        return p.but(pay_attempts=attempts, next_node_ms=now + ways.pace.repeat_ms)
-    if reply.status == 429 and not unknown:
-        return p.but(pay_attempts=0, next_node_ms=now + _again_ms(reply, ways))
-    if not _denied(reply):
-        return p.but(pay_unknown=True, next_node_ms=now + _again_ms(reply, ways))
-    if not unknown:
+        return p.but(pay_attempts=attempts, absent_ms=-1, next_node_ms=now + ways.pace.repeat_ms)
+    if not unknown and refused_order(reply):
         return p.move(Event.REFUSED, now, reason=_refusal(p, reply))
-    if not _proves_absence(reply):  # a key that was revoked meanwhile hears 401 of a purchase that was paid
+    if not proves_absence(reply) and not (denied(reply) and p.absent_seen):
         words = f"the node does not say whether it took the purchase: {said(reply)}; it is asked on"
-        return p.but(reason=words, next_node_ms=now + ways.pace.in_flight_ms)
-    if _past(p, asked_ms):
+        wait = _again_ms(reply, ways)
+        return p.but(pay_unknown=True, pay_denied_ms=0, reason=words, next_node_ms=now + wait)
+    # The first POST may still be on its way to the node: the same no once more, when it cannot be, is proof.
+    if not p.pay_denied_ms or now - p.pay_denied_ms < ways.pace.in_flight_ms:
+        since = p.pay_denied_ms or now
+        return p.but(pay_unknown=True, pay_denied_ms=since, next_node_ms=since + ways.pace.in_flight_ms)
+    if _past(p, _as_of(reply, now)):
         return p.move(Event.LAPSED, now, reason=f"the node never took the purchase: {said(reply)}")
-    # The first POST may still be inside the node: the same no once more, a while later, is proof.
-    if p.pay_denied_ms and now - p.pay_denied_ms >= ways.pace.in_flight_ms:
-        return p.move(Event.REFUSED, now, reason=_refusal(p, reply))
-    return p.but(pay_denied_ms=p.pay_denied_ms or now, next_node_ms=now + ways.pace.in_flight_ms)
+    return p.move(Event.REFUSED, now, reason=_refusal(p, reply))
 
 
 def read(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
@@ -81,34 +100,92 @@ def read(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if reply.ok:
         node = _found(p, reply.body)
         if node is not None:
-            return on_chain(p, node, now, ways, asked_ms)
+            seen = p.today_seen or (
+                p.dialect == "today" and reply.detail != FEED and not _is_anothers(p, node)
+            )
+            return on_chain(p.but(today_seen=seen), node, now, ways, asked_ms)
         if (cursor := _next_page(p, reply.body)) is not None:
             return p.but(list_cursor=cursor, next_node_ms=now)
-        p, reply = p.but(list_cursor=None), Reply(404)
     if reply.status == 304 and p.node is not None:  # the shared feed: nothing changed, but time has passed
         return on_chain(p, p.node, now, ways, asked_ms)
-    if _unknown_path(reply) and p.dialect == "today":
-        return p.but(dialect="seed", next_node_ms=now)
-    if reply.status == 404 and p.state in (State.PAYING, State.PAID):
+    if no_such_route(reply):
+        return _other_dialect(p).but(next_node_ms=now if not p.today_seen else now + ways.pace.lock_ms)
+    if says_unknown(reply) or (p.dialect == "seed" and reply.ok and is_nodes(reply)):
+        return _absent(p, reply, now, ways)
+    wait = max(_again_ms(reply, ways), ways.pace.lock_ms)
+    if (
+        p.state is State.PAYING and reply.status is not None
+    ):  # a node that does not read may still take orders
+        return p.but(absent_ms=p.absent_ms or -1, next_node_ms=now + _again_ms(reply, ways))
+    return p.but(next_node_ms=now + wait)
+
+
+def _absent(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """The node itself shows no such purchase."""
+    p = p.but(list_cursor=None, today_seen=p.today_seen or p.dialect == "today")
+    if p.state is State.PAYING:
+        return p.but(absent_ms=now, next_node_ms=now)
+    if p.state is State.PAID:  # a key that is bound to wallets does not see it before the wallet is known
         return p.but(unseen=True, next_node_ms=now + ways.pace.lock_ms)
-    return p.but(next_node_ms=now + max(_again_ms(reply, ways), ways.pace.lock_ms))
+    since = p.missing_ms or now
+    lost = now - since >= ways.pace.in_flight_ms
+    p = p.but(missing_ms=since, lost=lost)
+    return _missed(p, now + ways.pace.node_ms) if lost else p.but(next_node_ms=now + ways.pace.lock_ms)
+
+
+def _missed(p: Purchase, next_node_ms: int) -> Purchase:
+    return p.but(reason=f"{LOST}; {WRITE_OFF.format(p.hire_id)}", next_node_ms=next_node_ms)
+
+
+def _other_dialect(p: Purchase) -> Purchase:
+    """The dialect to go on with, when the node itself says that it has no such route.
+
+    The older one is tried only where today's routes have never answered, and left as soon as it is disproved.
+    """
+    if p.dialect == "seed":
+        return p.but(dialect="today")
+    return p if p.today_seen else p.but(dialect="seed")
 
 
 def refund_asked(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """request-refund: its 404 means already asked, too early or unknown, and a read tells which."""
-    if reply.ok:
-        node = _found(p, reply.body)
-        if node is not None and _is_anothers(p, node):
-            return _noted(p, ANOTHERS, now + ways.pace.repeat_ms)
-        asked = p.move(Event.REFUND_ASKED, now, reason=p.refund_wanted)
-        return on_chain(asked, node, now, ways, _as_of(reply, now)) if node else asked.but(next_node_ms=now)
-    if _unknown_path(reply) and p.dialect == "today":
-        return p.but(dialect="seed")
-    if reply.status in (401, 403):
+    later = p.but(refund_due_ms=now + _again_ms(reply, ways))
+    node = _found(p, reply.body) if reply.ok else None
+    if node is not None:
+        if _is_anothers(p, node):
+            return _noted(later, ANOTHERS, now + ways.pace.repeat_ms)
+        asked = p.move(
+            Event.REFUND_ASKED,
+            now,
+            reason=p.refund_wanted,
+            refund_asked=True,
+            refund_tries=0,
+            refund_due_ms=0,
+        )
+        return on_chain(asked, node, now, ways, _as_of(reply, now))
+    if no_such_route(reply) or (reply.status == 405 and p.dialect == "seed"):
+        return _other_dialect(later)
+    if reply.status in (401, 403) and error_of(reply) is not None:
         note = f"the refund could not be asked for: {said(reply)}"
-        barred = p.but(refund_barred=True, refund_due_ms=now + BARRED_MS)
+        barred = later.but(refund_barred=True, refund_due_ms=now + _barred_ms(p, now, ways))
         return _noted(barred, note, now)
-    return p.but(refund_due_ms=now + _again_ms(reply, ways), next_node_ms=now)
+    if p.node is not None and p.node.needs_a_person:
+        later = later.but(reason=_operator(p.node))
+    return later.but(next_node_ms=now)
+
+
+def _barred_ms(p: Purchase, now: int, ways: Ways) -> int:
+    """How long a key that may not ask for it is let alone: never past the last moment to ask."""
+    assert p.terms is not None
+    left = p.terms.times.unlock_time - now
+    return min(BARRED_MS, max(left // 4, ways.pace.repeat_ms))
+
+
+def cancelled(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+    """cancel-refund-request: whatever is said, the purchase is read again; the chain tells what came of it."""
+    tries = p.refund_tries + 1
+    wait = min(ways.pace.repeat_ms << min(tries, 10), ways.pace.node_ms)
+    return p.but(refund_tries=tries, refund_due_ms=now + wait, next_node_ms=now)
 
 
 def on_chain(p: Purchase, node: NodePurchase, now: int, ways: Ways, asked_ms: int) -> Purchase:
@@ -123,44 +200,67 @@ def on_chain(p: Purchase, node: NodePurchase, now: int, ways: Ways, asked_ms: in
             return p.move(Event.BROKEN, now, node=node, reason=reason)
         return _noted(p, reason, now + ways.pace.node_ms)
     asked_ms = max(asked_ms, p.node_read_ms)
-    p = p.but(node=node, node_read_ms=asked_ms, unseen=False, purchase_id=node.id or p.purchase_id)
+    if p.lost:
+        p = p.but(reason="")
+    p = p.but(
+        node=node,
+        node_read_ms=asked_ms,
+        unseen=False,
+        missing_ms=0,
+        lost=False,
+        purchase_id=node.id or p.purchase_id,
+    )
     if p.state is State.PAYING:
         p = p.move(Event.ACCEPTED, now)
     if p.state is State.PAID:
         p = _lock(p, node, now, asked_ms)
     if not p.ended and p.state is not State.PAID:
         p = _after_lock(p, node, now, asked_ms)
-    return p if p.ended else p.but(next_node_ms=_next_look(p, node, now, ways))
+    return p if p.ended else _troubled(p, node).but(next_node_ms=_next_look(p, node, now, ways))
+
+
+def _troubled(p: Purchase, node: NodePurchase) -> Purchase:
+    """What the node's operator has to do is told beside whatever else there is, and goes when it is done."""
+    if node.needs_a_person:
+        return p.but(reason=_operator(node))
+    if p.reason.startswith(OPERATOR):
+        asked_back = p.state in (State.REFUND_REQUESTED, State.DISPUTED)
+        return p.but(reason=p.refund_wanted if asked_back else "")
+    return p
 
 
 def _lock(p: Purchase, node: NodePurchase, now: int, asked_ms: int) -> Purchase:
-    """Paid: is the money in escrow, still on its way, or was it never taken?"""
-    assert p.terms is not None
-    past = _past(p, asked_ms)
+    """Paid: is the money in escrow, still on its way, or does the node say that it was never taken?"""
     if node.on_chain_state == OnChainState.FUNDS_OR_DATUM_INVALID:
-        if node.tx_hash is None:
-            return p.move(Event.LAPSED, now, reason="pay_by passed and nothing was locked; nothing was spent")
-        words = (
-            f"the chain shows no valid lock, but a transaction was sent ({node.tx_hash}); {_amounts(p, node)}"
-        )
-        return p.move(Event.BROKEN, now, reason=f"{words}; an operator of the node has to look at it")
-    if node.on_chain_state is None:
-        if past and node.tx_hash is None and not node.requested_action.endswith("Initiated"):
+        if node.tx_hash is None and not node.tx_hashes:
             note = f" ({node.error_note})" if node.error_note else ""
             return p.move(
                 Event.LAPSED, now, reason=f"the money was not locked before pay_by{note}; nothing was spent"
             )
-        return p.but(reason=_not_locked(node, past))
+        words = (
+            f"the chain shows no valid lock, but a transaction was sent ({node.tx_hash or node.tx_hashes[-1]}); "
+            f"{_amounts(p, node)}"
+        )
+        return p.move(Event.BROKEN, now, reason=f"{words}; an operator of the node has to look at it")
+    if node.on_chain_state is None:
+        return p.but(reason=_not_locked(node, _past(p, asked_ms)))
     return p.move(Event.LOCKED, now, next_job_ms=now, reason="")
 
 
 def _not_locked(node: NodePurchase, past: bool) -> str:
     """What is worth telling of a lock that is not seen yet; "" while that is as usual."""
-    if past:
-        return "the node sent the lock and saw no confirmation of it; whether it is on the chain is not known yet"
     if node.needs_a_person:
-        return f"the node waits for its operator: {node.error_note or node.error_type}"
-    return ""
+        return _operator(node)
+    if not past:
+        return ""
+    if node.tx_hash is not None or node.requested_action.endswith("Initiated"):
+        return "the node sent the lock and saw no confirmation of it; whether it is on the chain is not known yet"
+    return "pay_by is over, and the node has not said yet that nothing was locked"
+
+
+def _operator(node: NodePurchase) -> str:
+    kind = node.error_type or node.requested_action
+    return f"{OPERATOR} ({kind}{f': {node.error_note}' if node.error_note else ''})"
 
 
 def _amounts(p: Purchase, node: NodePurchase) -> str:
@@ -173,13 +273,14 @@ def _after_lock(p: Purchase, node: NodePurchase, now: int, asked_ms: int) -> Pur
     p = _verify(p, node)
     if state == OnChainState.REFUND_WITHDRAWN:
         back = _came_back(p, node) or p.price
+        p = p if node.withdrawn_for_buyer else _remarked(p, NO_AMOUNTS_BACK)
         return p.move(
             Event.REFUNDED, now, returned=back, reason=p.refund_wanted or "the node collected the refund"
         )
     if state == OnChainState.DISPUTED_WITHDRAWN:
         return _split(p, node, now)
     if state == OnChainState.WITHDRAWN:
-        return _paid_out(p, now)
+        return _paid_out(p if node.withdrawn_for_seller else _remarked(p, NO_AMOUNTS), now)
     if state == OnChainState.FUNDS_OR_DATUM_INVALID:
         words = f"the chain shows the lock as invalid; {_amounts(p, node)}"
         return p.move(Event.BROKEN, now, reason=f"{words}; the money is in the contract")
@@ -190,6 +291,8 @@ def _after_lock(p: Purchase, node: NodePurchase, now: int, asked_ms: int) -> Pur
     )
     if asked or state in (OnChainState.REFUND_REQUESTED, OnChainState.REFUND_AUTHORIZED):
         return p if p.state is State.REFUND_REQUESTED else p.move(Event.REFUND_ASKED, now)
+    if _taken_back(p, state):
+        return p.move(Event.CANCELLED, now, refund_wanted="", refund_asked=False, reason="")
     if p.refund_wanted or p.state in (State.DELIVERED, State.REFUND_REQUESTED, State.DISPUTED):
         return p
     if node.result_hash is None and asked_ms >= times.submit_result_time:
@@ -199,13 +302,27 @@ def _after_lock(p: Purchase, node: NodePurchase, now: int, asked_ms: int) -> Pur
     return p
 
 
+def _taken_back(p: Purchase, state: str | None) -> bool:
+    """Whether the chain shows that our refund wish was cancelled, for a result that was proved after all."""
+    over = state in (OnChainState.RESULT_SUBMITTED, OnChainState.WITHDRAW_AUTHORIZED)
+    ours = p.verified is True and p.refund_wanted not in (ON_DEMAND, MISMATCH)
+    return p.state is State.DISPUTED and over and ours
+
+
+def _remarked(p: Purchase, note: str) -> Purchase:
+    return p if note in p.notes else p.but(notes=(*p.notes[-8:], note))
+
+
 def _verify(p: Purchase, node: NodePurchase) -> Purchase:
     """Compare the result with the hash on the chain, once there is one."""
-    if p.verified is not None or node.result_hash is None or p.result is None:
+    if p.verified is True or node.result_hash is None or p.result is None:
         return p
     form = which(output_candidates(p.nonce, p.result), node.result_hash)
-    if form is not None:
-        return p.but(verified=True, result_hash_form=form)
+    if form is not None:  # also after a mismatch: a seller may put another hash on the chain in time
+        wanted = "" if p.refund_wanted == MISMATCH else p.refund_wanted
+        return p.but(verified=True, result_hash_form=form, refund_wanted=wanted)
+    if p.verified is False:
+        return p
     return p.but(verified=False, refund_wanted=MISMATCH if p.on_mismatch == "refund" else p.refund_wanted)
 
 
@@ -237,6 +354,8 @@ def _split(p: Purchase, node: NodePurchase, now: int) -> Purchase:
     if _may_still_come(p, now):
         return _asked_once_more(p.but(returned=back), now)
     words = "the money was split" if back else "the service got it all"
+    if not node.withdrawn_for_buyer and not node.withdrawn_for_seller:
+        words = "the node names no amounts, so who got what is not known"
     return p.move(Event.BROKEN, now, returned=back, reason=f"the dispute was decided: {words}")
 
 
@@ -256,7 +375,7 @@ def _next_look(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> int:
     assert p.terms is not None
     times, pace = p.terms.times, ways.pace
     if p.state is State.PAID:
-        return now + pace.lock_ms
+        return now + (pace.lock_ms if now <= times.pay_by_time + LAPSE_MS else pace.node_ms)
     if p.state is State.DELIVERED:
         if p.verified is None and now < times.submit_result_time:
             return now + (pace.lock_ms if now - p.result_ms < pace.verify_wait_ms else pace.node_ms)
@@ -327,28 +446,6 @@ def _refusal(p: Purchase, reply: Reply) -> str:
     if "amounts do not match" in words.lower():  # the order names the agreed price for this (protocol K19)
         return f"the price on chain is no longer the {text_of(p.price)} that was agreed; {words}"
     return words
-
-
-def _denied(reply: Reply) -> bool:
-    return reply.status is not None and 400 <= reply.status < 500 and reply.status not in (408, 409, 425, 429)
-
-
-def _proves_absence(reply: Reply) -> bool:
-    """A business 400 or 404 comes after the node looked for the row; a schema 400 and a 401 before it.
-
-    A path that is unknown and an answer that is not in the node's form (a proxy's page) prove nothing either.
-    """
-    if reply.status not in (400, 404) or _unknown_path(reply):
-        return False
-    if not (isinstance(reply.body, dict) and reply.body.get("status") == "error"):
-        return False
-    head = said(reply).split(":", 1)[0]
-    return ":" not in said(reply) or " " in head
-
-
-def _unknown_path(reply: Reply) -> bool:
-    """405, or the 404 of a node that has no such route (protocol N1): it speaks the other dialect."""
-    return reply.status == 405 or (reply.status == 404 and said(reply).lower().startswith("can not "))
 
 
 def _as_of(reply: Reply, now: int) -> int:

@@ -279,7 +279,7 @@ def _budget(limits: Limits) -> Budget:
         limits.per_day,
         limits.per_service,
         approve_above=limits.approve_above,
-        approve=approve,
+        approve=approve if limits.approve_above else None,
         name=limits.name,
         time_zone=dt.UTC,
     )

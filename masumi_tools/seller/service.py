@@ -52,6 +52,7 @@ def sell(
     unlock_after_s: float = 6 * 3600,
     dispute_after_s: float = 6 * 3600,
     least_work_s: float = 0,
+    work_timeout_s: float | None = None,
     source_index: int | None = None,
     interval_s: float = 1.0,
     limits: Limits | None = None,
@@ -71,7 +72,9 @@ def sell(
     failed), "always" (it has ended), "never", or a function of the job.
 
     Times are seconds from the start of a job: to be paid, to be delivered, then until the money is the
-    seller's (`unlock_after_s`), then until a dispute ends. `least_work_s` is what the work needs at least.
+    seller's (`unlock_after_s`), then until a dispute ends. `least_work_s` is what the work needs at least. Work
+    that takes longer than `work_timeout_s` (without it: than the deadline leaves) fails, and its place is
+    free again. Waiting for people does not count.
     Raises InputError where any of it cannot be sold, before anything is served.
     """
     if not name.strip() or len(name) > 250:
@@ -104,11 +107,17 @@ def sell(
     )
     if workers < 1:
         raise InputError("workers must be at least 1", phase="sell")
+    if work_timeout_s is not None and not work_timeout_s > 0:
+        raise InputError("work_timeout_s is a number of seconds above 0", phase="sell")
     return Service(
         offer,
         sold,
         settings=settings,
-        rules=Rules(refunds=refunds, least_work_ms=int(least_work_s * 1000)),
+        rules=Rules(
+            refunds=refunds,
+            least_work_ms=int(least_work_s * 1000),
+            work_timeout_ms=None if work_timeout_s is None else int(work_timeout_s * 1000),
+        ),
         workers=workers,
         result_hash=result_hash,
         interval_s=interval_s,

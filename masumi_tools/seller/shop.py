@@ -22,7 +22,7 @@ from masumi_tools.proof.hashing import check_hashable, input_hash, output_candid
 from masumi_tools.seller.clock import Clock
 from masumi_tools.seller.fast.saver import Saver
 from masumi_tools.seller.jobs.alive import Life, process_name
-from masumi_tools.seller.jobs.job import Job, JobState, Rules, lose, move
+from masumi_tools.seller.jobs.job import Job, JobState, Rules, answer_too_late, lose, move
 from masumi_tools.seller.jobs.queue import Queue
 from masumi_tools.seller.jobs.runner import Runner
 from masumi_tools.seller.jobs.table import JobTable, service_key
@@ -278,7 +278,8 @@ class Shop:
             raise bad(error.message, error.field_errors) from error
         after = await asyncio.to_thread(self._answer, job_id, question.status_id, data)
         if after is None:
-            raise Refusal(409, "the question was answered already")
+            late = answer_too_late(job, self.clock.now_ms(), self.rules)
+            raise Refusal(409, late or "the question was answered already")
         return after, hashed
 
     def _answer(self, job_id: str, status_id: str, data: dict[str, Any]) -> Job | None:
@@ -287,6 +288,8 @@ class Shop:
         def how(job: Job) -> Job | None:
             question = job.question
             if question is None or question.status_id != status_id:
+                return None
+            if answer_too_late(job, now, self.rules) is not None:
                 return None
             answered = replace(question, answer=data, answered_ms=now)
             job = move(job, "answered", now, questions=(*job.questions[:-1], answered))
@@ -317,6 +320,12 @@ class Shop:
         if wait_s > self.offer.work_s:
             return f"{ahead} jobs wait; a new one would not be done in time"
         return None
+
+    @property
+    def free_places(self) -> str:
+        """How many of this process's places are free, in words."""
+        workers = self.runner.workers
+        return f"{workers - self.runner.busy} of {workers} places are free"
 
 
 def _quick_transport() -> AsyncBaseTransport | None:

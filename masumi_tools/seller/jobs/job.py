@@ -217,18 +217,42 @@ class Rules:
 
     `submit_margin_ms` comes off submit_result_time: the node itself refuses to send a result in the
     last five minutes and needs its own interval. `pay_grace_ms` is added to pay_by_time before an
-    unpaid job is given up (the node does so itself after five minutes).
+    unpaid job is given up (the node does so itself after five minutes). Work that takes longer than
+    `work_timeout_ms`, or than the result's deadline leaves, is written off.
     """
 
     submit_margin_ms: int = RESULT_GAP_MS + 30_000
     pay_grace_ms: int = 10 * 60_000
     least_work_ms: int = 0
+    work_timeout_ms: int | None = None
     max_attempts: int = 10
     refunds: RefundPolicy = "no-result"
 
     def submit_by(self, job: Job) -> int:
         """Until when the result's hash can be handed to the node."""
         return job.submit_result_time - (0 if job.free else self.submit_margin_ms)
+
+
+def work_until(job: Job, begun_ms: int, rules: Rules) -> int:
+    """Until when work that began then may take; after that it is written off."""
+    submit_by = rules.submit_by(job)
+    return submit_by if rules.work_timeout_ms is None else min(submit_by, begun_ms + rules.work_timeout_ms)
+
+
+def too_long(job: Job, rules: Rules) -> str:
+    """What is said of a job whose work was written off."""
+    if rules.work_timeout_ms is None:
+        return "the work was not done when the result was due"
+    return f"the work took longer than {rules.work_timeout_ms / 1000:g} s and was stopped"
+
+
+def answer_too_late(job: Job, now_ms: int, rules: Rules) -> str | None:
+    """Why an answer that comes now is refused: the result is due, or no time is left to work with it."""
+    if now_ms >= rules.submit_by(job):
+        return "the answer comes too late: the result was due before it"
+    if now_ms + rules.least_work_ms >= rules.submit_by(job):
+        return "the answer comes too late: the time that is left until the result is due is too short to work"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,7 +203,7 @@ def make_app(offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, bo
         body = {
             "status": "unavailable" if why else "available",
             "type": "masumi-agent",
-            "message": why or f"{offer.name} takes jobs",
+            "message": why or f"{offer.name} takes jobs; {shop().free_places}",
         }
         if shop().agent_identifier:
             body["agentIdentifier"] = shop().agent_identifier

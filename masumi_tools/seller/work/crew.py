@@ -80,7 +80,7 @@ def run_crew(crew: Any, values: Mapping[str, Any], context: WorkContext) -> str:
     """Run a fresh Crew with a buyer's values; the text of its result."""
     _prepare(crew, dict(values), context.job_id)
     _count_tasks(crew, context)
-    with _people():
+    with answered_by_the_buyer():
         output = crew.kickoff()
     failures = getattr(output, "tool_failures", None)
     if failures and not str(getattr(output, "raw", "") or "").strip():
@@ -173,7 +173,7 @@ def _count_tasks(crew: Any, context: WorkContext) -> None:
         task.callback = counted(task.callback)  # the crew calls its own task_callback besides
 
 
-class _people:
+class answered_by_the_buyer:
     """Route `human_input=True` of the crew's tasks to /status and /provide_input for the time of a block."""
 
     def __enter__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 
 from masumi_tools.errors import InputError, StateError
 from masumi_tools.inputs import InputSpec, fields_from_model, read_input_schema
+from masumi_tools.seller.work.loop import work_loop
 
 
 class Abandoned(BaseException):
@@ -25,6 +27,10 @@ class WorkContext(Protocol):
     @property
     def job_id(self) -> str: ...
 
+    @property
+    def ended(self) -> threading.Event:
+        """Set when nobody wants the work any more: it was written off, or the process stops."""
+
     def ask(self, spec: InputSpec, message: str) -> dict[str, Any]:
         """Wait for people's answer to this question; the same question after a restart keeps its answer."""
 
@@ -36,13 +42,18 @@ _current: ContextVar[WorkContext | None] = ContextVar("masumi_work", default=Non
 
 
 @contextmanager
-def working(context: WorkContext) -> Iterator[None]:
-    """Inside: `ask_human` and `report_progress` speak for this job."""
+def speak_for(context: WorkContext | None) -> Iterator[None]:
+    """Inside: `ask_human` and `report_progress` speak for this job, or for none."""
     token = _current.set(context)
     try:
         yield
     finally:
         _current.reset(token)
+
+
+def job_here() -> WorkContext | None:
+    """The job whose work runs here, or None."""
+    return _current.get()
 
 
 def current() -> WorkContext:
@@ -59,14 +70,16 @@ def ask_human(fields: Any, message: str = "") -> dict[str, Any]:
     The job's status is `awaiting_input` with these fields until POST /provide_input brings an answer
     that fits them. `fields` are MIP-003 fields, a pydantic model, or one text for a single question
     (its answer is then under "answer"). Waiting holds no worker, and survives a restart: the work is
-    then begun again, and the same questions in the same order get the answers that came already. No
-    answer before the result is due ends the job as failed. In an async function use
-    `await asyncio.to_thread(ask_human, ...)`.
+    then begun again, and the same questions (fields and message) get the answers that came already. No
+    answer before the result is due ends the job as failed. It may be called in any thread or task that the
+    work started, also inside async functions; questions at the same time are asked one after the other.
     """
     context = current()
     spec = spec_of(fields)
     if not message and isinstance(fields, str):
         message = fields
+    if work_loop.is_here():
+        return work_loop.without_holding_it(lambda: context.ask(spec, message))
     return context.ask(spec, message)
 
 

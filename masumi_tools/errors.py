@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from masumi_tools.text import plain
+
 Fault = Literal["caller", "service", "node", "registry", "network", "ours"]
 Money = Literal["none", "maybe", "locked", "refunding", "refunded", "spent"]
 
@@ -48,8 +50,9 @@ class MasumiError(Exception):
         money: Money | None = None,
         repeatable: bool | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(plain(message))
+        self.message = plain(message)
+        self.words = message  # with its quotations marked, for whoever has to keep them apart
         self.phase = phase
         if fault is not None:
             self.fault = fault

@@ -21,9 +21,9 @@ from masumi_tools.hire.flows import Progress
 from masumi_tools.hire.quote import Quote
 from masumi_tools.hire.receipt import Check, Receipt
 from masumi_tools.hire.rows import BudgetLine
-from masumi_tools.inputs.fields import plain_text
 from masumi_tools.models import Listing
 from masumi_tools.money import Amount, name_of
+from masumi_tools.text import plain_text
 from masumi_tools.tools.progress import STEPS
 
 COLOURS = {

@@ -34,6 +34,7 @@ from masumi_tools.money import parse_amounts
 from masumi_tools.proof import hashing
 from masumi_tools.settings import Settings
 from masumi_tools.target import Target, is_target
+from masumi_tools.text import parts, plain
 
 __all__ = ["LISTENER", "Flows", "Progress", "ways_of"]
 
@@ -244,7 +245,7 @@ class Flows(Driver):
         yield from self._change(hire_id, wanted)
         made = yield from self.follow(hire_id, patience, owner)
         why = not_coming_back(made, self.clock.now())
-        return made.model_copy(update={"reason": why}) if why else made
+        return made.model_copy(update={"reason": plain(why), "reason_parts": parts(why)}) if why else made
 
     def _change(self, hire_id: str, change: Callable[[Purchase], Purchase]) -> Flow[None]:
         """Change a record that others may be driving; who drives it loses one save and reads it again."""

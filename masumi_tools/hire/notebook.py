@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-from masumi_tools.inputs.fields import plain_text
+from masumi_tools.text import plain_text
 
 _MOST: Final = 2_000
 _CELL: Final = "text-align:left;vertical-align:top"

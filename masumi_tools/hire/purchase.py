@@ -20,6 +20,7 @@ from masumi_tools.errors import Money, StateError
 from masumi_tools.models import JobStatus, Listing, NodePurchase, OnChainState, Terms
 from masumi_tools.money import Amount
 from masumi_tools.target import Target
+from masumi_tools.text import kept
 
 
 class State(StrEnum):
@@ -68,6 +69,8 @@ class Event(StrEnum):
     CANCELLED = "cancelled"  # our refund wish was taken back, since the result was proved after all
     WRITTEN_OFF = "written_off"  # a person closed the books
 
+
+_SENTENCES = frozenset({"reason", "refund_wanted"})
 
 # Why money is wanted back.
 ON_DEMAND = "a refund was asked for by the buyer"
@@ -265,7 +268,11 @@ class Purchase(BaseModel):
         return self.but(state=target, changed_ms=now, history=(*self.history, moment), **changes)
 
     def but(self, **changes: Any) -> Purchase:
-        """The same record with other values in some fields."""
+        """The same record with other values in some fields; what is told in words is kept without secrets."""
+        for name in _SENTENCES & changes.keys():
+            changes[name] = kept(changes[name])
+        if "notes" in changes:
+            changes["notes"] = tuple(map(kept, changes["notes"]))
         return self.model_copy(update=changes)
 
     @property

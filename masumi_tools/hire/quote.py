@@ -20,9 +20,9 @@ from masumi_tools.hire.replies.offer import unavailable
 from masumi_tools.hire.replies.words import said
 from masumi_tools.hire.steps import Send, Ways, next_step
 from masumi_tools.inputs import InputSpec
-from masumi_tools.inputs.fields import plain_text
 from masumi_tools.models import Listing, PricingType, read_registry_entries
 from masumi_tools.money import Amount, parse_amounts
+from masumi_tools.text import Part, parts, plain, plain_text, quoted
 
 QUOTE_MS = 5 * 60_000
 MOST_PAGES = 40
@@ -48,6 +48,7 @@ class Quote:
     made_ms: int
     refusal: str | None
     reached: bool = True
+    refusal_parts: tuple[Part, ...] = ()
 
     @property
     def until_ms(self) -> int:
@@ -139,7 +140,18 @@ def quote(p: Purchase, now: int, ways: Ways, patience: Patience) -> Flow[Quote]:
     except TimeIsUp:
         p = p.but(reason=late)
     if p.listing is None:
-        return Quote(p.target, None, (), False, False, InputSpec(open_ended=True), now, p.reason)
+        return Quote(
+            p.target,
+            None,
+            (),
+            False,
+            False,
+            InputSpec(open_ended=True),
+            now,
+            plain(p.reason),
+            True,
+            parts(p.reason),
+        )
     url = p.listing.api_base_url
     try:
         why = unavailable((yield from patience.look(service.availability(url))))
@@ -150,12 +162,12 @@ def quote(p: Purchase, now: int, ways: Ways, patience: Patience) -> Flow[Quote]:
     if not shown.sent:
         reason = f"the service could not be reached: {said(shown)}"
     elif why is not None:
-        reason = f"the service takes no jobs: {why}"
+        reason = f"the service takes no jobs: {quoted(why)}"
     spec = inputs.read_input_schema(shown.content if shown.ok else None)
     dynamic = p.listing.price.pricing is PricingType.DYNAMIC
-    return Quote(
-        p.target, p.listing, p.price, p.free, dynamic, spec, now, reason or spec.refusal or None, shown.sent
-    )
+    reason = reason or (quoted(spec.refusal) if spec.refusal else None)
+    known = (p.target, p.listing, p.price, p.free, dynamic, spec, now)
+    return Quote(*known, plain(reason) if reason else None, shown.sent, parts(reason or ""))
 
 
 def find(

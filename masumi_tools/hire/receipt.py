@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 from masumi_tools.errors import IdentifierError, Money
 from masumi_tools.hire.acceptance import signed_terms
@@ -14,10 +15,10 @@ from masumi_tools.hire.budget import text_of
 from masumi_tools.hire.notebook import facts
 from masumi_tools.hire.purchase import Moment, Purchase, State
 from masumi_tools.hire.steps import refundable_until
-from masumi_tools.inputs.fields import plain_text
 from masumi_tools.models import JobTimes, PricingType, Terms
 from masumi_tools.money import Amount
 from masumi_tools.proof import hashing, identifier
+from masumi_tools.text import Part, parts, plain, plain_text, quoted
 
 Outcome = Literal[
     "completed",
@@ -83,6 +84,8 @@ class Receipt(BaseModel):
     hire_id: str
     outcome: Outcome
     reason: str = ""
+    # The reason again, our words and theirs apart: for whoever shows it where the difference counts.
+    reason_parts: tuple[Part, ...] = Field(default=(), exclude=True, repr=False)
     result: str | None = None
     verified: bool | None = None
     reused: bool = False
@@ -213,7 +216,8 @@ def receipt_of(p: Purchase, *, reused: bool = False) -> Receipt:
     return Receipt(
         hire_id=p.hire_id,
         outcome=outcome,
-        reason=p.reason,
+        reason=plain(p.reason),
+        reason_parts=parts(p.reason),
         result=p.result,
         verified=p.verified,
         reused=reused,
@@ -238,7 +242,7 @@ def receipt_of(p: Purchase, *, reused: bool = False) -> Receipt:
         created_ms=p.created_ms,
         changed_ms=p.changed_ms,
         times=p.terms.times if p.terms else None,
-        notes=p.notes,
+        notes=tuple(map(plain, p.notes)),
         job_id=p.job_id,
         identifier_from_purchaser=p.nonce,
         terms=p.terms,
@@ -275,7 +279,7 @@ def where_the_money_is(p: Purchase) -> str:
         State.DISPUTED: f"{price} is in escrow and disputed: both a result and a refund wish are on the chain.",
         State.SETTLED: f"{price} was paid to the service.",
         State.REFUNDED: f"{text_of(_capped(p) or p.price)} came back.",
-        State.FAILED: f"{price} did not come back to us: {p.reason}.",
+        State.FAILED: f"{price} did not come back to us: {plain(p.reason)}.",
     }
     if p.state in (State.REFUSED, State.LAPSED):
         return "Nothing was paid."
@@ -285,6 +289,17 @@ def where_the_money_is(p: Purchase) -> str:
     return sentences.get(p.state, "Nothing has been paid yet.")
 
 
+def _again(r: Receipt) -> Iterator[str]:
+    """Where the money is, with the quotations of the reason still marked."""
+    where = r.where_the_money_is
+    if r.outcome == "failed" and r.reason and r.reason in where:
+        where, _, rest = where.partition(r.reason)
+        yield where
+        yield from (quoted(part.text) if part.theirs else part.text for part in r.reason_parts)
+        where = rest
+    yield where
+
+
 def not_coming_back(r: Receipt, now: int) -> str | None:
     """Why the money of this hire, which was just asked back, is not coming; None when it is, or none was paid."""
     if r.outcome in ("refund_requested", "refunded", "disputed", "refused", "lapsed"):
@@ -292,11 +307,11 @@ def not_coming_back(r: Receipt, now: int) -> str | None:
     if not r.price:
         return "nothing was paid, so there is nothing to ask back"
     if r.money not in ("maybe", "locked"):
-        return f"it cannot be asked back any more: {r.where_the_money_is}"
+        return "it cannot be asked back any more: " + "".join(_again(r))
     if r.refundable_until_ms is not None and now >= r.refundable_until_ms:
         until = dt.datetime.fromtimestamp(r.refundable_until_ms / 1000, dt.UTC)
         return f"it is too late to ask for it: the node took such a request until {until:%Y-%m-%d %H:%M} UTC"
-    last = f": {r.notes[-1]}" if r.notes else ""
+    last = f": {quoted(r.notes[-1])}" if r.notes else ""
     return f"the node has not taken the request yet, which is kept and made again{last}"
 
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from masumi_tools.errors import InputError
-from masumi_tools.inputs.fields import InputField, InputSpec, loose_key, plain_text
+from masumi_tools.inputs.fields import InputField, InputSpec, loose_key
 from masumi_tools.inputs.lenient import NotJson, read_json
 from masumi_tools.inputs.values import Unfit, fit, is_blank, kind_word
 from masumi_tools.proof.hashing import JsonValue
+from masumi_tools.text import plain_text
 
 MAX_KEYS: Final = 1_000
 _MOST_COMPARED: Final = 50  # likeness of words is slow, and strangers send the keys

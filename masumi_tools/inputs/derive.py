@@ -16,8 +16,9 @@ from pydantic_core import PydanticUndefined
 
 from masumi_tools.errors import InputError
 from masumi_tools.inputs.describe import rule_words, sentences
-from masumi_tools.inputs.fields import InputField, InputSpec, as_word, plain_text
+from masumi_tools.inputs.fields import InputField, InputSpec, as_word
 from masumi_tools.inputs.jsonschema import read_properties
+from masumi_tools.text import plain_text
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PATH_LIKE: Final = re.compile(r"(?:^|_)(?:path|file|filename|dir|directory|folder)(?:_|$)", re.IGNORECASE)

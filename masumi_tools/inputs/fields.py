@@ -6,13 +6,12 @@ The type words are those of MIP-003 attachment 01, with the aliases that sellers
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
 from masumi_tools.proof.hashing import JsonValue
+from masumi_tools.text import plain_text
 
 Kind: TypeAlias = Literal[
     "text", "number", "boolean", "choice", "moment", "file", "object", "list", "note", "any"
@@ -74,8 +73,6 @@ ALIASES: Final[dict[str, str]] = {
 }
 
 FREE_TEXT: Final = frozenset({"text", "textarea", "search", "password"})
-
-HIDDEN_MARKS: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,22 +192,6 @@ class InputSpec:
     def refused(self, sentence: str) -> InputSpec:
         """The same spec with a reason why no input can be formed."""
         return replace(self, refusal=sentence)
-
-
-def plain_text(value: object, limit: int = 1000) -> str:
-    """Foreign text for people and models: one line, no control or invisible characters, cut at `limit`.
-
-    Anything but text or a number becomes "". What a service says is data, so it must not be able to
-    change more than itself.
-    """
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return ""
-    text = str(value)[: limit * 4]
-    text = HIDDEN_MARKS.sub("", text)
-    text = "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
-    text = "".join(char for char in text if unicodedata.category(char) != "Cs")
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def as_word(value: Scalar) -> str:

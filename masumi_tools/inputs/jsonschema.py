@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from masumi_tools.inputs.fields import InputField, Scalar, label_of, plain_text
+from masumi_tools.inputs.fields import InputField, Scalar, label_of
 from masumi_tools.inputs.pattern import quick_pattern
 from masumi_tools.inputs.rules import MAX_VALUES, number, read_field, usable_id
+from masumi_tools.text import plain_text
 
 _MAX_NESTING: Final = 8
 _TEXT_FORMATS: Final = {

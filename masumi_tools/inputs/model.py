@@ -55,14 +55,18 @@ def arg_names(fields: tuple[InputField, ...]) -> dict[str, str]:
 
 
 def args_model(
-    spec: InputSpec, name: str, reader: Callable[[Any], Mapping[str, Any]] | None = None
+    spec: InputSpec,
+    name: str,
+    reader: Callable[[Any], Mapping[str, Any]] | None = None,
+    *,
+    quoting: bool = False,
 ) -> tuple[type[BaseModel], dict[str, str]]:
     """A model class of the arguments, and the map from argument name to field id.
 
     Optional fields may be null. Objects without declared fields are text that holds JSON. With a
     `reader` (such as `tools.arguments.read_arguments` bound to the spec) whatever a model sends goes
-    through it first; its InputError becomes pydantic's ValidationError with the same text. InputError when
-    the spec has a refusal.
+    through it first; its InputError becomes pydantic's ValidationError with the same text. With `quoting`
+    the words of the fields are short and marked as another side's. InputError when the spec has a refusal.
     """
     usable(spec)
     if spec.open_ended:
@@ -72,7 +76,9 @@ def args_model(
     else:
         names = arg_names(spec.asked)
         by_id = {field.id: field for field in spec.asked}
-        fields = {arg: _argument(by_id[field_id], f"{name}_{arg}") for arg, field_id in names.items()}
+        fields = {
+            arg: _argument(by_id[field_id], f"{name}_{arg}", quoting) for arg, field_id in names.items()
+        }
     base = _Arguments if reader is None else _reading(spec, names, reader)
     return create_model(name, __base__=base, **fields), names
 
@@ -116,9 +122,11 @@ def _as_argument(field: InputField, value: Any) -> Any:
     return value
 
 
-def _argument(field: InputField, name: str) -> tuple[Any, Any]:
-    kind = _type(field, name, 0)
-    words = describe_field(field) + (" Given as JSON text." if _is_json_text(field, 0) else "")
+def _argument(field: InputField, name: str, quoting: bool) -> tuple[Any, Any]:
+    kind = _type(field, name, 0, quoting)
+    words = describe_field(field, quoting=quoting) + (
+        " Given as JSON text." if _is_json_text(field, 0) else ""
+    )
     if field.required and not field.nullable:
         return kind, Field(description=words)
     if field.required:
@@ -126,7 +134,7 @@ def _argument(field: InputField, name: str) -> tuple[Any, Any]:
     return kind | None, Field(default=None, description=words)
 
 
-def _type(field: InputField, name: str, depth: int) -> Any:
+def _type(field: InputField, name: str, depth: int, quoting: bool) -> Any:
     """The Python type of one field's values."""
     if _is_json_text(field, depth):
         return str
@@ -144,9 +152,9 @@ def _type(field: InputField, name: str, depth: int) -> Any:
     if field.kind == "file":
         return list[str] if field.many else str
     if field.kind == "list" and field.item is not None:
-        return list[_type(field.item, f"{name}_item", depth + 1)]  # type: ignore[misc]
+        return list[_type(field.item, f"{name}_item", depth + 1, quoting)]  # type: ignore[misc]
     if field.kind == "object":
-        return _nested(field, name, depth)
+        return _nested(field, name, depth, quoting)
     return str
 
 
@@ -158,13 +166,13 @@ def _choice(field: InputField) -> Any:
     return Literal[tuple(dict.fromkeys(field.choices))]
 
 
-def _nested(field: InputField, name: str, depth: int) -> type[BaseModel]:
+def _nested(field: InputField, name: str, depth: int, quoting: bool) -> type[BaseModel]:
     parts: dict[str, Any] = {}
     for part in field.parts:
-        kind = _type(part, f"{name}_{part.id}", depth + 1)
+        kind = _type(part, f"{name}_{part.id}", depth + 1, quoting)
         default = ... if part.required else None
         wanted = kind if part.required and not part.nullable else kind | None
-        parts[part.id] = (wanted, Field(default, description=describe_field(part)))
+        parts[part.id] = (wanted, Field(default, description=describe_field(part, quoting=quoting)))
     return create_model(name, __base__=_Arguments, **parts)
 
 

@@ -12,11 +12,12 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from masumi_tools.inputs.fields import ALIASES, KINDS, InputField, InputSpec, counted, plain_text
+from masumi_tools.inputs.fields import ALIASES, KINDS, InputField, InputSpec, counted
 from masumi_tools.inputs.jsonschema import read_properties, read_property
 from masumi_tools.inputs.lenient import NotJson, read_json
 from masumi_tools.inputs.rules import MAX_VALUES, is_false, read_field, usable_id
 from masumi_tools.models.wire import read_error
+from masumi_tools.text import plain_text
 
 MAX_DEPTH: Final = 32
 MAX_NODES: Final = 100_000

@@ -11,14 +11,8 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from masumi_tools.inputs.fields import (
-    ALIASES,
-    KINDS,
-    InputField,
-    Scalar,
-    label_of,
-    plain_text,
-)
+from masumi_tools.inputs.fields import ALIASES, KINDS, InputField, Scalar, label_of
+from masumi_tools.text import plain_text
 
 MAX_ID: Final = 200
 MAX_VALUES: Final = 10_000

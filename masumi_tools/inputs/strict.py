@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from masumi_tools.inputs.fields import plain_text
+from masumi_tools.text import plain_text
 
 _LENGTHS: Final = frozenset({"min", "max"})
 # Which rules a strict reader takes per type; one foreign rule and it refuses the whole schema (protocol I3).

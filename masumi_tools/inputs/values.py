@@ -15,9 +15,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from masumi_tools.errors import InputError
-from masumi_tools.inputs.fields import InputField, Scalar, as_word, counted, plain_text
+from masumi_tools.inputs.fields import InputField, Scalar, as_word, counted
 from masumi_tools.inputs.pattern import fits
 from masumi_tools.proof.hashing import JsonValue, normalise
+from masumi_tools.text import plain_text
 
 _EMAIL: Final = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"

@@ -6,8 +6,8 @@ from typing import Any
 
 from masumi_tools.hire.acceptance import above as exceeds
 from masumi_tools.hire.budget import AmountsLike
-from masumi_tools.inputs.fields import plain_text
 from masumi_tools.money import parse_amounts
+from masumi_tools.text import plain_text
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.talk import Call, Said, Shown, Talk
 from masumi_tools.tools.wording import named

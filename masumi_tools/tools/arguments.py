@@ -16,9 +16,10 @@ from masumi_tools.errors import InputError
 from masumi_tools.inputs import InputSpec, arg_names, check
 from masumi_tools.inputs.check import near
 from masumi_tools.inputs.describe import need, type_words
-from masumi_tools.inputs.fields import FREE_TEXT, loose_key, plain_text
+from masumi_tools.inputs.fields import FREE_TEXT, loose_key
 from masumi_tools.inputs.lenient import NotJson, has_json_start, read_json
 from masumi_tools.inputs.values import Unfit, kind_word
+from masumi_tools.text import plain_text
 from masumi_tools.tools.repair import repair
 
 _MOST_LAYERS: Final = 6

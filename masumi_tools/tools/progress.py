@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from masumi_tools.hire.flows import LISTENER, Progress
-from masumi_tools.inputs.fields import plain_text
+from masumi_tools.text import plain_text
 
 Listener = Callable[[Progress], None]
 

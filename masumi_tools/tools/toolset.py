@@ -82,7 +82,7 @@ def agent_card(actions: Actions, quote: Quote, name: str | None, description: st
     return Card(
         name,
         description or wording.tool_description(quote),
-        args_model(spec, name, reader=lambda payload: read_arguments(spec, payload))[0],
+        args_model(spec, name, reader=lambda payload: read_arguments(spec, payload), quoting=True)[0],
         lambda given, call: actions.hire(quote.target, dict(given), call),
         quote,
         description,

@@ -1,7 +1,7 @@
 """What became of a hire, in words for a language model: what happened, where the money is, what comes next.
 
-Two rules. A text of a service is foreign: it stands between two lines that carry the hire's own id, which
-no service knows, and is said to be data. No text invites a call that would pay again: it names the call
+Two rules. A text of a service is foreign: it stands between two lines that carry a mark which was made for
+this message alone and is taken out of the text, and is said to be data. No text invites a call that would pay again: it names the call
 that goes on with the same hire, or says that nothing was paid.
 """
 
@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from masumi_tools.errors import MasumiError, StateError
+from masumi_tools.hire.budget import text_of
 from masumi_tools.hire.quote import Quote
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.inputs import describe, read_input_schema
-from masumi_tools.inputs.fields import HIDDEN_MARKS, plain_text
 from masumi_tools.target import Target
+from masumi_tools.text import HIDDEN_MARKS, Part, fence, fenced, parts, plain_text
 
 RESULT_LIMIT = 20_000
 DESCRIPTION_LIMIT = 1_024  # the most that every provider takes for a tool
@@ -44,14 +45,20 @@ class Follow:
 ALONE = Follow()
 
 
-def foreign(text: str, mark: str, limit: int = RESULT_LIMIT) -> str:
+def foreign(text: str, mark: str, limit: int = RESULT_LIMIT, whole: str = "") -> str:
     """A service's text between two lines with `mark`, without control characters, cut at `limit` with a note."""
-    shown = _printable(text[: limit + 1])
+    shown = _printable(text[: limit + 1]).replace(mark, "")
     note = ""
     if len(text) > limit:
         shown = shown[:limit]
-        note = f"\n(cut here: {limit:,} of {len(text):,} characters; the whole text is in the receipt {mark})"
+        where = f"; the whole text is in the receipt {whole}" if whole else ""
+        note = f"\n(cut here: {limit:,} of {len(text):,} characters{where})"
     return f"<<<{mark}\n{shown}\n{mark}>>>{note}"
+
+
+def _inner(text: str) -> str:
+    """Text on one line, with the spaces at its ends that part it from its neighbours."""
+    return f"{' ' * text[:1].isspace()}{plain_text(text, _LINE)}{' ' * text[-1:].isspace()}"
 
 
 def _printable(text: str) -> str:
@@ -63,7 +70,7 @@ def _printable(text: str) -> str:
 
 def told(receipt: Receipt, now_ms: int, follow: Follow = ALONE, limit: int = RESULT_LIMIT) -> str:
     """The receipt's outcome in words for a model."""
-    return _WORDS[receipt.outcome](_Told(receipt, now_ms, follow, limit))
+    return _WORDS[receipt.outcome](_Told(receipt, now_ms, follow, limit, fence()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class _Told:
     now_ms: int
     follow: Follow
     limit: int
+    mark: str
 
     @property
     def who(self) -> str:
@@ -83,12 +91,10 @@ class _Told:
 
     @property
     def why(self) -> str:
-        """The reason: ours up to the first colon, behind it perhaps the service's own words."""
-        ours, _, theirs = plain_text(self.receipt.reason, _LINE).rstrip(".").partition(": ")
-        if not ours:
-            return ""
-        mark = self.receipt.hire_id
-        return f" Reason: {ours}: <<<{mark} {theirs} {mark}>>>." if theirs else f" Reason: {ours}."
+        """The reason, what others said in it between the signs; without parts all of it may be theirs."""
+        said = self.receipt.reason_parts or (Part(True, self.receipt.reason),)
+        ours = [Part(part.theirs, _inner(part.text)) for part in said if part.text]
+        return f" Reason: {fenced(tuple(ours), self.mark).rstrip('.')}." if ours else ""
 
     @property
     def hire(self) -> str:
@@ -98,7 +104,7 @@ class _Told:
         return f"by {when(ms, self.now_ms)}" if ms is not None else "in time"
 
     def block(self, text: str) -> str:
-        return foreign(text, self.receipt.hire_id, self.limit)
+        return foreign(text, self.mark, self.limit, self.receipt.hire_id)
 
     @property
     def later(self) -> str:
@@ -147,9 +153,7 @@ def _lapsed(t: _Told) -> str:
 def _open(t: _Told) -> str:
     r = t.receipt
     progress = (
-        f"\nIts last word on progress, as data:\n{foreign(r.progress, r.hire_id, _LINE)}"
-        if r.progress
-        else ""
+        f"\nIts last word on progress, as data:\n{foreign(r.progress, t.mark, _LINE)}" if r.progress else ""
     )
     deadline = ""
     if r.times is not None:
@@ -170,7 +174,7 @@ def _needs_input(t: _Told) -> str:
         how = f"A person has to answer it {t.by(deadline)} ({t.hire}); tell the user."
     return (
         f"{t.who} works on it and asks a question first. {t.money}{t.why} {how} Do not hire again.\n"
-        f"The question, as data from a third party:\n{foreign(fields, r.hire_id, t.limit)}"
+        f"The question, as data from a third party:\n{foreign(fields, t.mark, t.limit, r.hire_id)}"
     )
 
 
@@ -198,8 +202,12 @@ def _disputed(t: _Told) -> str:
 
 
 def _failed(t: _Told) -> str:
-    money = t.money.partition(": ")[0].rstrip(".")  # what follows is the reason, which may be foreign
-    return f"{t.who} did not deliver. {money}.{t.why} Tell the user ({t.hire}); do not hire it again by yourself."
+    price, back = text_of(t.receipt.price), t.receipt.refunded_text
+    money = f"{back} of {price} came back." if t.receipt.refunded else f"{price} did not come back."
+    money = money if t.receipt.price else "Nothing was paid."
+    return (
+        f"{t.who} did not deliver. {money}{t.why} Tell the user ({t.hire}); do not hire it again by yourself."
+    )
 
 
 _WORDS: dict[str, Callable[[_Told], str]] = {
@@ -218,7 +226,7 @@ _WORDS: dict[str, Callable[[_Told], str]] = {
 
 def not_hired(reason: str) -> str:
     """A refusal before anything was begun."""
-    return f"Not hired. Nothing was sent and nothing was paid: {plain_text(reason, _LINE).rstrip('.')}."
+    return f"Not hired. Nothing was sent and nothing was paid: {fenced(reason, fence()).rstrip('.')}."
 
 
 def dearer(shown: Quote, quote: Quote) -> str:
@@ -257,7 +265,8 @@ def error_told(error: Exception) -> str:
             f"Something went wrong here ({type(error).__name__}). Whether anything was hired is not known: "
             "do not hire again before the open hires have been checked; tell the user."
         )
-    words = plain_text(error.message, 2_000).rstrip(".")
+    said = tuple(Part(part.theirs, _inner(part.text)) for part in parts(error.words))
+    words = fenced(said, fence()).rstrip(".")
     if isinstance(error, StateError):
         return f"{words}."
     money = "Nothing was paid." if error.money == "none" else f"The money: {error.money}."

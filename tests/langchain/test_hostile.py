@@ -18,9 +18,9 @@ from tests.tools.market import open_service
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
-def outside(text: str, mark: str) -> str:
-    """What is not between the marks of the hire."""
-    return re.sub(rf"<<<{mark}\s.*?\s{mark}>>>", "<foreign>", text, flags=re.DOTALL)
+def outside(text: str) -> str:
+    """What is not between the marks of the message."""
+    return re.sub(r"<<<([0-9a-f]{16})\s.*?\s\1>>>", "<foreign>", text, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("kind", TEXTS)
@@ -42,7 +42,7 @@ def test_a_hostile_service_is_hired_like_any_other(sandbox, buyer, counter, capl
     assert len(json.dumps(tool.tool_call_schema.model_json_schema())) < 6_000
     assert counter.both == (1, 1)
     assert len(message.text) < 25_000 and CONTROLS.search(message.text) is None
-    told = outside(message.text, receipt.hire_id)
+    told = outside(message.text)
     if kind == "ten megabytes":
         assert (receipt.outcome, receipt.result) == ("open", None)
     else:
@@ -68,7 +68,7 @@ def test_a_hostile_error_is_only_quoted(sandbox, buyer, counter, caplog, kind):
     assert counter.both == (1, 1)
     assert message.artifact.outcome in ("refund_requested", "refunded", "open")
     assert CONTROLS.search(message.text) is None and len(message.text) < 3_000
-    assert "max_price" not in outside(message.text, message.artifact.hire_id)
+    assert "max_price" not in outside(message.text)
     assert "geheim" not in caplog.text
 
 
@@ -84,9 +84,8 @@ def test_found_and_quoted_services_speak_between_marks(sandbox, buyer, kind):
 
     for text in (found, quoted):
         assert len(text) < 25_000 and CONTROLS.search(text) is None
-        mark = re.search(r"<<<([0-9a-f]{8})\n", text)
-        assert mark
-        rest = re.sub(r'^"[^"\n]{0,80}": ', "", outside(text, mark[1]))
+        assert re.search(r"<<<[0-9a-f]{16}\n", text)
+        rest = re.sub(r'^"[^"\n]{0,80}": ', "", outside(text))
         assert "1000 ADA" not in rest and "evil" not in rest and "{x}" not in rest
     assert service.agent_identifier in found
     assert "1 ADA" in quoted

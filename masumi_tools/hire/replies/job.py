@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from masumi_tools.calls.call import Reply
 from masumi_tools.hire.purchase import ON_DEMAND, Event, Purchase, State
 from masumi_tools.hire.replies.words import said
 from masumi_tools.hire.steps import Ways
 from masumi_tools.models import JobState, JobStatus, read_ack, read_status
+from masumi_tools.text import quoted, redact
 
 # Answers "completed" without a text, or no answer at all, before a hire without escrow is given up.
 EMPTY_ENOUGH = 3
@@ -42,6 +44,7 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         return quiet
     if p.reason.startswith(SILENT):
         quiet = quiet.but(reason="")
+    job = replace(job, progress=_clean(job.progress), error=_clean(job.error))
     told = p.job is None or (job.state, job.progress) != (p.job.state, p.job.progress)
     quiet = quiet.but(job=job, last_seen_job_ms=now, **({"quiet_polls": 0} if told else {}))
     if job.state in (JobState.FAILED, JobState.REFUNDED):
@@ -59,6 +62,11 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         event = Event.FREE if p.free else Event.ANSWERED
         return quiet.move(event, now, answer=None, answer_attempts=0, answered_status=None)
     return quiet.but(answered_status=None)
+
+
+def _clean(text: str | None) -> str | None:
+    """Words of the service that are kept, without anything that looks like a secret."""
+    return redact(text, 500) if text else text
 
 
 def answered(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
@@ -102,7 +110,7 @@ def _delivered(p: Purchase, result: str, now: int) -> Purchase:
 
 def _failed(p: Purchase, job: JobStatus, now: int, ways: Ways) -> Purchase:
     """One word of a service moves no money for good: a failure is believed when it lasts."""
-    why = f"the service says that the job failed: {' '.join((job.error or 'no reason given').split())[:300]}"
+    why = f"the service says that the job failed: {quoted(job.error) if job.error else 'no reason given'}"
     since = p.failed_ms or now
     p = p.but(failed_ms=since)
     if now - since >= ways.pace.failure_ms:

@@ -25,6 +25,7 @@ from masumi_tools.models import (
 )
 from masumi_tools.money import total
 from masumi_tools.target import Target
+from masumi_tools.text import quoted
 
 MOST_STARTS = 3
 IDENTIFIED = "identified"
@@ -34,12 +35,12 @@ def listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """payment-information of the registry, or of the service itself where a URL was given."""
     by_url = p.whom.is_url
     if reply.fault == "refused-address":
-        return _refused(p, now, f"the service's address is not one that we connect to: {reply.detail}")
+        return _refused(p, now, f"the service's address is not one that we connect to: {said(reply)}")
     try:
         found = read_payment_information(reply.body, network=ways.network) if reply.ok else None
     except WireError as error:
         if by_url:
-            return _refused(p, now, f"the service's payment information cannot be read: {error}")
+            return _refused(p, now, f"the service's payment information cannot be read: {quoted(error)}")
         found = None
     if found is not None:
         return _listed(p, replace(found, api_base_url=p.target) if by_url else found, now, ways)
@@ -56,7 +57,7 @@ def node_listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         try:
             return _listed(p, read_agent_metadata(reply.body, network=ways.network), now, ways)
         except WireError as error:
-            return _refused(p, now, f"the agent's registry entry cannot be read: {error}")
+            return _refused(p, now, f"the agent's registry entry cannot be read: {quoted(error)}")
     if reply.status == 404 or reply.status == 400:
         return _refused(p, now, f"neither registry nor node knows the agent {p.target}: {said(reply)}")
     return _refused(p, now, f"registry and node could not be asked for the agent: {said(reply)}")
@@ -83,7 +84,7 @@ def _listed(p: Purchase, found: Listing, now: int, ways: Ways) -> Purchase:
     if not p.whom.is_url and Target.kept(found.agent_identifier) != p.whom:
         return _refused(p, now, "the registry answered for another agent")
     if found.problems:
-        return _refused(p, now, f"the registry entry cannot be used: {'; '.join(found.problems)}")
+        return _refused(p, now, f"the registry entry cannot be used: {quoted('; '.join(found.problems))}")
     try:
         Target.read(found.api_base_url)
     except InputError as error:  # no list of services could name it, and servers may read it in two ways
@@ -104,7 +105,7 @@ def _listed(p: Purchase, found: Listing, now: int, ways: Ways) -> Purchase:
 def availability(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """Only a clear no stops before start_job; silence and strange answers forbid nothing (protocol S1)."""
     if (why := unavailable(reply)) is not None:
-        return _refused(p, now, f"the service takes no jobs: {why}")
+        return _refused(p, now, f"the service takes no jobs: {quoted(why)}")
     return p.but(available_ms=now)
 
 
@@ -132,12 +133,14 @@ def lay_out(p: Purchase, spec: inputs.InputSpec, now: int) -> Purchase:
         clean = inputs.check(spec, p.input_data)
         forms = inputs.layouts(spec, clean, None if p.free else p.nonce)
     except InputError as error:
-        return _refused(p, now, f"the input does not fit: {_fields(error)}")
+        return _refused(p, now, f"the input does not fit: {quoted(_fields(error), 1_000)}")
     declared = {field.id for field in spec.fields}
     if spec.fields and not spec.open_ended and (extra := [key for key in clean if key not in declared]):
         known = ", ".join(field.id for field in spec.asked)
         return _refused(
-            p, now, f"the input does not fit: {', '.join(extra[:5])}: no such field; there are {known}"
+            p,
+            now,
+            f"the input does not fit: {quoted(', '.join(extra[:5]))}: no such field; there are {quoted(known)}",
         )
     made = [Layout(form=form.form, body=form.body, hashed=form.hashed) for form in forms]
     if p.free:  # an identifier means "paid" to some services, but others insist on it (protocol S3)
@@ -153,13 +156,13 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         return _not_started(p, reply, now, ways)
     job = read_started(reply.content, reply.status or 200, sent=None if p.free else p.nonce)
     if not job.started or job.job_id is None:
-        why = job.error or "id: missing from the answer of start_job"
+        why = quoted(job.error) if job.error else "id: missing from the answer of start_job"
         return _refused(p, now, f"the service did not start the job: {why}")
     if p.free:
         token = job.continuation_token
         return p.move(Event.FREE, now, job_id=job.job_id, continuation_token=token, next_job_ms=now)
     if job.problems:
-        return _refused(p, now, f"the service's offer cannot be paid: {'; '.join(job.problems)}")
+        return _refused(p, now, f"the service's offer cannot be paid: {quoted('; '.join(job.problems))}")
     p = p.but(notes=(*p.notes, *job.notes))
     if job.terms is None:
         return _refused(p, now, "the service gave no payment terms: blockchainIdentifier: missing")
@@ -205,7 +208,7 @@ def _not_started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if (waits or reply.status in (425, 429)) and p.start_attempts + 1 < MOST_STARTS:
         return _start_again(p, reply, now, ways)
     if job is not None and job.problems:
-        return _refused(p, now, f"the service's offer cannot be paid: {'; '.join(job.problems)}")
+        return _refused(p, now, f"the service's offer cannot be paid: {quoted('; '.join(job.problems))}")
     if reply.sent and (job is None or job.started is None):
         unknown = "it may have begun a job, which lapses unpaid; it is not asked again"
         return _refused(

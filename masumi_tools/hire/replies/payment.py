@@ -25,6 +25,7 @@ from masumi_tools.hire.steps import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways
 from masumi_tools.models import NodePurchase, OnChainState, read_purchase
 from masumi_tools.money import Amount, total
 from masumi_tools.proof.hashing import output_candidates, which
+from masumi_tools.text import quoted
 
 FEED = "from the shared look at the node"  # an answer of the diff feed, which both dialects have
 OPERATOR = "the node waits for its operator"
@@ -75,7 +76,7 @@ def _not_paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if not reply.sent:
         if not unknown and now > p.terms.times.pay_by_time:
             return p.move(
-                Event.REFUSED, now, reason=f"the node could not be reached before pay_by: {reply.detail}"
+                Event.REFUSED, now, reason=f"the node could not be reached before pay_by: {said(reply)}"
             )
         attempts = p.pay_attempts if unknown else 0
         return p.but(pay_attempts=attempts, absent_ms=-1, next_node_ms=now + ways.pace.repeat_ms)
@@ -233,7 +234,7 @@ def _lock(p: Purchase, node: NodePurchase, now: int, asked_ms: int) -> Purchase:
     """Paid: is the money in escrow, still on its way, or does the node say that it was never taken?"""
     if node.on_chain_state == OnChainState.FUNDS_OR_DATUM_INVALID:
         if node.tx_hash is None and not node.tx_hashes:
-            note = f" ({node.error_note})" if node.error_note else ""
+            note = f" ({quoted(node.error_note)})" if node.error_note else ""
             return p.move(
                 Event.LAPSED, now, reason=f"the money was not locked before pay_by{note}; nothing was spent"
             )
@@ -260,7 +261,7 @@ def _not_locked(node: NodePurchase, past: bool) -> str:
 
 def _operator(node: NodePurchase) -> str:
     kind = node.error_type or node.requested_action
-    return f"{OPERATOR} ({kind}{f': {node.error_note}' if node.error_note else ''})"
+    return f"{OPERATOR} ({quoted(kind)}{f': {quoted(node.error_note)}' if node.error_note else ''})"
 
 
 def _amounts(p: Purchase, node: NodePurchase) -> str:

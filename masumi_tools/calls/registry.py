@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,13 +30,14 @@ def search(
     status: Sequence[str] = (),
     tags: Sequence[str] = (),
     capability: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Call:
     """Entries that have the text in name, description, author, URL, identifier or tags.
 
     Without `status` only agents that are Online. `cursor` is the id of the last entry of the page
-    before, which comes again as the first.
+    before, which comes again as the first. `more` are questions that only newer registries know.
     """
-    body = _body(network, limit, cursor, status, tags, capability)
+    body = _body(network, limit, cursor, status, tags, capability, more)
     body["query"] = query[:_MOST_QUERY]
     return Call("POST /registry-entry-search", "registry", f"{api}/registry-entry-search", encode(body))
 
@@ -49,10 +51,16 @@ def entries(
     status: Sequence[str] = (),
     tags: Sequence[str] = (),
     capability: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Call:
     """The entries of a network, newest first; parameters as in `search`."""
-    body = _body(network, limit, cursor, status, tags, capability)
+    body = _body(network, limit, cursor, status, tags, capability, more)
     return Call("POST /registry-entry", "registry", f"{api}/registry-entry", encode(body))
+
+
+def iso(ms: int) -> str:
+    """A time in ms as the registry reads dates."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def key_status(api: str) -> Call:
@@ -72,6 +80,7 @@ def _body(
     status: Sequence[str],
     tags: Sequence[str],
     capability: str | None,
+    more: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     body: dict[str, Any] = {"network": network, "limit": max(1, min(limit, MOST_ENTRIES))}
     if cursor is not None:
@@ -83,6 +92,9 @@ def _body(
         wanted["tags"] = [tag[:_MOST_TAG] for tag in tags]
     if capability:
         wanted["capability"] = {"name": capability[:_MOST_TAG]}
+    asked = dict(more or {})
+    wanted |= asked.pop("filter", {})
+    body |= asked
     if wanted:
         body["filter"] = wanted
     return body

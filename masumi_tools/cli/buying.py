@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -18,6 +18,7 @@ from masumi_tools.errors import InputError
 from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import Buyer
+from masumi_tools.hire.find import FindOptions, SortBy
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.journal.store import Journal
 from masumi_tools.money import parse_amounts
@@ -44,18 +45,46 @@ def find(
     tag: Annotated[list[str] | None, typer.Option(help="Only with this tag.")] = None,
     capability: Annotated[str | None, typer.Option(help="Only with this capability.")] = None,
     max_price: MaxPrice = None,
+    min_price: Annotated[str | None, typer.Option(help='The least price, such as "1 ADA".')] = None,
+    min_uptime: Annotated[
+        float | None, typer.Option(help="Percent of the registry's checks that it answered.")
+    ] = None,
+    checked_within: Annotated[
+        float | None, typer.Option(help="Seconds since the registry last checked it.")
+    ] = None,
+    sort: Annotated[str | None, typer.Option(help="By uptime, price, recency or score.")] = None,
+    all_kinds: Annotated[
+        bool, typer.Option("--all-kinds", help="Also those that cannot be hired from here.")
+    ] = False,
     limit: Annotated[int, typer.Option(help="How many at the most.")] = 20,
 ) -> int:
     """Look for services in the registry."""
     context: Context = ctx.obj
+    options: FindOptions = {
+        "tags": tag or [],
+        "capability": capability,
+        "min_price": min_price,
+        "max_price": max_price,
+        "min_uptime": min_uptime,
+        "checked_within_s": checked_within,
+        "sort_by": cast("SortBy | None", sort),
+        "all_kinds": all_kinds,
+    }
     with Buyer(context.settings) as buyer:
-        found = buyer.find(
-            " ".join(words or []), tags=tag or [], capability=capability, max_price=max_price, limit=limit
-        )
+        found = buyer.find(" ".join(words or []), limit=limit, **options)
+    sandbox = context.settings.sandbox
     if context.as_json:
-        context.print_json({"services": [show.listing_json(entry) for entry in found]})
+        hidden = {
+            "other_kinds": found.other_kinds,
+            "superseded": found.superseded,
+            "unusable": found.unusable,
+        }
+        services = [show.listing_json(entry, sandbox=sandbox) for entry in found]
+        context.print_json({"services": services, "left_out": hidden})
     else:
-        context.out.print(show.listings(found) if found else "No service matches.")
+        context.out.print(show.listings(found, sandbox=sandbox) if found else "No service matches.")
+        if found.left_out:
+            context.out.print(f"{found.left_out} --all-kinds shows them.")
     return 0
 
 

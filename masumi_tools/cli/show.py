@@ -132,7 +132,7 @@ def checks(lines: Sequence[Check]) -> Table:
     return table
 
 
-def listings(found: Sequence[Listing]) -> Table:
+def listings(found: Sequence[Listing], *, sandbox: bool = False) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("name", "price", "what it does", "agent identifier"):
         table.add_column(name, overflow="fold")
@@ -140,7 +140,7 @@ def listings(found: Sequence[Listing]) -> Table:
         table.add_row(
             foreign(entry.name, 60),
             price_text(entry),
-            foreign(entry.description, 120),
+            foreign(_not_hireable(entry, sandbox) or entry.description, 200),
             entry.agent_identifier,
         )
     return table
@@ -152,7 +152,20 @@ def price_text(entry: Listing) -> str:
     return text_of(entry.price.amounts) if entry.price.amounts else "set by each offer"
 
 
-def listing_json(entry: Listing) -> dict[str, Any]:
+def _not_hireable(entry: Listing, sandbox: bool) -> str:
+    """Why an entry that is only shown cannot be hired, or by what it was superseded; empty otherwise."""
+    if (obstacle := entry.obstacle(sandbox=sandbox)) is not None:
+        return f"cannot be hired: {obstacle}"
+    return f"superseded by {entry.superseded_by}" if entry.superseded_by else ""
+
+
+def health_text(entry: Listing) -> str:
+    """What the registry's checks saw, for people; empty where it never checked."""
+    percent = entry.health.percent
+    return "" if percent is None else f"{percent:.0f} % of {entry.health.checks} checks answered"
+
+
+def listing_json(entry: Listing, *, sandbox: bool = False) -> dict[str, Any]:
     return {
         "name": entry.name,
         "agent_identifier": entry.agent_identifier,
@@ -162,6 +175,13 @@ def listing_json(entry: Listing) -> dict[str, Any]:
         "status": entry.status,
         "tags": list(entry.tags),
         "capability": entry.capability,
+        "kind": entry.kind,
+        "cannot_be_hired": entry.obstacle(sandbox=sandbox),
+        "payment_source": entry.source_text or None,
+        "superseded_by": entry.superseded_by or None,
+        "uptime_percent": entry.health.percent,
+        "claims_not_verified": list(entry.claims),
+        "notes": list(entry.notes),
     }
 
 
@@ -175,7 +195,17 @@ def quote(found: Quote) -> RenderableType:
     if found.listing.description:
         table.add_row("does", foreign(found.listing.description, 400))
     table.add_row("price", Text(found.price_text, style="bold"))
+    if found.listing.source_text:
+        table.add_row("paid by", Text(found.listing.source_text))
     table.add_row("url", foreign(found.listing.api_base_url, 300))
+    if health := health_text(found.listing):
+        table.add_row("uptime", health)
+    if found.listing.claims:
+        table.add_row("claims", foreign("; ".join(found.listing.claims), 300) + Text(" (not verified)"))
+    if found.listing.superseded_by:
+        table.add_row("newer", Text(f"agent {found.listing.superseded_by} took its place"))
+    for note in found.listing.notes:
+        table.add_row("note", foreign(note, 300))
     if found.reached:
         table.add_row("input", foreign(inputs.describe(found.spec)))
     if found.refusal:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from masumi_tools.errors import IdentifierError
 from masumi_tools.models import JobTimes, Listing, PricingType, Terms
+from masumi_tools.models.sources import option_problem
 from masumi_tools.money import Amount, as_wire, total
 from masumi_tools.proof import hashing, identifier
 
@@ -114,6 +115,9 @@ def check_offer(
         return problem
     if decoded.source_type == "Web3CardanoV2" and terms.source_index is None:
         return "supportedPaymentSourceIndex: a V2 offer has to name it, it is signed"
+    quoted = (listing.source_index, listing.network, listing.price)
+    if problem := option_problem(listing.sources, quoted, terms.source_index):
+        return f"supportedPaymentSourceIndex: {problem}"
     signed = signed_terms(terms, listing.price.pricing, decoded.source_type)
     if reason := identifier.verify(decoded, signed, terms.seller_vkey):
         return f"blockchainIdentifier: {reason}"

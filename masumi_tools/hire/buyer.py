@@ -22,6 +22,7 @@ from masumi_tools.hire.budget import AmountsLike, Budget
 from masumi_tools.hire.buyer_base import BuyerBase
 from masumi_tools.hire.callbacks import adecide, ajudge, decide, judge
 from masumi_tools.hire.diff_feed import Feed, unshared
+from masumi_tools.hire.find import FindOptions, Found
 from masumi_tools.hire.flows import Progress
 from masumi_tools.hire.keywords import keywords
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
@@ -29,7 +30,6 @@ from masumi_tools.hire.quote import Hireable, Quote, agreed, spoken
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.request import Judge, Policy, check_orders, order_of
 from masumi_tools.journal.store import Journal
-from masumi_tools.models import Listing
 from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.settings import Settings
 
@@ -146,18 +146,16 @@ class Buyer(BuyerBase):
         """
         return self._run(self._flows.quote(self._run(self._flows.named(spoken(target)))))
 
-    @keywords()
-    def find(
-        self,
-        query: str = "",
-        *,
-        tags: Sequence[str] = (),
-        capability: str | None = None,
-        max_price: AmountsLike | None = None,
-        limit: int = 20,
-    ) -> list[Listing]:
-        """The registry's services that are online and match; MasumiError when it does not answer within 60 s."""
-        return self._run(self._flows.find(query, tags, capability, max_price, limit))
+    @keywords(FindOptions)
+    def find(self, query: str = "", *, limit: int = 20, **options: Unpack[FindOptions]) -> Found:
+        """The registry's services that are online, match, and can be hired; a list that counts what it left out.
+
+        Options: `tags`, `capability`, `min_price`, `max_price` (a dynamic price fits any), `min_uptime` in
+        percent (an agent that was never checked does not pass), `checked_within_s`, `sort_by` "uptime",
+        "price" (within one unit), "recency" or "score", and `all_kinds`, which shows agents that cannot be
+        hired from here too. MasumiError when the registry does not answer within 60 s.
+        """
+        return self._run(self._flows.find(query, limit, options))
 
     @keywords()
     def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
@@ -330,18 +328,10 @@ class AsyncBuyer(BuyerBase):
         """As `Buyer.quote`."""
         return await self._run(self._flows.quote(await self._run(self._flows.named(spoken(target)))))
 
-    @keywords()
-    async def find(
-        self,
-        query: str = "",
-        *,
-        tags: Sequence[str] = (),
-        capability: str | None = None,
-        max_price: AmountsLike | None = None,
-        limit: int = 20,
-    ) -> list[Listing]:
+    @keywords(FindOptions)
+    async def find(self, query: str = "", *, limit: int = 20, **options: Unpack[FindOptions]) -> Found:
         """As `Buyer.find`."""
-        return await self._run(self._flows.find(query, tags, capability, max_price, limit))
+        return await self._run(self._flows.find(query, limit, options))
 
     @keywords()
     async def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:

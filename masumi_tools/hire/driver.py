@@ -21,6 +21,7 @@ from masumi_tools.errors import JournalBusy, JournalError, UnknownHire
 from masumi_tools.hire import rows
 from masumi_tools.hire.budget import Asked, Budget
 from masumi_tools.hire.easing import eased, stumbled
+from masumi_tools.hire.find import Memory
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Patience, Sleep, TimeIsUp
 from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, Purchase, State
 from masumi_tools.hire.receipt import Receipt, receipt_of
@@ -95,6 +96,7 @@ class Driver:
         self._swept: dict[str, Purchase] = {}
         self._leases: dict[str, str] = {}
         self._node_ready_until = 0.0
+        self._asked_registries = Memory()
 
     def follow(
         self,

@@ -8,7 +8,7 @@ later call, in this process or another, and goes on from the record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -19,8 +19,8 @@ from masumi_tools.errors import InputError, JournalBusy, JournalError, SettingsE
 from masumi_tools.hire import quote as search
 from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.acceptance import above
-from masumi_tools.hire.budget import AmountsLike
 from masumi_tools.hire.driver import LEASE_MS, LISTENER, LOOK_S, Driver, Progress, log
+from masumi_tools.hire.find import FindOptions, Found, Wanted, find
 from masumi_tools.hire.operations import LOOK_S as LOOK_IN_ALL_S
 from masumi_tools.hire.operations import Do, Flow, Patience, Sleep
 from masumi_tools.hire.purchase import BEFORE_PAYING, ON_DEMAND, Event, Moment, Purchase, State
@@ -29,8 +29,6 @@ from masumi_tools.hire.receipt import Receipt, not_coming_back, receipt_of
 from masumi_tools.hire.replies.offer import lay_out
 from masumi_tools.hire.request import Order, order_of
 from masumi_tools.hire.steps import QUICK, Pace, Ways
-from masumi_tools.models import Listing
-from masumi_tools.money import parse_amounts
 from masumi_tools.proof import hashing
 from masumi_tools.settings import Settings
 from masumi_tools.target import Target, is_target
@@ -177,7 +175,7 @@ class Flows(Driver):
         """The identifier or URL that is meant; a name is looked up where there is a registry."""
         if is_target(target) or self.ways.registry is None:
             return target
-        return of_name(target, (yield from self.find(target, (), None, None, MOST_NAMED)))
+        return of_name(target, (yield from self.find(target, MOST_NAMED, {})))
 
     def quote(self, target: str) -> Flow[Quote]:
         """Price and input fields of a service, and whether the budget has room for it."""
@@ -193,22 +191,11 @@ class Flows(Driver):
         usage = yield Do(lambda: self.journal.usage(ledger.row_of(priced), since))
         return replace(found, refusal=ledger.refusal(priced, self.budget, usage))
 
-    def find(
-        self,
-        query: str,
-        tags: Sequence[str],
-        capability: str | None,
-        max_price: AmountsLike | None,
-        limit: int,
-    ) -> Flow[list[Listing]]:
+    def find(self, query: str, limit: int, options: FindOptions) -> Flow[Found]:
         """The registry's services that match."""
-        cap = None if max_price is None else parse_amounts(max_price)
+        wanted = Wanted.read(query, limit, options)
         patience = Patience.of(0, self._monotonic, LOOK_IN_ALL_S)
-        return (
-            yield from search.find(
-                self.ways, patience, query, tags=tags, capability=capability, max_price=cap, limit=limit
-            )
-        )
+        return (yield from find(self.ways, patience, wanted, self.clock.now(), self._asked_registries))
 
     # Asking, answering, asking back ------------------------------------------------------------
 
@@ -309,4 +296,5 @@ def ways_of(settings: Settings) -> Ways:
         network=settings.network,
         pace=QUICK if settings.sandbox else Pace(),
         horizon_ms=int(settings.most_bound_days * 24 * 3_600_000),
+        sandbox=settings.sandbox,
     )

@@ -1,4 +1,4 @@
-"""Looking before hiring: quotes and the registry's list, as flows that send nothing that costs."""
+"""A quote: price and input fields of a service, as a flow that sends nothing that costs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from masumi_tools import inputs
-from masumi_tools.calls import registry, service
+from masumi_tools.calls import service
 from masumi_tools.calls.call import Reply
-from masumi_tools.errors import InputError, MasumiError, SettingsError, WireError
+from masumi_tools.errors import InputError
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import AmountsLike, text_of
 from masumi_tools.hire.notebook import facts
@@ -20,12 +20,11 @@ from masumi_tools.hire.replies.offer import unavailable
 from masumi_tools.hire.replies.words import said
 from masumi_tools.hire.steps import Send, Ways, next_step
 from masumi_tools.inputs import InputSpec
-from masumi_tools.models import Listing, PricingType, read_registry_entries
+from masumi_tools.models import Listing, PricingType
 from masumi_tools.money import Amount, parse_amounts
 from masumi_tools.text import Part, parts, plain, plain_text, quoted
 
 QUOTE_MS = 5 * 60_000
-MOST_PAGES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,65 +167,3 @@ def quote(p: Purchase, now: int, ways: Ways, patience: Patience) -> Flow[Quote]:
     reason = reason or (quoted(spec.refusal) if spec.refusal else None)
     known = (p.target, p.listing, p.price, p.free, dynamic, spec, now)
     return Quote(*known, plain(reason) if reason else None, shown.sent, parts(reason or ""))
-
-
-def find(
-    ways: Ways,
-    patience: Patience,
-    query: str = "",
-    *,
-    tags: Sequence[str] = (),
-    capability: str | None = None,
-    max_price: Sequence[Amount] | None = None,
-    limit: int = 20,
-) -> Flow[list[Listing]]:
-    """The services that are online and match, paged through to the end or until `limit` are found."""
-    if ways.registry is None:
-        raise SettingsError("finding services needs a registry: give registry_url, or MASUMI_REGISTRY_URL")
-    found: dict[str, Listing] = {}
-    hits: list[Listing] = []
-    cursor: str | None = None
-    words = query.strip()[:120]
-    for _page in range(MOST_PAGES):
-        if words:
-            call = registry.search(
-                ways.registry, ways.network, words, cursor=cursor, tags=tags, capability=capability
-            )
-        else:
-            call = registry.entries(
-                ways.registry, ways.network, cursor=cursor, tags=tags, capability=capability
-            )
-        try:
-            reply = yield from patience.read(call, ways.pace.repeat_ms / 1000)
-        except TimeIsUp:
-            reply = Reply(None, fault="lost", detail=f"there was no answer within {LOOK_S:.0f} s")
-        try:
-            if not reply.ok:
-                raise WireError(said(reply))
-            page = read_registry_entries(reply.body, ways.network)
-        except WireError as error:
-            raise MasumiError(
-                f"the registry could not be searched: {error}",
-                phase="find",
-                fault="registry",
-                repeatable=True,
-            ) from error
-        new = [entry for entry in page if entry.agent_identifier not in found]
-        for entry in new:
-            found[entry.agent_identifier] = entry
-        hits = [entry for entry in found.values() if _fits(entry, max_price)]
-        last = page[-1].entry_id if page else None
-        if len(hits) >= limit or not new or last is None or len(page) < registry.MOST_ENTRIES:
-            return hits[:limit]
-        cursor = last
-    return hits[:limit]
-
-
-def _fits(entry: Listing, cap: Sequence[Amount] | None) -> bool:
-    if entry.problems or entry.status.lower() not in ("online", ""):
-        return False
-    if cap is None or entry.price.is_free:
-        return True
-    if entry.price.pricing is PricingType.DYNAMIC:
-        return True
-    return above(entry.price.amounts, cap) is None

@@ -19,7 +19,7 @@ from masumi_tools.calls.node import PURCHASE_S
 from masumi_tools.hire.acceptance import HORIZON_MS, MINUTE_MS, times_problem
 from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, ON_DEMAND, Event, Purchase, State
 from masumi_tools.models import OnChainState
-from masumi_tools.models.listing import V1
+from masumi_tools.models.sources import V1
 
 # A hire that nobody drove for this long before it paid is given up: its caller is gone.
 ABANDON_MS = 15 * MINUTE_MS
@@ -76,6 +76,7 @@ class Ways:
     network: str
     pace: Pace = Pace()
     horizon_ms: int = HORIZON_MS  # the longest that money may be bound
+    sandbox: bool = False  # services on loopback are allowed
 
 
 class Ask(StrEnum):

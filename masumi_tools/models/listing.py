@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from masumi_tools.errors import WireError
-from masumi_tools.models.price import Price, read_price
-from masumi_tools.models.wire import Names, joined, layers, quoted, read_error
-
-V1: Final = "Web3CardanoV1"
-V2: Final = "Web3CardanoV2"
+from masumi_tools.models import reach
+from masumi_tools.models.price import Price
+from masumi_tools.models.sources import V1, V2, PaymentOption, index_of, price_notes, price_of_sources
+from masumi_tools.models.wire import Names, joined, layers, quoted, read_error, short
 
 # The registries that the official nodes know (protocol N13); V2 has one policy on both networks.
 _POLICY_NETWORK: Final[Mapping[str, str]] = {
@@ -25,8 +24,6 @@ _V2_POLICY: Final = "67ab0c92c4ac1610895a1c965ee50aba41a8f1513b15240723b3bd0b"
 _AGENT: Final = re.compile(r"[0-9a-fA-F]{57,250}")
 _KEY_HASH: Final = re.compile(r"[0-9a-fA-F]{56}")
 _LISTS: Final = ("entries", "Assets", "agents", "items", "registry", "results")
-_PRICING: Final = ("AgentPricing", "pricing")
-_SOURCES: Final = ("supportedPaymentSources",)
 _URLS: Final = ("apiBaseUrl", "apiUrl", "url")
 _METADATA_WORDS: Final = (
     "AgentPricing",
@@ -44,7 +41,10 @@ class Listing:
     Empty text and None mean that the source does not say. `seller_vkey` is the key hash of the wallet
     that holds the agent's NFT (the registry reads it from chain; the node's metadata has none).
     `source_index` is None where only the seller's signed offer can tell it. `problems`, each led by the
-    field, say why it cannot be hired; `notes` what to know.
+    field, say why it cannot be hired; `notes` what to know. `kind` is how it is reached, `sources` are all
+    payment sources of which `price` is one's, `superseded_by` the agent that took its place, `claims` what
+    it says of its identity, which nobody has verified. `out_of_reach` says why its address is one that only
+    its own machine or network knows.
     """
 
     agent_identifier: str
@@ -64,15 +64,40 @@ class Listing:
     entry_id: str | None = None
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    kind: str = reach.STANDARD
+    sources: tuple[PaymentOption, ...] = ()
+    superseded_by: str = ""
+    supersedes: str = ""
+    health: reach.Health = field(default_factory=reach.Health)
+    registered_ms: int | None = None
+    score: float | None = None
+    claims: tuple[str, ...] = ()
+    out_of_reach: str = ""
 
     def at(self, url: str) -> Listing:
         """The same seller at the address where it was found, whatever address its own word names."""
-        return replace(self, api_base_url=url)
+        return replace(self, api_base_url=url, out_of_reach=reach.out_of_reach(url))
 
     @property
     def payable(self) -> bool:
         """Whether a hire could be paid as listed: nothing is wrong and there is something to pay."""
-        return not self.problems and self.price.pricing is not None and not self.price.is_free
+        return self.obstacle() is None and self.price.pricing is not None and not self.price.is_free
+
+    def obstacle(self, *, sandbox: bool = False) -> str | None:
+        """Why it cannot be hired from here, None where nothing is in the way. A sandbox's are on loopback."""
+        wrong = list(self.problems)
+        if self.out_of_reach and not (sandbox and reach.is_loopback(self.api_base_url)):
+            wrong.append(self.out_of_reach)
+        return "; ".join(wrong) or None
+
+    @property
+    def source_text(self) -> str:
+        """Through which payment source a hire is paid, for people; empty where the listing has one price only."""
+        if len(self.sources) < 2 and self.source_index in (None, 0):
+            return ""
+        which = "a payment source" if self.source_index is None else f"payment source {self.source_index}"
+        of = f", one of {len(self.sources)}" if len(self.sources) > 1 else ""
+        return f"{which} ({self.source_type or 'Cardano'} on {self.network or 'Cardano'}{of})"
 
 
 def read_payment_information(body: Any, network: str | None = None, *, http_status: int = 200) -> Listing:
@@ -124,15 +149,14 @@ def _failed(found: list[Names]) -> bool:
 def _listings(body: Any, http_status: int, network: str | None) -> Iterator[Listing]:
     if not 200 <= http_status < 300:
         return
-    if isinstance(body, list) and len(body) > 1:
+    if isinstance(body, list) and (len(body) > 1 or any(map(_is_agent, body))):
         body = {"entries": body}
     found = layers(body)
     for names in found:
         rows = _list_in(names)
         if rows is not None:
-            yield from (
-                _listing(Names(row), network, listed=True) for row in rows if isinstance(row, Mapping)
-            )
+            entries = [_listing(Names(row), network, listed=True) for row in rows if isinstance(row, Mapping)]
+            yield from _beside_each_other(entries)
             return
     for names in reversed(found):
         if any(word in names for word in (*_METADATA_WORDS, "agentIdentifier", "Metadata")):
@@ -147,7 +171,35 @@ def _list_in(names: Names) -> list[Any] | None:
     for value in names.all(*_LISTS, "data"):
         if isinstance(value, list) and (not value or isinstance(value[0], Mapping)):
             return value
+    # A list under a name of its own: its rows show what it is.
+    for value in names.raw.values():
+        if isinstance(value, list) and any(_is_agent(row) for row in value):
+            return value
     return None
+
+
+def _is_agent(row: Any) -> bool:
+    if not isinstance(row, Mapping):
+        return False
+    names = Names(row)
+    return "agentIdentifier" in names and any(
+        word in names for word in (*_METADATA_WORDS, "Metadata", *_URLS, "name")
+    )
+
+
+def _beside_each_other(entries: list[Listing]) -> Iterator[Listing]:
+    """The entries of one list: an Invalid one beside one that is online at the same address is its leftover."""
+    online = {
+        entry.api_base_url.rstrip("/"): entry
+        for entry in entries
+        if entry.api_base_url and entry.status.lower() == "online"
+    }
+    for entry in entries:
+        twin = online.get(entry.api_base_url.rstrip("/")) if entry.status.lower() == "invalid" else None
+        if twin is not None:
+            wrong = f"status: Invalid, and agent {short(twin.agent_identifier, 130)} is online at the same address"
+            entry = replace(entry, problems=(*entry.problems, wrong))
+        yield entry
 
 
 def _onchain(value: Any, depth: int) -> Mapping[str, Any] | None:
@@ -170,8 +222,13 @@ def _listing(entry: Names, network: str | None, *, listed: bool) -> Listing:
             what = f"{quoted(agent)} is not policy id and asset name in hex" if agent else "missing"
             problems.append(f"agentIdentifier: {what}")
     version = _version(names, problems)
-    price, source = _price(names, version, network, problems)
-    problems.extend(price.problems)
+    kind = reach.kind_of(names)
+    if (other := reach.kind_problem(kind)) is not None:
+        problems.append(other)
+    price, source, options = price_of_sources(names, version, network, problems)
+    if kind == reach.STANDARD:  # the price of another kind is paid elsewhere, so it is not judged
+        problems.extend(price.problems)
+    notes.extend(price_notes(price))
     wallet = names.object("sellerWallet", "SmartContractWallet")
     key = names.text("sellerVkey") or (wallet.text("vkey", "walletVkey") if wallet else None)
     if key is not None and not _KEY_HASH.fullmatch(key):
@@ -179,6 +236,8 @@ def _listing(entry: Names, network: str | None, *, listed: bool) -> Listing:
     url = names.text(*_URLS) or ""
     if url:
         _check_url(url, problems)
+    elif listed and kind == reach.STANDARD and agent:
+        problems.append("apiBaseUrl: missing, so that the service cannot be asked")
     _check_state(names, problems, notes)
     policy = agent[:56].lower()
     source_type = source.text("paymentSourceType") if source else None
@@ -196,7 +255,7 @@ def _listing(entry: Names, network: str | None, *, listed: bool) -> Listing:
         seller_vkey=key,
         status=names.text("status") or "",
         source_type=source_type,
-        source_index=_index(source) if source else None,
+        source_index=index_of(source) if source else None,
         network=(source.text("network") if source else None)
         or names.text("network")
         or _POLICY_NETWORK.get(policy),
@@ -211,6 +270,15 @@ def _listing(entry: Names, network: str | None, *, listed: bool) -> Listing:
         entry_id=names.text("id"),
         problems=tuple(problems),
         notes=tuple(notes),
+        kind=kind,
+        sources=options,
+        superseded_by=(names.text("supersededByAgentIdentifier") or "").lower(),
+        supersedes=(names.text("supersedesAgentIdentifier") or "").lower(),
+        health=reach.health(names),
+        registered_ms=reach.moment(names.get("createdAt")),
+        score=reach.score(names),
+        claims=tuple(reach.claims(names)),
+        out_of_reach=reach.out_of_reach(url) if url else "",
     )
 
 
@@ -225,41 +293,6 @@ def _version(names: Names, problems: list[str]) -> int | None:
         return int(str(value).strip())
     problems.append(f"metadataVersion: {quoted(value)} is neither 1 nor 2")
     return None
-
-
-def _price(
-    names: Names, version: int | None, network: str | None, problems: list[str]
-) -> tuple[Price, Names | None]:
-    """The price and the payment source that it stands in: the second version keeps it there (protocol N13)."""
-    sources = [Names(s) for s in names.list(*_SOURCES) if isinstance(s, Mapping)]
-    if sources:
-        flat = [_flat(source, position) for position, source in enumerate(sources)]
-        cardano = [s for s in flat if (s.text("chain") or "Cardano").lower() == "cardano"]
-        wanted = network or names.text("network")
-        chosen = next((s for s in cardano if wanted in (None, s.text("network"))), None)
-        if chosen is not None and chosen.get(*_PRICING) is not None:
-            return read_price(chosen.get(*_PRICING)), chosen
-        if names.get(*_PRICING) is None:
-            problems.append(f"supportedPaymentSources: none for Cardano{f' on {wanted}' if wanted else ''}")
-            return Price(), None
-    value = names.get(*_PRICING)
-    price = read_price(value) if value is not None else Price(problems=("AgentPricing: missing",))
-    if version == 2 and value is not None and not sources:
-        problems.append("AgentPricing: metadata version 2 keeps its prices in supported_payment_sources")
-    return price, None
-
-
-def _flat(source: Names, position: int) -> Names:
-    """A payment source whose `settlement` level, which only the chain has, is taken out."""
-    settlement = source.object("settlement")
-    if settlement is None:
-        return source
-    return Names({"sourceIndex": position, **source.raw, **settlement.raw})
-
-
-def _index(source: Names) -> int | None:
-    value = source.get("sourceIndex", "supportedPaymentSourceIndex", "index")
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 24 else None
 
 
 def _check_url(url: str, problems: list[str]) -> None:

@@ -18,6 +18,7 @@ from .clock import Clock
 from .control import answer_control
 from .faults import DEEDS, Answer, Faults, Place, late, spoilt, without_service
 from .registry import routes
+from .registry.kinds import every_kind
 from .registry.listings import entry_of, fixed_pricing
 from .sellers.mip003 import Sample
 from .sellers.mip003 import Service as Seller
@@ -145,6 +146,19 @@ class Sandbox:
     def service(self, name: str) -> Service:
         """The service of that name; KeyError when there is none."""
         return self._services[name]
+
+    def list_every_kind(self, newer: Literal["ignored", "refused", "known"] = "known") -> None:
+        """Let the registry list agents of every kind, to be looked at: other protocols, old versions, claims.
+
+        ``newer`` is what it makes of the questions that registries know since July 2026.
+        """
+        with self._lock:
+            state = routes.state_of(self.world)
+            state.newer = newer
+            routes.follow_chain(self.world, state)
+            echo = state.entry(self.service("echo").agent_identifier)
+            if echo is not None:
+                state.entries += every_kind(self.world, echo, echo)
 
     @property
     def requests(self) -> list[Seen]:

@@ -214,7 +214,7 @@ class Actions:
         fits = [entry for entry in found if catalogue.listed(entry, self.allow)]
         payable = fits if everything else catalogue.payable(fits, self.buyers.budget, lines, bool(max_price))
         return Said(
-            catalogue.found_told(payable, len(fits) - len(payable)),
+            catalogue.found_told(payable, len(fits) - len(payable), found.left_out),
             data=[catalogue.as_data(e) for e in payable],
         )
 

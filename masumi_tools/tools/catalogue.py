@@ -78,9 +78,10 @@ def as_data(entry: Listing) -> dict[str, Any]:
     }
 
 
-def found_told(entries: Sequence[Listing], too_dear: int) -> str:
+def found_told(entries: Sequence[Listing], too_dear: int, left_out: str = "") -> str:
     """What was found, in words."""
     dear = f" {too_dear} more cost more than the budget allows." if too_dear else ""
+    dear += f" {left_out}" if left_out else ""
     if not entries:
         return f"No service was found that can be hired.{dear} Other words may find one."
     lines = []

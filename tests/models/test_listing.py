@@ -179,7 +179,9 @@ def test_the_registry_says_the_index_of_a_payment_source_itself() -> None:
 def test_a_seller_that_takes_no_payment_on_this_network_is_a_problem() -> None:
     body = {"agentIdentifier": AGENT, "supportedPaymentSources": [SOURCE]}
     read = read_agent_metadata(body, "Mainnet")
-    assert read.problems == ("supportedPaymentSources: none for Cardano on Mainnet",)
+    assert read.problems == (
+        "supportedPaymentSources: none for Cardano on Mainnet; there are Cardano Preprod",
+    )
 
 
 def test_metadata_as_it_stands_on_chain_in_chunks() -> None:

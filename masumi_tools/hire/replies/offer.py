@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pydantic import JsonValue
 
 from masumi_tools import inputs
@@ -43,7 +41,7 @@ def listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
             return _refused(p, now, f"the service's payment information cannot be read: {quoted(error)}")
         found = None
     if found is not None:
-        return _listed(p, replace(found, api_base_url=p.target) if by_url else found, now, ways)
+        return _listed(p, found.at(p.target) if by_url else found, now, ways)
     if not p.asked_registry and (ways.registry or not by_url):
         # A registry that is down or does not know the agent is no end: the node reads the chain itself.
         note = f"{'the service' if by_url else 'the registry'} gave no payment information: {said(reply)}"
@@ -71,6 +69,12 @@ def search(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     except WireError:
         entries = []
     here = [entry for entry in entries if Target.kept(entry.api_base_url) == url]
+    if len(here) > 1:  # leftovers beside the one that holds
+        here = [
+            entry
+            for entry in here
+            if entry.obstacle(sandbox=ways.sandbox) is None and not entry.superseded_by
+        ]
     if len(here) == 1:
         return _listed(p, here[0], now, ways)
     many = f"{len(here)} agents are registered" if here else "no agent is registered"
@@ -83,8 +87,8 @@ def _listed(p: Purchase, found: Listing, now: int, ways: Ways) -> Purchase:
     """Take the listing, or say why this service cannot be hired at its price."""
     if not p.whom.is_url and Target.kept(found.agent_identifier) != p.whom:
         return _refused(p, now, "the registry answered for another agent")
-    if found.problems:
-        return _refused(p, now, f"the registry entry cannot be used: {quoted('; '.join(found.problems))}")
+    if (obstacle := found.obstacle(sandbox=ways.sandbox)) is not None:
+        return _refused(p, now, f"the registry entry cannot be used: {quoted(obstacle)}")
     try:
         Target.read(found.api_base_url)
     except InputError as error:  # no list of services could name it, and servers may read it in two ways

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from ..chain.escrow import World
-from ..chain.rows import V1, Agent
+from ..chain.rows import V2, Agent
 from ..timetext import iso
 from . import agents
 
 Entry = dict[str, Any]
 
 
-def indexed(agent: Agent) -> bool:
-    """Whether the registry takes this agent in: V1 with metadata that reads and names a price (protocol N17)."""
+def indexed(agent: Agent, *, v2: bool = False) -> bool:
+    """Whether the registry takes this agent in: metadata that reads and names a price (protocol N17)."""
     read = agents.read(agent.metadata or {})
-    return (
-        agent.source.source_type == V1 and read is not None and read.version == 1 and read.pricing is not None
-    )
+    if read is None or (read.version == 2) != (agent.source.source_type == V2):
+        return False
+    return read.pricing is not None if read.version == 1 else v2
 
 
 def entry_of(world: World, agent: Agent, source_id: str, place: int = 0) -> Entry:

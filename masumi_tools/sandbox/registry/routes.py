@@ -10,12 +10,13 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
 from ..chain.escrow import World
 from ..timetext import iso
 from ..wire import Refusal, Request, Response, success
+from . import newer
 from .listings import Entry, entry_of, indexed, payment_information, search_text, searchable
 from .schema import Complaint, Fields
 
@@ -60,6 +61,8 @@ class RegistryState:
     keys: dict[str, RegistryKey] = field(default_factory=dict)
     follow_chain: bool = True
     source_id: str = "cmregistrysource00000000"
+    newer: Literal["ignored", "refused", "known"] = "ignored"
+    """What becomes of the questions that registries know since July 2026; "known" lists V2 agents too."""
     reachable: Callable[[str], bool] = lambda url: False
     """Tells a URL at which a service of the sandbox answers; all others are out of reach."""
 
@@ -164,16 +167,28 @@ def _list(world: World, state: RegistryState, given: dict[str, Any], *, searchin
     checked_since = fields.moment("minHealthCheckDate")
     fields.done()
     _known_network(world, network)
+    wishes = _newer_questions(state, given)
     rows = sorted(state.entries, key=lambda entry: str(entry["id"]), reverse=True)
     if cursor is not None:
         place = next((i for i, entry in enumerate(rows) if entry["id"] == cursor), len(rows))
         rows = rows[place:]
     wanted = searchable(query) if query else ""
-    found = [entry for entry in rows if fits(entry) and wanted in search_text(entry)][: limit * 2]
+    found = [entry for entry in rows if fits(entry) and wanted in search_text(entry)]
+    if wishes:
+        found = newer.chosen(found, wishes)
+    found = found[: limit * 2]
     if checked_since is not None:
         for entry in found:
             _probe(world, state, entry)
     return {"entries": found[:limit]}
+
+
+def _newer_questions(state: RegistryState, given: dict[str, Any]) -> dict[str, Any]:
+    """The newer questions of a request: an older registry refuses them or does not see them."""
+    wishes = newer.questions(given)
+    if wishes and state.newer == "refused":
+        raise Refusal(400, f"Unrecognized key(s) in object: '{next(iter(wishes))}'")
+    return wishes if state.newer == "known" else {}
 
 
 def _filter(fields: Fields | None) -> Callable[[Entry], bool]:
@@ -234,6 +249,8 @@ def _payment_information(world: World, state: RegistryState, key: RegistryKey, g
     if entry is None:
         raise Refusal(404, "Payment information not found")
     agent = world.agents.get(agent_identifier)
+    if agent is None and "type" in entry:  # listed to be looked at; nothing of it is on the chain
+        return entry | {"sellerWallet": None}
     if agent is None or agent.burnt:
         raise Refusal(500, "Internal Server Error")
     if agent.holder_address is None:
@@ -291,7 +308,7 @@ def follow_chain(world: World, state: RegistryState) -> None:
     known = {entry["agentIdentifier"]: entry for entry in state.entries}
     for agent in world.agents.values():
         entry = known.get(agent.agent_identifier)
-        if entry is None and not agent.burnt and indexed(agent):
+        if entry is None and not agent.burnt and indexed(agent, v2=state.newer == "known"):
             state.entries.append(entry_of(world, agent, state.source_id, len(state.entries)))
         elif entry is not None and agent.burnt and entry["status"] != "Deregistered":
             _set_status(world, entry, "Deregistered")

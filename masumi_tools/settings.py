@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from masumi_tools.text import Secret, redact
 
 Network = Literal["Preprod", "Mainnet"]
 
-__all__ = ["Network", "SandboxLike", "Secret", "Settings", "VARIABLES", "hush_crewai"]
+__all__ = ["Network", "SandboxLike", "Secret", "Serving", "Settings", "VARIABLES", "hush_crewai"]
 
 # Field of Settings -> its environment variables; ours first, then the names of the official kit.
 VARIABLES: Mapping[str, tuple[str, ...]] = {
@@ -172,6 +172,70 @@ _CREWAI_IS_QUIET = {
     "CREWAI_TRACING_ENABLED": "false",
     "CREWAI_DISABLE_VERSION_CHECK": "true",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How a service is run: where it listens, whom it believes, how it logs and how it ends.
+
+    `trusted_proxies` are addresses or networks whose X-Forwarded-For is believed, `cors` the origins of
+    pages in browsers that may call, `drain_s` how long work in progress gets after SIGTERM. `/metrics` is
+    shown to this machine, and to who has `metrics_token`.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    drain_s: float = 25.0  # Kubernetes waits for 30 s, then it kills
+    trusted_proxies: tuple[str, ...] = ()
+    cors: tuple[str, ...] = ()
+    log: Literal["text", "json"] = "text"
+    log_level: str = "WARNING"
+    metrics_token: Secret | None = None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Serving:
+        """As the environment says; SettingsError that names the variable which it does not understand."""
+        environment = os.environ if env is None else env
+        said = {name: _unquoted(environment.get(variable, "")) for name, variable in SERVING.items()}
+        values: dict[str, Any] = {name: text for name, text in said.items() if text}
+        for name, of in (("port", int), ("drain_s", float)):
+            if name in values:
+                values[name] = _number(values[name], of, SERVING[name])
+        for name in ("trusted_proxies", "cors"):
+            if name in values:
+                values[name] = tuple(part.strip() for part in values[name].split(",") if part.strip())
+        if values.get("log", "text") not in ("text", "json"):
+            raise SettingsError(f"{SERVING['log']} must be text or json", phase="settings")
+        level = values.get("log_level", "WARNING").upper()
+        if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+            raise SettingsError(f"{SERVING['log_level']} must be a level such as INFO", phase="settings")
+        values["log_level"] = level
+        if "metrics_token" in values:
+            values["metrics_token"] = Secret(values["metrics_token"])
+        return cls(**values)
+
+
+# Field of Serving -> its environment variable.
+SERVING: Mapping[str, str] = {
+    "host": "HOST",
+    "port": "PORT",
+    "drain_s": "MASUMI_DRAIN_S",
+    "trusted_proxies": "MASUMI_TRUSTED_PROXIES",
+    "cors": "MASUMI_CORS",
+    "log": "MASUMI_LOG",
+    "log_level": "MASUMI_LOG_LEVEL",
+    "metrics_token": "MASUMI_METRICS_TOKEN",
+}
+
+
+def _number(text: str, of: Callable[[str], Any], variable: str) -> Any:
+    try:
+        number = of(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 100_000:
+        raise SettingsError(f"{variable} must be a number, not {text!r}", phase="settings")
+    return number
 
 
 def hush_crewai() -> None:

@@ -47,12 +47,29 @@ def _sayer(context: Context) -> Callable[[str], None]:
 def serve(
     ctx: typer.Context,
     place: Place,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8080,
+    host: Annotated[
+        str | None, typer.Option(help="The address to listen on; else HOST, else 127.0.0.1.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on; else PORT, else 8080.")] = None,
+    drain: Annotated[
+        float | None, typer.Option(help="Seconds that work in progress gets after SIGTERM (25).")
+    ] = None,
+    trusted_proxies: Annotated[
+        str | None, typer.Option(help="Addresses or networks whose X-Forwarded-For is believed, with commas.")
+    ] = None,
 ) -> None:
     """Serve a service: take requests, get paid, work. In a sandbox it is listed at once."""
     context: Context = ctx.obj
-    _commands().serve(place, host=host, port=port, settings=_given(context), say=_sayer(context))
+    proxies = trusted_proxies.split(",") if trusted_proxies else None
+    _commands().serve(
+        place,
+        host=host,
+        port=port,
+        drain_s=drain,
+        trusted_proxies=proxies,
+        settings=_given(context),
+        say=_sayer(context),
+    )
 
 
 def worker(ctx: typer.Context, place: Place) -> None:

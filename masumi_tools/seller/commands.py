@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from masumi_tools.seller.jobs.job import STATUS, Job, Rules
 from masumi_tools.seller.jobs.table import JobTable
 from masumi_tools.seller.register import Registered, Registrar, SourceType
 from masumi_tools.seller.service import Service
-from masumi_tools.settings import Settings
+from masumi_tools.settings import Serving, Settings
 
 
 def load(target: str) -> Service:
@@ -64,13 +64,17 @@ def _from_name(name: str) -> Any:
 def serve(
     target: str,
     *,
-    host: str = "127.0.0.1",
-    port: int = 8080,
+    host: str | None = None,
+    port: int | None = None,
+    drain_s: float | None = None,
+    trusted_proxies: Sequence[str] | None = None,
     settings: Settings | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Take requests and work until the process is told to stop. In a sandbox the service is listed first."""
     service = _under(settings, load(target))
+    serving = Serving.from_env()
+    host, port = host or serving.host, serving.port if port is None else port
     url = f"http://{host}:{port}"
     if service.settings.sandbox and not service.settings.agent_identifier:
         service = service.with_settings(trial.remembered(service.offer, service.settings, url))
@@ -78,7 +82,7 @@ def serve(
         service = service.with_settings(trial.listed(service.offer, service.settings, url))
         say(f"listed in the sandbox as {service.settings.agent_identifier}")
     words = f"{service.offer.name} takes jobs at {url} ({url}/docs shows its routes); end it with Ctrl-C"
-    service.run(host, port, ready=lambda: say(words))
+    service.run(host, port, drain_s=drain_s, trusted_proxies=trusted_proxies, ready=lambda: say(words))
 
 
 def _under(settings: Settings | None, service: Service) -> Service:

@@ -29,6 +29,7 @@ log = logging.getLogger("masumi_tools.seller")
 
 PAGE = 100
 T = TypeVar("T")
+Called = Callable[[str, float, str], None]
 
 
 class NodeTrouble(MasumiError):
@@ -53,7 +54,8 @@ class Place:
 class SellerNode:
     """Asks the node over one AsyncHttp. NodeTrouble for everything but a usable answer."""
 
-    def __init__(self, settings: Settings, http: AsyncHttp) -> None:
+    def __init__(self, settings: Settings, http: AsyncHttp, called: Called | None = None) -> None:
+        self._called = called
         self._settings = settings
         self._http = http
         self.trouble: str | None = None  # why the last call failed; None while the node answers
@@ -163,13 +165,17 @@ class SellerNode:
         return True
 
     async def _ask(self, call: Call) -> Reply:
+        begun = time.monotonic()
         reply = await self._http.send(call)
+        down = reply.status is None or reply.status >= 500 or reply.fault is not None
+        if self._called is not None:
+            outcome = "ok" if reply.ok else "down" if down else "refused"
+            self._called(call.name, time.monotonic() - begun, outcome)
         if reply.ok:
             self.trouble = None
             self.answered_at = time.monotonic()
             return reply
         said = read_error(reply.body) or reply.detail or reply.text[:200]
-        down = reply.status is None or reply.status >= 500 or reply.fault is not None
         what = f"HTTP {reply.status}" if reply.status else "no answer"
         why = f"{call.name}: {what}" + (f" ({said})" if said else "")
         if down or reply.status == 401:

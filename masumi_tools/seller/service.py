@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,7 @@ from masumi_tools.seller.jobs.job import RefundPolicy, Rules
 from masumi_tools.seller.offering import Offer, price_tuple
 from masumi_tools.seller.work.human import spec_of
 from masumi_tools.seller.work.work import describes, work_of
-from masumi_tools.settings import Settings
+from masumi_tools.settings import Serving, Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -201,18 +202,34 @@ class Service:
             start,
             webhook_token=self._webhook_token,
             body_bytes=(self._limits or Limits()).body_bytes,
+            serving=Serving.from_env(),
         )
 
     def run(
-        self, host: str = "127.0.0.1", port: int = 8080, *, ready: Callable[[], None] = lambda: None
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        drain_s: float | None = None,
+        trusted_proxies: Sequence[str] | None = None,
+        ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Serve until the process is told to stop. Behind a proxy, `host="0.0.0.0"` where it needs that.
 
+        What is not given is read from the environment (`masumi_tools.settings.Serving`). `drain_s` is how
+        long work in progress gets after SIGTERM, `trusted_proxies` whose X-Forwarded-For is believed.
         `ready` is called once, when requests are taken. MasumiError when it cannot be served; the log says why.
         """
+        from masumi_tools.seller import logs
         from masumi_tools.seller.web import serving
 
-        serving.run(self.app, host, port, ready)
+        how = Serving.from_env()
+        given: dict[str, Any] = {"host": host, "port": port, "drain_s": drain_s}
+        if trusted_proxies is not None:
+            how = replace(how, trusted_proxies=tuple(trusted_proxies))
+        how = replace(how, **{name: value for name, value in given.items() if value is not None})
+        logs.configure(how)
+        serving.run(self.app, how, ready)
 
     @contextmanager
     def trial(self, settings: Settings) -> Iterator[str]:
@@ -236,6 +253,10 @@ class Service:
         asyncio.run(self._work_until_told())
 
     async def _work_until_told(self) -> None:
+        from masumi_tools.seller import logs
+
+        how = Serving.from_env()
+        logs.configure(how)
         shop = self.open_shop()
         await shop.start()
         told = asyncio.Event()
@@ -243,4 +264,5 @@ class Service:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, told.set)
         await told.wait()
-        await shop.stop()
+        await shop.drain(how.drain_s)
+        await shop.stop(0)

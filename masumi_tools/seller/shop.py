@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -25,8 +26,10 @@ from masumi_tools.seller.jobs.alive import Life, process_name
 from masumi_tools.seller.jobs.job import Job, JobState, Rules, answer_too_late, lose, move
 from masumi_tools.seller.jobs.queue import Queue
 from masumi_tools.seller.jobs.runner import Runner
-from masumi_tools.seller.jobs.table import JobTable, service_key
+from masumi_tools.seller.jobs.table import JobTable, Told, service_key
 from masumi_tools.seller.jobs.watch import Watch
+from masumi_tools.seller.logs import JobLog
+from masumi_tools.seller.metrics import metrics_for
 from masumi_tools.seller.offering import Offer
 from masumi_tools.seller.payment_node import NodeTrouble, SellerNode, seen
 from masumi_tools.seller.web.limits import Limits, Room
@@ -37,6 +40,7 @@ from masumi_tools.settings import Settings
 log = logging.getLogger("masumi_tools.seller")
 
 AGENT_FACT = "agent_identifier"
+SILENT_S = 8.0  # four beats that could not be saved
 
 
 class Shop:
@@ -60,7 +64,8 @@ class Shop:
         self.rules = rules
         self.clock = Clock()
         self.owner = process_name()
-        self.table = JobTable(settings.database_url, rules, offer.name)
+        self.metrics = metrics_for(offer.name)
+        self.table = JobTable(settings.database_url, rules, offer.name, self._told())
         self.agent_identifier = settings.agent_identifier or self.table.fact(AGENT_FACT) or ""
         self.seller_vkey = settings.seller_vkey
         self.source_index = offer.source_index
@@ -68,7 +73,7 @@ class Shop:
         self._hash_form = hash_form
         self._quick = _quick_transport()  # only the user's own node and registry are asked over it
         self._http = AsyncHttp(settings, on_sandbox_now=self.clock.heard, async_transport=self._quick)
-        self.node = SellerNode(settings, self._http)
+        self.node = SellerNode(settings, self._http, self.metrics.called if self.metrics else None)
         self.runner = Runner(
             self.table,
             work,
@@ -98,15 +103,40 @@ class Shop:
         self._saver = Saver(self.table, self.clock.now_ms)
         self._room = Room(limits)
         self._watching: asyncio.Task[None] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.draining = False
+
+    def _told(self) -> Told:
+        tellers: list[Told] = [JobLog(self.offer.name)]
+        if self.metrics is not None:
+            tellers.append(self.metrics.changed)
+
+        def told(before: Job | None, job: Job) -> None:
+            for tell in tellers:
+                tell(before, job)
+
+        return told
 
     async def start(self) -> None:
         """Begin to watch and to work."""
+        self.loop = asyncio.get_running_loop()
         await asyncio.to_thread(self.life.start)
         if not self.offer.free:
             await self._learn_of_ourselves()
         self.queue.start()
         self._watching = asyncio.create_task(self.watch.run())
         log.info("selling %r with %d workers", self.offer.name, self.runner.workers)
+
+    async def drain(self, seconds: float) -> None:
+        """Take and begin no new job, and wait at most so long for those at work and for their results' way."""
+        self.draining = True
+        self.queue.stop()
+        log.info("no new jobs are begun; %d at work get %g s", self.runner.busy, seconds)
+        await asyncio.to_thread(self._idle, time.monotonic() + seconds)
+
+    def _idle(self, end: float) -> None:
+        while time.monotonic() < end and (self.runner.busy or self.watch.delivering):
+            time.sleep(0.05)
 
     async def stop(self, wait_s: float = 5.0) -> None:
         """Stop; work in progress gets `wait_s` to end, the rest begins again at the next start."""
@@ -152,6 +182,8 @@ class Shop:
 
     async def start_job(self, body: Mapping[str, Any], client: str) -> Job:
         """A new job with its payment made at the node; Refusal else, and nothing is kept."""
+        if self.draining:
+            raise down("this service is being stopped; nothing was begun, try again in a minute")
         identifier, data = read_start_job(body, self.offer, self._work)
         with self._room.place(client, self.watch.counts, self.watch.counted_s):
             return await self._begun(identifier, data, client)
@@ -307,8 +339,38 @@ class Shop:
 
     # GET /availability -------------------------------------------------------------------------------
 
+    def wrong(self) -> dict[str, str]:
+        """What keeps this process from doing its work now, by what is not well; empty when all is."""
+        wrong: dict[str, str] = {}
+        if self.draining:
+            wrong["process"] = "it is being stopped"
+        if self.life.silent_s > SILENT_S:
+            wrong["database"] = "it does not answer"
+        if not self.watch.turning:
+            wrong["watch"] = "it stands still"
+        if not self.offer.free:
+            if not self.agent_identifier:
+                wrong["registration"] = "the service is not registered yet"
+            if not self.node.answers:
+                wrong["node"] = "the payment node does not answer"
+        return wrong
+
+    def checks(self) -> dict[str, Any]:
+        """For /ready: True or what is wrong, by part, and how many places are free."""
+        parts = ("process", "database", "watch") + (() if self.offer.free else ("registration", "node"))
+        wrong = self.wrong()
+        return {**{part: wrong.get(part, True) for part in parts}, "free_places": self.runner.free}
+
     def unavailable(self) -> str | None:
         """Why a job begun now would not end well; None when it would."""
+        wrong = self.wrong()
+        for part, words in (
+            ("process", "the service is being stopped"),
+            ("database", "the database does not answer"),
+            ("watch", "the service's watch stands still"),
+        ):
+            if part in wrong:
+                return words
         if not self.offer.free:
             if not self.agent_identifier:
                 return "the service is not registered yet"

@@ -43,6 +43,9 @@ class Counts:
     unpaid: dict[str, int]
 
 
+Told = Callable[[Job | None, Job], None]
+
+
 def payment_key(blockchain_identifier: str) -> str:
     """A short key for the long identifier; "" for a free job."""
     return sha256(blockchain_identifier.encode()).hexdigest() if blockchain_identifier else ""
@@ -52,10 +55,12 @@ class JobTable:
     """The saved jobs of one service, known by its name; "" sees those of every service.
 
     Safe to share among threads; several processes, machines and services may use one database.
+    `told(before, job)` hears of every saved change; `before` is None for a new job.
     Raises JournalError where the database cannot be used and JournalBusy where somebody saved first.
     """
 
-    def __init__(self, url: str, rules: Rules, service: str = "") -> None:
+    def __init__(self, url: str, rules: Rules, service: str = "", told: Told | None = None) -> None:
+        self._told = told or (lambda before, job: None)
         self.service = service
         self._mine = _jobs.c.service == service if service else sa.true()
         self.engine = open_engine(url)
@@ -93,6 +98,8 @@ class JobTable:
         """Save new jobs, all in one transaction."""
         with explained("saving a new job"), self.engine.begin() as db:
             db.execute(_jobs.insert(), [self._columns(job, now_ms) for job in jobs])
+        for job in jobs:
+            self._told(None, job)
 
     def add_at_once(self, jobs: Sequence[Job], now_ms: int) -> bool:
         """Save new jobs without waiting for anybody; they are on the disk when `settle` returns.
@@ -107,9 +114,12 @@ class JobTable:
         rows = [self._columns(job, now_ms) for job in jobs]
         if sum(len(row["record"]) for row in rows) > _CHARACTERS_AT_ONCE:
             return False
-        return self._unsettled.write(
-            str(_INSERT), [[row[name] for name in _INSERT.positiontup] for row in rows]
-        )
+        values = [[row[name] for name in _INSERT.positiontup] for row in rows]
+        if not self._unsettled.write(str(_INSERT), values):
+            return False
+        for job in jobs:
+            self._told(None, job)
+        return True
 
     def settle(self) -> None:
         """Returns when the disk has what `add_at_once` saved; JournalError where it takes nothing."""
@@ -129,14 +139,16 @@ class JobTable:
             if self.sqlite and not self._any_ready():
                 return []  # without taking the file's lock for a look
             with self.engine.begin() as db:
-                claimed: list[Job] = []
+                claimed: list[tuple[Job, Job]] = []
                 for row in db.execute(ready).all():
                     job = _job(row)
                     if (after := how(job)) is not None:
                         where = (_jobs.c.job_id == job.job_id, _jobs.c.version == job.version)
                         db.execute(_jobs.update().where(*where).values(**self._columns(after, now_ms)))
-                        claimed.append(replace(after, version=job.version + 1))
-                return claimed
+                        claimed.append((job, replace(after, version=job.version + 1)))
+        for before, after in claimed:
+            self._told(before, after)
+        return [after for _, after in claimed]
 
     def _any_ready(self) -> bool:
         ready = sa.select(_jobs.c.job_id).where(_jobs.c.state == JobState.READY.value, self._mine).limit(1)
@@ -163,10 +175,13 @@ class JobTable:
             if changed is None:
                 return None
             try:
-                return self.save(changed, now_ms)
+                saved = self.save(changed, now_ms)
             except JournalBusy as busy:
                 if busy.phase != "job":
                     raise
+            else:
+                self._told(job, saved)
+                return saved
 
     def _columns(self, job: Job, now_ms: int) -> dict[str, Any]:
         due = due_ms(job, now_ms, self.rules)
@@ -190,6 +205,8 @@ class JobTable:
 
     def get(self, job_id: str) -> Job | None:
         """The job, or None."""
+        if "\0" in job_id:  # PostgreSQL knows no such text
+            return None
         with explained("reading a job"), self._reading.connect() as db:
             row = db.execute(_BY_ID, {"id": job_id}).first()
         return _job(row) if row and (not self.service or row.service == self.service) else None

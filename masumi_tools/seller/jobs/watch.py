@@ -77,6 +77,7 @@ class Watch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
         self._own: set[str] = set()
+        self._handing = False
         self._murmur = Murmur(log)
         self._places: dict[str, Place] = {}
         self._swept = 0.0
@@ -142,7 +143,19 @@ class Watch:
             await self._do_due()
         await self._check_node()
 
+    @property
+    def delivering(self) -> bool:
+        """Whether results of this process are on their way to the node."""
+        return bool(self._own) or self._handing
+
     async def _own_results(self) -> None:
+        self._handing = bool(self._own)
+        try:
+            await self._hand_in()
+        finally:
+            self._handing = False
+
+    async def _hand_in(self) -> None:
         while self._own:
             job_id = self._own.pop()
             job = await _threaded(self._table.get, job_id)
@@ -205,8 +218,6 @@ class Watch:
             return before[0] if before else None
         if after.state is JobState.READY and before[0].state is not JobState.READY:
             self._ready()
-        if after.state is not before[0].state:
-            log.info("job %s: %s -> %s", job_id, before[0].state.value, after.state.value)
         return after
 
     # What is due -------------------------------------------------------------------------------------
@@ -245,8 +256,7 @@ class Watch:
         def how(job: Job) -> Job | None:
             return move(job, event, now, **changes) if job.state is state else None
 
-        if await _threaded(self._table.change, job.job_id, now, how):
-            log.info("job %s: %s (%s)", job.job_id, event, changes.get("error") or "")
+        await _threaded(self._table.change, job.job_id, now, how)
 
     async def _ask_node(self, job: Job) -> None:
         """Before an unpaid job is given up, the node is asked once more for just this payment."""
@@ -308,7 +318,6 @@ class Watch:
             self._table.change, job.job_id, now,
             lambda job: replace(job, refund="authorised", tries=0, next_try_ms=0, changed_ms=now),
         )  # fmt: skip
-        log.info("job %s: the refund is authorised", job.job_id)
 
     async def _begin_try(self, job: Job) -> Job | None:
         """Take the next call for this job: of two processes at the same moment only one gets it."""

@@ -6,9 +6,10 @@ fields, as buyers' clients expect, and a size cap holds before anything is parse
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -16,17 +17,19 @@ from fastapi import FastAPI, Query, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.middleware.cors import CORSMiddleware
 
 from masumi_tools.calls.call import encode
 from masumi_tools.errors import JournalError
 from masumi_tools.inputs import served
 from masumi_tools.net.json import read_json
+from masumi_tools.seller.fast.shortcut import Handle, QuickApp
 from masumi_tools.seller.offering import Offer
-from masumi_tools.seller.shop import Shop
 from masumi_tools.seller.web import answers
+from masumi_tools.seller.web.door import Door, OpenShop
+from masumi_tools.seller.web.operating import add_to as add_operating
 from masumi_tools.seller.web.requests import Refusal
+from masumi_tools.settings import Serving
 
 IDENTIFIER: dict[str, Any] = {
     "type": "string",
@@ -59,7 +62,7 @@ _WORDS = {
     503: "The payment node or the database does not work at the moment; nothing was begun.",
 }
 
-OpenShop = Callable[[], Awaitable[Shop]]
+BODY_WITHIN_S = 30.0
 
 
 def _errors(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -83,31 +86,6 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-class ServiceApp(FastAPI):
-    """FastAPI with a short cut to the two routes that are called most: a third of a request's time is saved.
-
-    `quick` leads from method and path to the same functions that the routes call. Where somebody added
-    a middleware or mounted the app elsewhere, everything goes the long way.
-    """
-
-    quick: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handle = None
-        if scope["type"] == "http" and not self.user_middleware and not scope.get("root_path"):
-            handle = self.quick.get((scope["method"], scope["path"]))
-        if handle is None:
-            await super().__call__(scope, receive, send)
-            return
-        try:
-            response = await handle(Request(scope, receive))
-        except (Refusal, JournalError) as error:
-            response = refusal(error)
-        except ClientDisconnect:
-            return
-        await response(scope, receive, send)
-
-
 def refusal(error: Exception) -> JSONResponse:
     """The answer to a request that is not served."""
     if isinstance(error, Refusal):
@@ -115,28 +93,37 @@ def refusal(error: Exception) -> JSONResponse:
     return JSONResponse({"detail": "the database does not work at the moment"}, 503, {"Retry-After": "30"})
 
 
-def make_app(offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, body_bytes: int) -> FastAPI:
-    """The ASGI app. `open_shop` is called when the server starts: importing a service needs no settings."""
+def _answer(error: Exception) -> Response | None:
+    return refusal(error) if isinstance(error, Refusal | JournalError) else None
+
+
+def make_app(
+    offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, body_bytes: int, serving: Serving
+) -> FastAPI:
+    """The ASGI app. `open_shop` is called when the server starts, or by the first request where the app is mounted
+    in another one: importing a service needs no settings."""
+    door = Door(open_shop)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.shop = await open_shop()
+        app.state.shop = await door.open()
         try:
             yield
         finally:
-            await app.state.shop.stop()
+            await door.close()
 
-    app = ServiceApp(
+    app = QuickApp(
         title=offer.name,
         description=offer.description,
         version=offer.capability[1],
         lifespan=lifespan,
         redirect_slashes=False,
     )
-
-    def shop() -> Shop:
-        opened: Shop = app.state.shop
-        return opened
+    app.state.door = door
+    if serving.cors:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(serving.cors), allow_methods=["*"], allow_headers=["*"]
+        )
 
     @app.exception_handler(Refusal)
     @app.exception_handler(JournalError)
@@ -147,12 +134,31 @@ def make_app(offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, bo
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
 
+    quick = _job_routes(app, offer, door, body_bytes)
+    _offer_routes(app, offer, door)
+    add_operating(app, door, serving)
+    if webhook_token:
+        _webhook(app, door, webhook_token)
+    app.shorten(quick, _answer)
+    app.openapi = lambda: _contract(app)  # type: ignore[method-assign]
+    return app
+
+
+def _job_routes(app: FastAPI, offer: Offer, door: Door, body_bytes: int) -> dict[tuple[str, str], Handle]:
+    """The routes of a job's life; those that are called most are answered, for the short cut."""
+
     async def read(request: Request) -> dict[str, Any]:
         raw = bytearray()
-        async for chunk in request.stream():
-            raw += chunk
-            if len(raw) > body_bytes:
-                raise Refusal(413, f"the body is larger than {body_bytes} bytes", {"Connection": "close"})
+        try:
+            async with asyncio.timeout(BODY_WITHIN_S):
+                async for chunk in request.stream():
+                    raw += chunk
+                    if len(raw) > body_bytes:
+                        raise Refusal(
+                            413, f"the body is larger than {body_bytes} bytes", {"Connection": "close"}
+                        )
+        except TimeoutError:
+            raise Refusal(408, "the body did not come in time", {"Connection": "close"}) from None
         return _object(bytes(raw))
 
     @app.post(
@@ -164,7 +170,8 @@ def make_app(offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, bo
     )
     async def start_job(request: Request) -> JSONResponse:
         client = request.client.host if request.client else ""
-        job = await shop().start_job(await read(request), client)
+        shop = door.shop or await door.open()
+        job = await shop.start_job(await read(request), client)
         return _json(answers.started(job))
 
     @app.get(
@@ -182,7 +189,8 @@ def make_app(offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, bo
     async def status_of(job_id: str | None) -> JSONResponse:
         if not job_id:
             raise Refusal(400, {"message": "job_id is missing", "field_errors": {"job_id": ["is missing"]}})
-        return _json(answers.status(await shop().job(job_id)))
+        shop = door.shop or await door.open()
+        return _json(answers.status(await shop.job(job_id)))
 
     @app.post(
         "/provide_input",
@@ -192,23 +200,36 @@ def make_app(offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, bo
         summary="Answer the question of a job that awaits input",
     )
     async def provide_input(request: Request) -> JSONResponse:
-        job, hashed = await shop().provide_input(await read(request))
+        job, hashed = await (await door.open()).provide_input(await read(request))
         return _json({"job_id": job.job_id, "status": "success", "input_hash": hashed, "signature": ""})
+
+    return {
+        ("POST", "/start_job"): start_job,
+        ("GET", "/status"): lambda request: status_of(
+            request.query_params.get("job_id") or request.query_params.get("jobId")
+        ),
+    }
+
+
+def _offer_routes(app: FastAPI, offer: Offer, door: Door) -> None:
+    """What is offered, and whether it can be had now."""
 
     @app.get(
         "/availability", response_model=answers.AvailabilityAnswer, summary="Whether a job can be begun now"
     )
     async def availability() -> JSONResponse:
-        why = shop().unavailable()
+        shop = await door.open()
+        why = shop.unavailable()
         body = {
             "status": "unavailable" if why else "available",
             "type": "masumi-agent",
             "message": why or f"{offer.name} takes jobs; {shop().free_places}",
         }
-        if shop().agent_identifier:
-            body["agentIdentifier"] = shop().agent_identifier
+        if shop.agent_identifier:
+            body["agentIdentifier"] = shop.agent_identifier
         return _json(body)
 
+    app.head("/availability", include_in_schema=False)(availability)
     schema = served(offer.spec)
 
     @app.get("/input_schema", response_model=answers.InputSchemaAnswer, summary="The fields of input_data")
@@ -236,7 +257,7 @@ def make_app(offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, bo
         request: Request,
         agentIdentifier: Annotated[str | None, Query(description="may be left out")] = None,
     ) -> JSONResponse:
-        known = shop()
+        known = await door.open()
         if agentIdentifier and agentIdentifier.lower() != known.agent_identifier.lower():
             raise Refusal(404, "this service is another agent")
         body = answers.payment_information(
@@ -249,25 +270,17 @@ def make_app(offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, bo
         )
         return _json(body)
 
-    if webhook_token:
-        expected = f"Bearer {webhook_token}".encode()
 
-        @app.post("/webhook", include_in_schema=False)
-        async def webhook(request: Request) -> JSONResponse:
-            given = request.headers.get("authorization", "").encode()
-            if not hmac.compare_digest(given, expected):
-                raise Refusal(401, "the token is not that of the webhook")
-            shop().watch.poke()
-            return _json({"status": "ok"})
+def _webhook(app: FastAPI, door: Door, token: str) -> None:
+    expected = f"Bearer {token}".encode()
 
-    app.quick = {
-        ("POST", "/start_job"): start_job,
-        ("GET", "/status"): lambda request: status_of(
-            request.query_params.get("job_id") or request.query_params.get("jobId")
-        ),
-    }
-    app.openapi = lambda: _contract(app)  # type: ignore[method-assign]
-    return app
+    @app.post("/webhook", include_in_schema=False)
+    async def webhook(request: Request) -> JSONResponse:
+        given = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(given, expected):
+            raise Refusal(401, "the token is not that of the webhook")
+        (await door.open()).watch.poke()
+        return _json({"status": "ok"})
 
 
 def _contract(app: FastAPI) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
+import logging
+import signal
 import socket
 import sys
 import threading
@@ -11,15 +14,22 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from masumi_tools.errors import MasumiError, MissingExtra
+from masumi_tools.settings import Serving
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+log = logging.getLogger("masumi_tools.seller")
 
-def run(app: FastAPI, host: str, port: int, ready: Callable[[], None]) -> None:
+_OWN_FILES = 200  # files and connections that are not buyers'
+_MOST_FILES = 65_536
+
+
+def run(app: FastAPI, serving: Serving, ready: Callable[[], None]) -> None:
     """Serve until the process is told to stop; `ready` is called once when requests are taken.
 
-    MasumiError when it cannot be served, such as on a port that is taken; the log says why.
+    SIGTERM drains: status and answers are still served, no new job is begun, and the work in progress gets
+    `serving.drain_s`. MasumiError when it cannot be served, such as on a port that is taken; the log says why.
     """
     sys.setswitchinterval(0.001)  # crews in threads must not keep /status waiting
 
@@ -29,11 +39,37 @@ def run(app: FastAPI, host: str, port: int, ready: Callable[[], None]) -> None:
         gc.set_threshold(10_000, 20, 20)
         ready()
 
-    server = _server(app, begun, host=host, port=port, timeout_keep_alive=30)
+    server = _server(
+        app,
+        begun,
+        drain_s=serving.drain_s,
+        host=serving.host,
+        port=serving.port,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+        limit_concurrency=connections(),
+        proxy_headers=bool(serving.trusted_proxies),
+        forwarded_allow_ips=list(serving.trusted_proxies),
+    )
     with contextlib.suppress(SystemExit):  # uvicorn ends the process with a status of its own
         server.run()
     if not server.started:
         raise _not_started()
+
+
+def connections() -> int | None:
+    """How many connections fit into what the system lets this process open; more get a 503 each."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return None if soft == resource.RLIM_INFINITY else max(50, soft - _OWN_FILES)
 
 
 @contextlib.contextmanager
@@ -47,7 +83,7 @@ def bound(host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[socket.socke
 def served(app: FastAPI, listening: socket.socket) -> Iterator[None]:
     """Serve in a thread for the time of the block. MasumiError when it cannot be."""
     begun = threading.Event()
-    server = _server(app, begun.set)
+    server = _server(app, begun.set, drain_s=0)
 
     def serve() -> None:
         try:
@@ -72,16 +108,38 @@ def _not_started() -> MasumiError:
     return MasumiError("the service could not be started; the lines before say why", phase="serve")
 
 
-def _server(app: FastAPI, ready: Callable[[], None], **options: Any) -> Any:
+def _server(app: FastAPI, ready: Callable[[], None], drain_s: float, **options: Any) -> Any:
     try:
         import uvicorn
     except ModuleNotFoundError as error:
         raise MissingExtra("serving needs the extra seller: pip install 'masumi_tools[seller]'") from error
 
     class Server(uvicorn.Server):
+        _draining: asyncio.Task[None] | None = None
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            self._loop = asyncio.get_running_loop()
             if self.started:
                 ready()
 
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            if sig != signal.SIGTERM or drain_s <= 0 or self._draining is not None or not self.started:
+                super().handle_exit(sig, frame)  # Ctrl-C, and whoever says it twice
+                return
+            self._draining = self._loop.create_task(self._drain())
+            self._loop.call_soon_threadsafe(lambda: None)  # wakes the loop
+
+        async def _drain(self) -> None:
+            try:
+                shop = app.state.door.shop
+                if shop is not None:
+                    await shop.drain(drain_s)
+            finally:
+                self.should_exit = True
+
+    with contextlib.suppress(ModuleNotFoundError):  # uvicorn without its standard extra
+        from masumi_tools.seller.web.protocol import PatientProtocol
+
+        options["http"] = PatientProtocol
     return Server(uvicorn.Config(app, log_level="warning", access_log=False, **options))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from masumi_tools.calls.call import Call, Reply
-from masumi_tools.net.http import AsyncHttp
+from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.seller.fast.transport import NodeTransport
 from masumi_tools.settings import Settings
 
@@ -186,3 +187,100 @@ async def test_many_at_once_and_a_cancelled_one():
 
     assert isinstance(replies[0], asyncio.CancelledError)
     assert all(isinstance(reply, Reply) and reply.ok for reply in [*replies[1:], after])
+
+
+# The three clients keep the same rules ---------------------------------------------------------------
+
+ONE = b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{"a":1}'
+TWO = b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{"a":2}'
+EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+RULES: dict[str, tuple[bytes, int | None]] = {
+    "an answer": (ONE, 200),
+    "a hint first, in its own packet": (EARLY + b"|" + ONE, 200),
+    "a hint first, in one packet": (EARLY + ONE, 200),
+    "two hints first": (EARLY + b"HTTP/1.1 100 Continue\r\n\r\n" + ONE, 200),
+    "two answers in a packet": (ONE + TWO, 200),
+    "a hint and then the end": (EARLY + b"|!", None),
+    "another protocol": (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n|" + ONE, None),
+    "status 000": (ONE.replace(b"200", b"000"), None),
+    "closed with its answer": (ONE + b"!", 200),
+    "closed in the middle": (ONE[:-3] + b"!", None),
+    "no length and then the end": (b'HTTP/1.1 200 OK\r\n\r\n{"a":1}!', 200),
+}
+
+
+def in_packets(text: bytes) -> Serve:
+    """Says the text after a request, a packet for each part between bars; "!" is the end of the connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        for packet in text.rstrip(b"!").split(b"|"):
+            writer.write(packet)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        if not text.endswith(b"!"):
+            await reader.read()
+
+    return serve
+
+
+@pytest.mark.parametrize("client", ["quick", "async", "sync"])
+@pytest.mark.parametrize("rule", list(RULES))
+async def test_an_answer_means_the_same_to_all_three_clients(client: str, rule: str):
+    text, status = RULES[rule]
+    async with node(in_packets(text)) as url:
+        settings = Settings(node_url=url, node_token="secret", database_url="sqlite://")  # type: ignore[arg-type]
+        call = Call("POST /payment", "node", f"{url}/api/v1/payment", b"{}", 2)
+        if client == "sync":
+            with Http(settings) as http:
+                reply = await asyncio.to_thread(http.send, call)
+        else:
+            quick = NodeTransport() if client == "quick" else None
+            async with AsyncHttp(settings, async_transport=quick) as http:
+                reply = await http.send(call)
+            if quick is not None:
+                await quick.aclose()
+
+    if status is None:
+        assert reply.unknown and not reply.ok, reply
+    else:
+        assert (reply.status, reply.body, reply.fault) == (status, {"a": 1}, None)
+
+
+async def test_an_answer_too_many_is_not_the_answer_to_the_next_request():
+    asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while await request(reader):
+            asked += 1
+            writer.write(ONE + TWO if asked == 1 else ONE)
+
+    async with node(serve) as url:
+        replies = await ask(url, times=2)
+
+    assert [reply.body for reply in replies] == [{"a": 1}] * 2
+
+
+async def test_an_address_that_says_nothing_does_not_keep_the_others_waiting(monkeypatch: pytest.MonkeyPatch):
+    """A node of two addresses, the first of which is gone: its packets are dropped."""
+    loop = asyncio.get_running_loop()
+    connect = type(loop).sock_connect
+    infos = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in ("127.0.0.9", "127.0.0.1")]
+
+    async def resolved(self: object, address: tuple[str, int], **_: object) -> list[object]:
+        return [(*info[:4], (info[4][0], address[1])) for info in infos]
+
+    async def connecting(
+        self: asyncio.AbstractEventLoop, sock: socket.socket, address: tuple[str, int]
+    ) -> None:
+        if address[0] == "127.0.0.9":
+            await asyncio.sleep(60)
+        await connect(self, sock, address)
+
+    async with node(saying(OK)) as url:
+        monkeypatch.setattr(type(loop), "_ensure_resolved", resolved)
+        monkeypatch.setattr(type(loop), "sock_connect", connecting)
+        (reply,) = await ask(url, timeout_s=5)
+
+    assert reply.ok

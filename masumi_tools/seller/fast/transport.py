@@ -18,6 +18,7 @@ import httpx
 
 _KEPT_S = 4.0  # Node.js closes an idle connection after five
 _MOST_BYTES = 16_000_000
+_NEXT_ADDRESS_S = 0.25  # an address that does not answer is not waited for alone
 
 Key = tuple[str, str, int]
 
@@ -48,7 +49,7 @@ class NodeTransport(httpx.AsyncBaseTransport):
         answer = httpx.Response(
             connection.status, headers=connection.headers, stream=httpx.ByteStream(bytes(connection.body))
         )
-        if connection.keeps:
+        if connection.keeps and not connection.closed:
             connection.idle_since = time.monotonic()
             self._kept.setdefault(key, deque()).append(connection)
         else:
@@ -72,7 +73,9 @@ class NodeTransport(httpx.AsyncBaseTransport):
         try:
             async with asyncio.timeout(within_s):
                 loop = asyncio.get_running_loop()
-                _, connection = await loop.create_connection(_Connection, host, port, ssl=context)
+                _, connection = await loop.create_connection(
+                    _Connection, host, port, ssl=context, happy_eyeballs_delay=_NEXT_ADDRESS_S
+                )
         except TimeoutError:
             raise httpx.ConnectTimeout("the node could not be reached in time") from None
         except OSError as error:
@@ -96,6 +99,7 @@ class _Connection(asyncio.Protocol):
         self.body = bytearray()
         self.keeps = False
         self._parser: Any = None
+        self._answered = True
         self._done: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -104,6 +108,7 @@ class _Connection(asyncio.Protocol):
     async def exchange(self, message: bytes) -> None:
         """Send one request and wait for the whole answer."""
         self.status, self.headers, self.body, self.keeps = 0, [], bytearray(), False
+        self._answered = False
         self._parser = httptools.HttpResponseParser(self)
         self._done = asyncio.get_running_loop().create_future()
         self._transport.write(message)
@@ -119,30 +124,53 @@ class _Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(httpx.RemoteProtocolError(f"the answer is no HTTP: {error}"))
+            self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        if self.status and not {b"content-length", b"transfer-encoding"} & {
+        if self.status >= 200 and not {b"content-length", b"transfer-encoding"} & {
             n.lower() for n, _ in self.headers
         }:
             self._finish()  # its end is the answer's end
         self._fail(httpx.ReadError("the connection broke before the answer was there"))
 
+    def on_message_begin(self) -> None:
+        if self._answered:  # more than was asked for: what comes next on this connection would be wrong
+            self.close()
+            return
+        self.status, self.headers = 0, []
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
+        if not self._answered:
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        if self._answered:
+            return
         self.status = self._parser.get_status_code()
+        if self.status == 101:
+            self._fail(
+                httpx.RemoteProtocolError("the node changed to another protocol, which nobody asked for")
+            )
+            self.close()
+        elif not 100 <= self.status <= 599:
+            self._fail(httpx.RemoteProtocolError(f"the answer has the status {self.status:03d}"))
+            self.close()
 
     def on_body(self, piece: bytes) -> None:
+        if self._answered:
+            return
         self.body += piece
         if len(self.body) > _MOST_BYTES:
             self._fail(httpx.ReadError("the answer is larger than any node's"))
             self.close()
 
     def on_message_complete(self) -> None:
+        if self._answered or 100 <= self.status < 200:  # a hint before the answer
+            return
+        self._answered = True
         self.keeps = bool(self._parser.should_keep_alive()) and not self.closed
         self._finish()
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from masumi_tools.errors import MasumiError, MissingExtra
@@ -48,13 +48,17 @@ def run(app: FastAPI, serving: Serving, ready: Callable[[], None]) -> None:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
         limit_concurrency=connections(),
-        proxy_headers=bool(serving.trusted_proxies),
-        forwarded_allow_ips=list(serving.trusted_proxies),
+        **believes(serving.trusted_proxies),
     )
     with contextlib.suppress(SystemExit):  # uvicorn ends the process with a status of its own
         server.run()
     if not server.started:
         raise _not_started()
+
+
+def believes(proxies: Sequence[str]) -> dict[str, Any]:
+    """X-Forwarded-For is read from these addresses and networks alone, the last one that is none of them counts."""
+    return {"proxy_headers": bool(proxies), "forwarded_allow_ips": list(proxies)}
 
 
 def connections() -> int | None:

@@ -64,7 +64,7 @@ class _Now:
     """The gauges: the open jobs of the whole service, and this process's places."""
 
     def __init__(self, prometheus: Any, shop: Shop) -> None:
-        self._gauge = prometheus.core.GaugeMetricFamily
+        self._gauge = prometheus.metrics_core.GaugeMetricFamily
         self._shop = shop
 
     def collect(self) -> Iterable[Any]:

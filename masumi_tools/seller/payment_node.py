@@ -23,6 +23,7 @@ from masumi_tools.models import (
 from masumi_tools.money import Amount
 from masumi_tools.net.http import AsyncHttp
 from masumi_tools.seller.jobs.job import Chain, Seen
+from masumi_tools.seller.tracing import span
 from masumi_tools.settings import Settings
 
 log = logging.getLogger("masumi_tools.seller")
@@ -166,7 +167,8 @@ class SellerNode:
 
     async def _ask(self, call: Call) -> Reply:
         begun = time.monotonic()
-        reply = await self._http.send(call)
+        with span("masumi node call", call=call.name):
+            reply = await self._http.send(call)
         down = reply.status is None or reply.status >= 500 or reply.fault is not None
         if self._called is not None:
             outcome = "ok" if reply.ok else "down" if down else "refused"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -263,6 +264,38 @@ def test_each_way_to_extend_the_app_is_seen(settings: Settings, extend: Any):
     assert not app.untouched
 
 
+def test_requests_jobs_and_calls_have_spans_where_opentelemetry_is_set_up(tmp_path: Path):
+    pytest.importorskip("opentelemetry.sdk")
+    code = """
+import sys
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+kept = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(kept))
+trace.set_tracer_provider(provider)
+from fastapi.testclient import TestClient
+from tests.seller.test_operating import *
+settings = Settings(database_url=sys.argv[1])
+app = free_service(settings).app
+def work_span():
+    return [one for one in kept.get_finished_spans() if one.name == "masumi job"]
+with TestClient(app) as client:
+    made = done(client)
+    until(work_span, "the span")
+print(app.untouched, made["job_id"] == work_span()[0].attributes["masumi.job_id"])
+"""
+    env = {name: value for name, value in os.environ.items() if name != "OTEL_SDK_DISABLED"}
+    said = subprocess.run(
+        [sys.executable, "-c", code, f"sqlite:///{tmp_path}/jobs.sqlite"],
+        env=env, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2],
+    )  # fmt: skip
+
+    assert said.stdout.split()[-1:] == ["True"], said.stderr[-2000:]
+
+
 # Proxies, connections ----------------------------------------------------------------------------------
 
 
@@ -280,7 +313,11 @@ class Process:
             "service.run()\n"
         )
         self.log = folder / "log"
-        self.process = subprocess.Popen(
+        with self.log.open("wb") as log:
+            self.process = self._started(file, folder, log, env)
+
+    def _started(self, file: Path, folder: Path, log: Any, env: dict[str, str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [sys.executable, str(file)],
             env={
                 **os.environ,
@@ -290,7 +327,7 @@ class Process:
                 "PORT": str(self.port),
                 **env,
             },
-            stdout=self.log.open("wb"),
+            stdout=log,
             stderr=subprocess.STDOUT,
         )
 
@@ -375,7 +412,7 @@ def test_x_forwarded_for_is_believed_from_named_proxies_only(tmp_path: Path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Shop, "start_job", noting)
             thread.start()
-            until(lambda: served.started, "the start")
+            until(lambda one=served: one.started, "the start")
             httpx.post(
                 f"http://127.0.0.1:{port}/start_job", json=FREE, headers={"X-Forwarded-For": "198.51.100.7"}
             )
@@ -396,10 +433,8 @@ def test_who_sends_nothing_or_half_a_request_is_cut_off(tmp_path: Path, monkeypa
             with socket.create_connection((host, port), 5) as slow:
                 slow.sendall(sent)
                 slow.settimeout(10)
-                try:
+                with contextlib.suppress(ConnectionResetError):
                     assert slow.recv(100) == b""
-                except ConnectionResetError:
-                    pass
         with httpx.Client(base_url=url) as client:  # a connection that is used, and rests, stays
             client.get("/health")
             time.sleep(0.5)

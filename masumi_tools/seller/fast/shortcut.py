@@ -53,6 +53,9 @@ class QuickApp(FastAPI):
             self, "_is_instrumented_by_opentelemetry", False
         ):
             return False
+        native = getattr(self, "_native_telemetry", None)  # FastAPI's own, where OpenTelemetry is set up
+        if native is not None and native.enabled():
+            return False
         return not self.user_middleware and not _wrapped() and self._looks() == self._made
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -34,6 +34,7 @@ from masumi_tools.seller.jobs.job import (
     work_until,
 )
 from masumi_tools.seller.jobs.table import JobTable
+from masumi_tools.seller.tracing import span
 from masumi_tools.seller.work.base import Work, WorkFailed
 from masumi_tools.seller.work.human import Abandoned
 from masumi_tools.seller.work.inherit import at_work, carry_jobs_into_threads
@@ -261,7 +262,8 @@ class Runner:
 
     def _in_thread(self, job: Job, run: _Run) -> None:
         try:
-            self._do(job, run)
+            with span("masumi job", job_id=job.job_id, attempt=job.attempt):
+                self._do(job, run)
         except Abandoned:
             log.info("job %s: the work was abandoned", job.job_id)
         finally:

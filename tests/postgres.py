@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ STARTS_WITHIN_S = 30
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs. `log` says why when it does not do what it should."""
+    """A server that runs. `log` says why when it does not do what it should; `restart` ends it by a signal first."""
 
     port: int
     log: Path
+    restart: Callable[[signal.Signals], None]
 
     def url(self, database: str) -> str:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
@@ -115,27 +116,42 @@ def _run(programs: Path, account: dict[str, Any], folder: Path) -> Iterator[Serv
         "fsync": "off",  # the folder is thrown away; no test pulls the plug of the machine
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [programs / "postgres", "-D", data, *options],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=folder,
-            **account,
-        )
-    try:
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        with log.open("ab") as output:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", data, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=folder,
+                **account,
+            )
+        running.append(server)
         end = time.monotonic() + STARTS_WITHIN_S
         while not _answers(port):
             if server.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.05)
-        yield Server(port, log)
-    finally:
+
+    def stop(how: signal.Signals) -> None:
+        server = running.pop()
         if server.poll() is None:
-            server.send_signal(signal.SIGINT)  # fast shutdown: open connections are dropped
+            server.send_signal(how)
             try:
                 server.wait(10)
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+
+    def restart(how: signal.Signals) -> None:
+        stop(how)
+        start()
+
+    try:
+        start()
+        yield Server(port, log, restart)
+    finally:
+        if running:
+            stop(signal.SIGINT)  # fast shutdown: open connections are dropped

@@ -120,6 +120,10 @@ class Shop:
     async def start(self) -> None:
         """Begin to watch and to work."""
         self.loop = asyncio.get_running_loop()
+        if self.agent_identifier:
+            earlier = await asyncio.to_thread(self.table.adopt, self.agent_identifier)
+            if earlier:
+                log.warning("the jobs of this agent were kept under the name %r; they go on here", earlier)
         await asyncio.to_thread(self.life.start)
         if not self.offer.free:
             await self._learn_of_ourselves()

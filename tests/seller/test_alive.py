@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from masumi_tools.errors import JournalError
 from masumi_tools.seller.jobs import alive
 from masumi_tools.seller.jobs.alive import BEAT_S, GRACE_S, Life, Sign, Watched, has_ended, process_name
-from masumi_tools.seller.jobs.job import Rules
-from masumi_tools.seller.jobs.table import JobTable
+from masumi_tools.seller.jobs.job import JobState, Rules
+from masumi_tools.seller.jobs.table import JobTable, service_key
+from tests.seller.test_jobs import NOW, job
 
 
 def never(_: str) -> bool:
@@ -246,3 +247,38 @@ def test_a_database_in_memory_has_one_process():
 
     assert life.leads and life.living == 1 and life.dead("b") is False
     life.stop()
+
+
+# A service of another name ---------------------------------------------------------------------------
+
+
+def test_a_service_that_was_renamed_keeps_its_jobs(database_url: str):
+    old, new = JobTable(database_url, Rules(), "Old"), JobTable(database_url, Rules(), "New")
+    assert old.adopt("agent") is None and old.adopt("agent") is None
+    old.add([job(), job(JobState.COMPLETED, job_id="done", result="x")], NOW)
+    old.set_fact("news V1", "here")
+
+    assert new.adopt("agent") == "Old" and new.adopt("agent") is None
+    assert new.get("j") is not None and new.get("done") is not None and old.get("j") is None
+    assert new.fact("news V1") == "here"
+    for table in (old, new):
+        table.close()
+
+
+def test_jobs_of_an_earlier_name_are_not_taken_from_a_service_that_lives(
+    database_url: str, lives: Callable[..., Life]
+):
+    old, new = JobTable(database_url, Rules(), "Old"), JobTable(database_url, Rules(), "New")
+    old.adopt("agent")
+    old.add([job()], NOW)
+    life = lives("somebody", service=service_key("Old"))
+    with pytest.raises(JournalError, match=r"'Old'.*stop that service"):
+        new.adopt("agent")
+    with life._engine.begin() as db:  # type: ignore[union-attr]
+        db.execute(
+            sa.text("UPDATE masumi_processes SET beat_ms = beat_ms - 61000")
+        )  # it was killed a minute ago
+
+    assert new.adopt("agent") == "Old"
+    for table in (old, new):
+        table.close()

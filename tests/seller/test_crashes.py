@@ -44,13 +44,13 @@ class Processes:
         self.running: list[subprocess.Popen[bytes]] = []
         self.number = 0
 
-    def start(self, port: int | str = 0, *, hold_at: str = "") -> subprocess.Popen[bytes]:
+    def start(self, port: int | str = 0, *, hold_at: str = "", **env: str) -> subprocess.Popen[bytes]:
         port = port or self.port
         self.number += 1
         with (self.folder / f"log{self.number}").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.seller.crashing", str(port)],
-                env={**self.env, "HOLD_AT": hold_at},
+                env={**self.env, "HOLD_AT": hold_at, **env},
                 cwd=Path(__file__).resolve().parents[2],
                 stdout=log,
                 stderr=log,

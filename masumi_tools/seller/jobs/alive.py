@@ -138,6 +138,13 @@ class Watched:
         return min(living, key=lambda sign: (sign.since_ms, sign.name)).name if living else None
 
 
+def database_ms(db: sa.Connection) -> int:
+    """The database's own clock, ms; for SQLite that is the machine's."""
+    if db.dialect.name != "postgresql":
+        return time.time_ns() // 1_000_000
+    return int(db.scalar(sa.text("SELECT (extract(epoch from clock_timestamp()) * 1000)::bigint")) or 0)
+
+
 class Life:
     """Beats for this process in a thread of its own. `dead` and `leads` answer from memory, without a wait."""
 
@@ -193,10 +200,7 @@ class Life:
         with explained("saying that this process lives"), self._engine.begin() as db:
             if self._engine.dialect.name == "postgresql":
                 db.execute(sa.text("SET LOCAL synchronous_commit = off"))  # a beat need not outlive a crash
-                clock = sa.text("(extract(epoch from clock_timestamp()) * 1000)::bigint")
-                now_ms = int(db.scalar(sa.select(clock)) or 0)
-            else:
-                now_ms = time.time_ns() // 1_000_000
+            now_ms = database_ms(db)
             self._beat += 1
             mine = {"beat": self._beat, "beat_ms": now_ms, "turning": self._turning()}
             done = db.execute(processes.update().where(processes.c.name == self.name).values(**mine))

@@ -15,16 +15,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from masumi_tools.errors import JournalBusy
+from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.journal.database import Unsettled, explained, open_engine, open_unsettled
-from masumi_tools.journal.postgres import refuse_pooler
+from masumi_tools.journal.postgres import refuse_pooler, unhurried
+from masumi_tools.seller.jobs.alive import database_ms, has_ended
 from masumi_tools.seller.jobs.job import ENDED, Job, JobState, Rules, due_ms, from_json, to_json
-from masumi_tools.seller.jobs.tables import SCHEMA
+from masumi_tools.seller.jobs.tables import SCHEMA, processes
 from masumi_tools.seller.jobs.tables import facts as _facts
 from masumi_tools.seller.jobs.tables import jobs as _jobs
 
 NEVER = 2**62
 _PAGE = 200
+_SILENT_MS = 60_000
 _AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000  # some milliseconds of the event loop
 
 _written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -249,16 +251,16 @@ class JobTable:
         with explained("reading jobs"), self._reading.connect() as db:
             return list(db.scalars(sa.select(_jobs.c.owner).where(_jobs.c.owner > "", self._mine).distinct()))
 
-    def watched_sources(self) -> dict[str, int]:
-        """How many jobs wait for news of the node, by source type ("" where the node did not say)."""
-        count = sa.func.count()
+    def watched_sources(self) -> list[str]:
+        """The kinds of escrow of which jobs wait for news ("" where the node did not say), however many jobs."""
+        found: list[str] = []
+        watched = sa.select(sa.func.min(_jobs.c.source_type)).where(_jobs.c.watched, self._mine)
         with explained("reading jobs"), self._reading.connect() as db:
-            rows = db.execute(
-                sa.select(_jobs.c.source_type, count)
-                .where(_jobs.c.watched, self._mine)
-                .group_by(_jobs.c.source_type)
-            )
-            return {row[0]: row[1] for row in rows}
+            after: Any = sa.true()
+            while (source := db.scalar(watched.where(after))) is not None:
+                found.append(source)
+                after = _jobs.c.source_type > source
+        return found
 
     def counts(self) -> Counts:
         """How many open jobs there are now; those that have ended, which may be millions, are not counted."""
@@ -310,6 +312,34 @@ class JobTable:
                     return bool(db.execute(_facts.update().where(*same).values(value=new)).rowcount)
             except sa.exc.IntegrityError:
                 return False
+
+    def adopt(self, agent_identifier: str) -> str | None:
+        """Take over the jobs of this agent that were kept under another name of the service; the earlier name.
+
+        None where there is nothing to take over. JournalError while a process of the earlier name lives.
+        """
+        name = f"agent {agent_identifier}"[:250]
+        with explained("looking for jobs of an earlier name"), self.engine.begin() as db, unhurried(db):
+            before = db.scalar(sa.select(_facts.c.value).where(_facts.c.name == name))
+            if before == self.service:
+                return None
+            if before is not None:
+                old, new = service_key(before), service_key(self.service)
+                fresh = processes.c.beat_ms > database_ms(db) - _SILENT_MS
+                beating = sa.select(processes.c.name).where(processes.c.service == old, fresh)
+                if any(not has_ended(name) for name in db.scalars(beating)):
+                    raise JournalError(
+                        f"the same agent is being sold under the name {before!r}; stop that service first",
+                        phase="sell",
+                    )
+                db.execute(_jobs.update().where(_jobs.c.service == before).values(service=self.service))
+                for row in db.execute(sa.select(_facts).where(_facts.c.name.startswith(f"{old} "))).all():
+                    known = f"{new} {row.name[len(old) + 1 :]}"
+                    db.execute(_facts.delete().where(_facts.c.name == known))
+                    db.execute(_facts.insert().values(name=known, value=row.value))
+                db.execute(_facts.delete().where(_facts.c.name == name))
+            db.execute(_facts.insert().values(name=name, value=self.service))
+            return before
 
     def _fact_name(self, name: str) -> str:
         return f"{service_key(self.service)} {name}"

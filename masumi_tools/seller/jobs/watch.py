@@ -41,6 +41,7 @@ STANDS_STILL_S = 90.0  # a round asks the node at most a few times in a row, eac
 _QUIET_EVERY = 5  # with nobody about to pay and nothing due, the news are read every fifth interval
 _LEASE_MS = 10_000
 _SWEEP_S = 1.0
+_COUNT_SHARE = 20  # to count very many open jobs takes at most a twentieth of the time
 _HEALTH_S = 15.0
 _FIRST_LOOK_BACK_MS = 10 * 60_000
 _AT_ONCE = 16
@@ -81,6 +82,7 @@ class Watch:
         self._murmur = Murmur(log)
         self._places: dict[str, Place] = {}
         self._swept = 0.0
+        self._pause_s = _SWEEP_S
         self._turned = time.monotonic()
         self._fed = 0.0
         self._limit = asyncio.Semaphore(_AT_ONCE)
@@ -128,11 +130,12 @@ class Watch:
         """One round: our own results, and, where this process is the watching one, news and what is due."""
         await self._own_results()
         leads = self._life.leads
-        if time.monotonic() - self._swept >= _SWEEP_S:
-            self._swept = time.monotonic()
-            begun = time.monotonic()
+        begun = time.monotonic()
+        if begun - self._swept >= self._pause_s:
+            self._swept = begun
             self.counts = await _threaded(self._table.counts)
             self.counted_s = begun
+            self._pause_s = max(_SWEEP_S, _COUNT_SHARE * (time.monotonic() - begun))
             if leads:
                 await _threaded(self._sweep)
         if leads:

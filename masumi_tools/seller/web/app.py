@@ -223,7 +223,7 @@ def _offer_routes(app: FastAPI, offer: Offer, door: Door) -> None:
         body = {
             "status": "unavailable" if why else "available",
             "type": "masumi-agent",
-            "message": why or f"{offer.name} takes jobs; {shop().free_places}",
+            "message": why or f"{offer.name} takes jobs; {shop.free_places}",
         }
         if shop.agent_identifier:
             body["agentIdentifier"] = shop.agent_identifier

@@ -110,7 +110,7 @@ def _function_work(function: Callable[..., Any]) -> Work:
     said = typing.get_origin(said) or said
     if isinstance(said, type) and kind_of(said) in RUNS:
         return _factory_work(function, _called(function, name_of(function)))
-    if said is inspect.Signature.empty and not parameters and not _generates(function):
+    if said in (inspect.Signature.empty, Any) and not parameters and not _generates(function):
         try:
             made = _called(function, name_of(function))
         except StateError:  # it asks people, so it is the work itself

@@ -6,7 +6,6 @@ No exception leaves a tool here, since CrewAI runs a raising tool again, up to s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any, Self, Unpack
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
@@ -109,7 +108,7 @@ class ToolkitOptions(ToolOptions, total=False):
 
 
 class _Tool(BaseTool):
-    """A card as a CrewAI tool: arguments in every shape, run and task as its scope, never an exception."""
+    """A card as a CrewAI tool: arguments in every shape, never an exception."""
 
     scope: str = ""
     env_vars: list[EnvVar] = Field(default_factory=lambda: list(_VARIABLES))
@@ -161,8 +160,8 @@ class _Tool(BaseTool):
         return tool
 
     def _call(self) -> Call:
-        run = "\x00".join((self.scope, _run_id(), get_current_task_id() or ""))
-        return Call(run.rstrip("\x00"), self.scope, None, self._tell)
+        # Ids of runs and tasks die with the process: a crew that is started again would pay again.
+        return Call(self.scope, self.scope, None, self._tell)
 
     def _tell(self, progress: Progress) -> None:
         crewai_event_bus.emit(self, MasumiProgressEvent(**news(progress), task_id=get_current_task_id()))
@@ -196,8 +195,9 @@ class MasumiAgentTool(_Tool):
 
     Price and input fields are asked for when it is made; MasumiError when the service cannot be hired at
     all. A call never raises: over budget, refunded or failed is a ToolFailure with the receipt in its
-    `details` (plain text where CrewAI has none); a result is a HireText. Equal hires are one within a
-    crew's run and task. `settings` come from the environment when not given; with a `buyer` the tool shares
+    `details` (plain text where CrewAI has none); a result is a HireText. Equal hires are one within
+    `scope`, also in a crew that is started again, and in rows of `kickoff_for_each` with equal inputs: give
+    tools whose equal work is to be paid for twice a scope each. `settings` come from the environment when not given; with a `buyer` the tool shares
     its journal, budget and settings.
     """
 
@@ -319,15 +319,6 @@ def _failure(said: Said) -> Any:
         return None
     details = {"receipt": said.receipt.as_json()} if said.receipt else {"data": said.data}
     return ToolFailure(message=said.text, code=said.code, retryable=False, details=details)
-
-
-def _run_id() -> str:
-    """The id of the crew's run; "" outside one, or where this version of CrewAI does not tell."""
-    with suppress(ImportError):
-        from crewai.execution import get_execution_uuid
-
-        return get_execution_uuid() or ""
-    return ""
 
 
 # The text path of CrewAI -----------------------------------------------------------------------

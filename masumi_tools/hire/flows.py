@@ -8,6 +8,7 @@ later call, in this process or another, and goes on from the record.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -40,6 +41,9 @@ Known = Literal["new", "open", "finished"]
 
 # Whose money may be wanted back; before the lock the wish waits for it (protocol N21.7).
 REFUNDABLE = frozenset({State.PAYING, State.PAID, State.LOCKED, State.NEEDS_INPUT, State.DELIVERED})
+# Ends without work, after which the same is not bought again unasked for a while.
+UNDONE = ("refunded", "lapsed", "failed")
+BEFORE = "this is the end of the same hire of before; to hire anew now, say again=True"
 CALLED_OFF = "it was called off before anything was paid"
 MOST_CHANGES = 50
 SWEEP_S = 60.0  # what one hire may take of a sweep
@@ -58,10 +62,23 @@ class Flows(Driver):
         yield from self._hear_the_time(patience)
         p, known = yield from self._begin(order, quote, owner)
         if known == "finished":
-            return receipt_of(p, reused=True)
-        return (
-            yield from self.follow(p.hire_id, patience, owner, p if known == "new" else None, order.judge)
-        )
+            made = receipt_of(p, reused=True)
+            if made.outcome in UNDONE:
+                made = made.model_copy(update={"notes": (*made.notes, BEFORE)})
+        else:
+            held = p if known == "new" else None
+            made = yield from self.follow(p.hire_id, patience, owner, held, order.judge)
+            if p.owed and made.outcome == "completed":  # what was delivered before is only proved now
+                made = made.model_copy(update={"outcome": "reused", "reused": True})
+        if known != "new" or made.open:
+            yield from self._heard(made)
+        return made
+
+    def _heard(self, made: Receipt) -> Flow[None]:
+        """Remember whether the caller was told last that the hire goes on; then its end is told once, however late."""
+        with contextlib.suppress(JournalError):  # what is told is true all the same
+            if (yield from self._load(made.hire_id)).awaited is not made.open:
+                yield from self._change(made.hire_id, lambda p: p.but(awaited=made.open))
 
     def _patience(self, seconds: float) -> Patience:
         return Patience.of(seconds, self._monotonic)
@@ -70,7 +87,7 @@ class Flows(Driver):
         for _attempt in range(MOST_CHANGES):
             known, newest = yield from self._known(order, owner)
             if known is not None:
-                return known, "open" if known.joinable else "finished"
+                return known, "open" if known.joinable or known.owed else "finished"
             p = self._first(order, quote)
             row = replace(ledger.row_of(p), after=newest)
             kept, made = yield Do(partial(self.journal.add, row, order.call_id, owner, LEASE_MS))
@@ -100,8 +117,7 @@ class Flows(Driver):
         if row is None or row.joinable:
             return None, row.hire_id if row else ""
         p = ledger.purchase_of(row)
-        fresh = p.result is not None and now - p.result_ms <= order.reuse_within_ms
-        if not (p.stuck or (fresh and p.state in (State.DELIVERED, State.SETTLED))):
+        if not (p.stuck or p.awaited or p.owed or _recent(p, now, order.reuse_within_ms)):
             return None, p.hire_id
         if call_id:
             yield Do(lambda: self.journal.link(call_id, p.hire_id))
@@ -215,7 +231,9 @@ class Flows(Driver):
 
     def resume(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
         """Go on with a hire of this journal, whoever began it."""
-        return (yield from self.follow(hire_id, self._patience(patience_s), owner))
+        made = yield from self.follow(hire_id, self._patience(patience_s), owner)
+        yield from self._heard(made)
+        return made
 
     def refund(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
         """Ask for the money back. Never refused by a budget; the receipt says what came of it, or why nothing."""
@@ -282,6 +300,15 @@ class Flows(Driver):
     def watched(self) -> dict[str, Purchase]:
         """The hires that are driven or swept now: what one look at the node is shared among."""
         return self._swept | {hire_id: p for (hire_id, _), p in self.driven.items()}
+
+
+def _recent(p: Purchase, now: int, within_ms: int) -> bool:
+    """Whether the hire ended, well or not, so lately that an equal call is answered with it."""
+    if p.state in (State.DELIVERED, State.SETTLED):
+        return p.result is not None and now - p.result_ms <= within_ms
+    if p.state in (State.REFUNDED, State.LAPSED, State.FAILED):
+        return not p.free and now - p.changed_ms <= within_ms
+    return False
 
 
 def ways_of(settings: Settings) -> Ways:

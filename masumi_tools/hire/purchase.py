@@ -241,6 +241,7 @@ class Purchase(BaseModel):
     result_hash_form: str | None = None
 
     # Getting money back.
+    awaited: bool = False  # whether the caller was told last that the hire goes on: its end is told once
     refund_wanted: str = ""
     refund_due_ms: int = 0
     refund_asked: bool = False  # by us, at this node
@@ -309,6 +310,13 @@ class Purchase(BaseModel):
     def undecided(self) -> bool:
         """Whether the caller's function has to say what becomes of a result that does not match."""
         return self.state is State.DELIVERED and self.verified is False and self.on_mismatch == "ask"
+
+    @property
+    def owed(self) -> bool:
+        """Whether the result is here and its proof, a decision about it, or a refund of it is not."""
+        if self.state is not State.DELIVERED or self.free:
+            return False
+        return self.verified is None or self.undecided or bool(self.refund_wanted and not self.refund_barred)
 
     @property
     def stuck(self) -> bool:

@@ -25,7 +25,7 @@ from masumi_tools.hire.quote import Quote
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.request import Judge, Policy, call_key, checked_policy
 from masumi_tools.inputs import read_input_schema
-from masumi_tools.money import parse_amounts
+from masumi_tools.money import Amount, parse_amounts
 from masumi_tools.settings import Settings
 from masumi_tools.target import Target, targets
 from masumi_tools.tools import catalogue, tracing, wording
@@ -37,6 +37,7 @@ from masumi_tools.tools.talk import Call, Said, Shown, Talk, Wish
 log = logging.getLogger("masumi_tools.tools")
 
 MOST_FOUND = 2_000
+NO_LIMIT = "there is no budget and no max_price from the user, so only free services can be hired"
 
 
 class Actions:
@@ -179,10 +180,13 @@ class Actions:
             return Said(wording.dearer(shown, quote), True, "refused")
         try:
             data = read_arguments(quote.spec, payload)
-            cap = parse_amounts(max_price) if max_price else self._max_price
+            asked = parse_amounts(max_price) if max_price else None
         except InputError as error:
             return Said(wording.error_told(error), True, "invalid_input", data=error.field_errors)
+        cap = least(asked, self._max_price)
         reason = above(quote.price, cap) if not quote.dynamic else None
+        if not quote.free and self.buyers.budget is None and self._max_price is None:
+            reason = NO_LIMIT  # a price that was only looked up, or that a model names, is no permission
         reason = reason or (yield from self._changed(quote, target, payload, call))
         if reason:
             return Said(wording.not_hired(reason), True, "refused")
@@ -260,9 +264,10 @@ class Actions:
                 return (yield from self._said(receipt))
             try:
                 data = read_arguments(read_input_schema(receipt.question), payload)
+                answered = yield Wish("answer", (hire_id, data), {"patience_s": self._patience_s})
             except InputError as error:
-                return Said(wording.error_told(error), True, "invalid_input", receipt, error.field_errors)
-            answered = yield Wish("answer", (hire_id, data), {"patience_s": self._patience_s})
+                words = wording.error_told(error, receipt.where_the_money_is)
+                return Said(words, True, "invalid_input", receipt, error.field_errors)
             return (yield from self._said(answered))
 
     def refund(self, hire_id: str, call: Call) -> Talk:
@@ -290,7 +295,7 @@ class Actions:
         another process: the journal keeps the first. Without an id each time is a new question.
         """
         name = _shown_name(target, payload, call)
-        if call.call_id is None:
+        if not call.call_id:
             quote = yield from self._quoted(target)
             with self._lock:
                 self._shown[name] = Shown.of(quote)
@@ -310,7 +315,7 @@ class Actions:
         name = _shown_name(target, payload, call)
         with self._lock:
             noted = self._shown.pop(name, None)
-        if noted is None and call.call_id is not None:
+        if noted is None and call.call_id:
             noted = yield Wish("noted", (name,), of="journal")
         if noted is None:
             return None
@@ -334,8 +339,10 @@ class Actions:
 
     def _resumed(self, before: Receipt) -> Talk:
         """The hire that this very call made before: a replayed call never makes another."""
-        if before.open:
+        if before.open or before.owed:
             before = yield Wish("resume", (before.hire_id,), {"patience_s": self._patience_s})
+            if before.outcome == "completed":
+                before = before.model_copy(update={"outcome": "reused", "reused": True})
         return (yield from self._said(before))
 
     def _said(self, receipt: Receipt) -> Talk:
@@ -344,9 +351,17 @@ class Actions:
         return Said(text, not (receipt.ok or receipt.open), receipt.outcome, receipt)
 
 
+def least(asked: Sequence[Amount] | None, most: Sequence[Amount] | None) -> tuple[Amount, ...] | None:
+    """The price that a model asked for, as far as the user's own limit allows it; None where nobody named one."""
+    if asked is None or most is None:
+        return None if asked is most else tuple(asked or most or ())
+    bounds = {amount.unit: amount.quantity for amount in most}
+    return tuple(Amount(min(a.quantity, bounds.get(a.unit, 0)), a.unit) for a in asked)
+
+
 def call_name(target: str, payload: object, call: Call) -> str | None:
     """The name of one call of one model: its id alone may come again for other arguments."""
-    if call.call_id is None:
+    if not call.call_id:  # some providers send an empty one, which is none
         return None
     return f"{call.call_id}\x00{_canonical(target, payload)}"
 

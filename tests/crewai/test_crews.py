@@ -201,7 +201,7 @@ def test_whoever_calls_run_directly_gets_an_answer_and_no_exception(sandbox, buy
     assert counter.jobs == len(buyer.hires()) == counter.purchases
 
 
-def test_copies_of_a_crew_hire_for_themselves(echo, counter):
+def test_rows_with_equal_inputs_are_one_hire(echo, counter):
     crew = crew_of(
         [echo], [native((echo.name, {"text": "copied"})), DONE, native((echo.name, {"text": "copied"}))]
     )
@@ -209,10 +209,10 @@ def test_copies_of_a_crew_hire_for_themselves(echo, counter):
     outputs = crew.kickoff_for_each(inputs=[{"n": 1}, {"n": 2}])
 
     assert len(outputs) == 2
-    assert counter.both == (2, 2)
+    assert counter.both == (1, 1)
 
 
-def test_a_run_hires_for_itself_and_its_tasks_too(echo, counter):
+def test_a_crew_that_is_run_again_pays_once_and_a_scope_of_its_own_pays_anew(echo, buyer, sandbox, counter):
     def kickoff() -> None:
         crew_of(
             [echo], [native((echo.name, {"text": "same"})), native((echo.name, {"text": "same"}))]
@@ -222,14 +222,18 @@ def test_a_run_hires_for_itself_and_its_tasks_too(echo, counter):
     assert counter.both == (1, 1)
 
     kickoff()
-    assert counter.both == (2, 2)
+    assert counter.both == (1, 1)
 
     crew = crew_of([echo], [native((echo.name, {"text": "same"}))])
     agent: Any = crew.agents[0]
     agent.llm.steps += [native((echo.name, {"text": "same"})), DONE]
     second = Task(description="Once more.", expected_output="x", agent=agent)
     Crew(agents=[agent], tasks=[*crew.tasks, second]).kickoff()
-    assert counter.both == (4, 4)
+    assert counter.both == (1, 1)
+
+    other = MasumiAgentTool.for_agent(sandbox.service("echo").agent_identifier, buyer=buyer, scope="second")
+    crew_of([other], [native((other.name, {"text": "same"}))]).kickoff()
+    assert counter.both == (2, 2)
 
 
 def test_a_fault_of_our_own_runs_once_and_raises_nothing(echo, monkeypatch, counter):

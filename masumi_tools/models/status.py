@@ -51,6 +51,43 @@ _WORDS: Final[Mapping[str, JobState]] = {
     }.items()
     for word in words.split()
 }
+# Words behind a known one that change what it says.
+_TAKEN_BACK: Final = frozenset(
+    [
+        "not",
+        "no",
+        "error",
+        "errors",
+        "failed",
+        "failure",
+        "fail",
+        "partial",
+        "partially",
+        "pending",
+        "cancelled",
+        "canceled",
+        "aborted",
+        "refund",
+        "refunded",
+        "but",
+        "without",
+        "soon",
+        "almost",
+        "nearly",
+        "unless",
+        "review",
+        "approval",
+        "payment",
+        "input",
+    ]
+)
+# A service that lost its memory says "failed" of a job that it does not know; that is no word about the job.
+_FORGOTTEN: Final = re.compile(
+    r"^\W*(?:not[ _-]?found|unknown job|no such job)\W*$"
+    r"|\b(?:job|task|execution|run|session|workflow)\b[^.]{0,60}\b(?:not found|unknown|does not exist|no longer exists|not exist)"
+    r"|\b(?:unknown|no such|no|invalid) (?:job|task|execution)(?: id)?\b",
+    re.IGNORECASE,
+)
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PARTING: Final = re.compile(r"[\s_\-.]+")
 
@@ -65,7 +102,15 @@ def state_of(word: str | None) -> JobState:
     if not isinstance(word, str):
         return JobState.UNKNOWN
     parted = _PARTING.sub("_", _CAMEL.sub("_", word.strip())).strip("_").lower()
-    return _WORDS.get(parted, JobState.UNKNOWN)
+    if (known := _WORDS.get(parted)) is not None:
+        return known
+    # "running (step 2 of 5)", "completed: all good": a known word first, and then nothing that takes it back.
+    words = re.findall(r"[a-z0-9]+", parted)[:12]
+    for length in range(min(3, len(words) - 1), 0, -1):
+        known = _WORDS.get("_".join(words[:length]))
+        if known is not None:
+            return JobState.UNKNOWN if _TAKEN_BACK.intersection(words[length:]) else known
+    return JobState.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +172,8 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
             or joined(value)
             or read_error(value)
         )
+        if state is JobState.FAILED and value is None and error and _FORGOTTEN.search(error[:300]):
+            return JobStatus(JobState.NOT_FOUND, word, notes=(error,), status_id=status_id, job_id=job_id)
         return JobStatus(state, word, error=error, status_id=status_id, job_id=job_id)
     schema = _input_schema(names) if state is JobState.AWAITING_INPUT else None
     return JobStatus(

@@ -224,3 +224,39 @@ def test_ids() -> None:
 def test_strange_bodies_never_raise(body: Any) -> None:
     for status in (200, 404, 500):
         assert read_status(body, status).result is None
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("running (step 2 of 5)", JobState.RUNNING),
+        ("processing: page 3", JobState.RUNNING),
+        ("completed successfully", JobState.COMPLETED),
+        ("awaiting_payment_confirmation", JobState.AWAITING_PAYMENT),
+        ("failed: quota", JobState.FAILED),
+        ("completed with errors", JobState.UNKNOWN),
+        ("finished, pending review", JobState.UNKNOWN),
+        ("running out of words", JobState.RUNNING),
+        ("success pending", JobState.UNKNOWN),
+        ("runningish", JobState.UNKNOWN),
+    ],
+)
+def test_a_word_that_begins_with_a_known_one_means_it_unless_it_is_taken_back(
+    word: str, state: JobState
+) -> None:
+    assert read_status({"status": word, "result": "x"}).state is state
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        ("Job not found", JobState.NOT_FOUND),
+        ("not found", JobState.NOT_FOUND),
+        ("Unknown job id abc", JobState.NOT_FOUND),
+        ("The task 12 does not exist (any more)", JobState.NOT_FOUND),
+        ("the page was not found", JobState.FAILED),
+        ("File not found: input.pdf", JobState.FAILED),
+    ],
+)
+def test_a_service_that_does_not_know_the_job_says_nothing_of_it(error: str, state: JobState) -> None:
+    assert read_status({"status": "failed", "error": error}).state is state

@@ -13,6 +13,7 @@ from masumi_tools.hire.purchase import Event, Layout, Purchase
 from masumi_tools.hire.replies.words import said
 from masumi_tools.hire.steps import Ways
 from masumi_tools.models import (
+    JobState,
     Listing,
     PricingType,
     read_agent_metadata,
@@ -20,6 +21,7 @@ from masumi_tools.models import (
     read_payment_information,
     read_registry_entries,
     read_started,
+    read_status,
 )
 from masumi_tools.money import total
 from masumi_tools.target import Target
@@ -159,6 +161,13 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if not reply.ok:
         return _not_started(p, reply, now, ways)
     job = read_started(reply.content, reply.status or 200, sent=None if p.free else p.nonce)
+    if (not job.started or job.job_id is None) and (result := _at_once(reply)) is not None:
+        if p.free:
+            begun = p.move(Event.FREE, now, next_job_ms=now)
+            return begun.move(Event.DELIVERED, now, result=result, result_ms=now, reason="", verified=None)
+        return _refused(
+            p, now, "the service gave a result at once, no job and no payment terms; nothing was paid"
+        )
     if not job.started or job.job_id is None:
         why = quoted(job.error) if job.error else "id: missing from the answer of start_job"
         return _refused(p, now, f"the service did not start the job: {why}")
@@ -201,6 +210,12 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     )
 
 
+def _at_once(reply: Reply) -> str | None:
+    """The result, where start_job answered with the finished work instead of a job; None where it did not."""
+    told = read_status(reply.content, reply.status or 200)
+    return told.result if told.state is JobState.COMPLETED and told.has_answer else None
+
+
 def _not_started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """Only a definite no may be asked again, in another form or later; after silence there may be a job."""
     if reply.status in (400, 422) and p.layout == 0 and (other := _other_form(p, reply)):
@@ -218,7 +233,10 @@ def _not_started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         return _refused(
             p, now, f"the service did not start the job as far as is known: {said(reply)}; {unknown}"
         )
-    return _refused(p, now, f"the service did not start the job: {said(reply)}")
+    fields = job.field_errors if job is not None else {}
+    about = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in list(fields.items())[:10])
+    more = f" ({quoted(about)})" if about else ""
+    return _refused(p, now, f"the service did not start the job: {said(reply)}{more}")
 
 
 def _other_form(p: Purchase, reply: Reply) -> int | None:

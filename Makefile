@@ -62,10 +62,10 @@ types: $(VENV)/.made  ## mypy, strict
 	$(PY) -m mypy
 
 .PHONY: conformance field arguments
-conformance: $(VENV)/.made  ## replay recorded exchanges of the node against the sandbox (CORPUS=file)
+conformance: $(VENV)/.made  ## replay recorded exchanges of the node against the sandbox (CORPUS="file...")
 	$(PY) -m tests.sandbox.conformance $(CORPUS)
 
-field: $(VENV)/.made  ## read what real services answer (WILD=folder)
+field: $(VENV)/.made  ## read what real services answer (WILD="folder or file...")
 	$(PY) -m tests.field.report $(WILD)
 
 arguments: $(VENV)/.made  ## arguments as models really send them, read and hired with (SHAPES=file)

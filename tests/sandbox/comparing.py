@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 Path = tuple[str, ...]
 SAME_THING = ("id", "blockchainIdentifier", "requestedById", "txHash")
 """Volatile names that still must tell the same thing from another within a story."""
+ISO = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
+SLACK_MS = 5_000
 MASKED = re.compile(r"\*{5}.{4}")
 
 
@@ -30,6 +33,7 @@ class Comparison:
 
     def __init__(self, volatile: Iterable[str]) -> None:
         self._volatile = volatile_paths(volatile)
+        self.now_ms = 0
         self._there: dict[str, str] = {}
         self._back: dict[str, str] = {}
 
@@ -62,14 +66,33 @@ class Comparison:
 
     def _same(self, old: Any, new: Any, path: Path) -> bool:
         if any(path[-len(end) :] == end for end in self._volatile):
+            if isinstance(old, str) and (then := iso_ms(old)) is not None:
+                return self._same_time(then, iso_ms(new))
             named = path[-1] in SAME_THING and isinstance(old, str)
             return not named or self._stands_for(old, new)
         if path[-1:] == ("token",) and isinstance(old, str) and old != new:
             return old.startswith("<token:") or bool(MASKED.fullmatch(old) and MASKED.fullmatch(new))
         return bool(old == new)
 
+    def _same_time(self, old: int, new: int | None) -> bool:
+        """A time of its own run: of the same form, and on the same side of the moment of the request."""
+        if new is None:
+            return False
+        latest = self.now_ms + SLACK_MS
+        return (old <= latest) == (new <= latest)
+
     def _stands_for(self, old: str, new: str) -> bool:
         return self._there.setdefault(old, new) == new and self._back.setdefault(new, old) == old
+
+
+def iso_ms(text: str) -> int | None:
+    """A time as node and registry write it, in ms; None for any other text."""
+    if ISO.fullmatch(text) is None:
+        return None
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError:
+        return None
 
 
 def _kind(value: Any) -> str:

@@ -1,6 +1,6 @@
 """Replays recorded exchanges of the real node and registry against the sandbox, and counts what is right.
 
-``python -m tests.sandbox.conformance FILE`` prints the counts by area and names each wrong exchange. The format is
+``python -m tests.sandbox.conformance FILE...`` prints the counts by area and names each wrong exchange. The format is
 told in the file's own ``format`` key: stories of steps, setups as data, links between steps, tokens by label.
 """
 
@@ -196,6 +196,7 @@ class Replay:
     def _differences(self, step: Step, response: Response) -> list[str]:
         recorded = step["response"]
         found = []
+        self.compare.now_ms = step["now_ms"]
         if response.status != recorded["status"]:
             found.append(f"status {response.status} ({_message(response)}) instead of {recorded['status']}")
         for name in CHECKED_HEADERS:
@@ -247,13 +248,21 @@ def report(outcomes: list[Outcome]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status 0 when nothing is wrong, 1 when something is, 2 for wrong usage."""
-    if len(arguments) != 1:
-        print("usage: python -m tests.sandbox.conformance FILE", file=sys.stderr)
+    """Exit status 0 when nothing is wrong, 1 when something is, 2 for wrong usage or a file without exchanges."""
+    if not arguments:
+        print("usage: python -m tests.sandbox.conformance FILE...", file=sys.stderr)
         return 2
-    outcomes = replay(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
-    print(report(outcomes))
-    return int(any(outcome.verdict == "wrong" for outcome in outcomes))
+    status = 0
+    for name in arguments:
+        outcomes = replay(json.loads(Path(name).read_text(encoding="utf-8")))
+        if not outcomes:
+            print(f"{name}: there is no exchange in it", file=sys.stderr)
+            return 2
+        counts = Counter(outcome.verdict for outcome in outcomes)
+        print(report(outcomes))
+        print(f"{Path(name).name}: " + ", ".join(f"{counts[v]} {v}" for v in ("right", "wrong", "left out")))
+        status |= int(counts["wrong"] > 0)
+    return status
 
 
 if __name__ == "__main__":

@@ -126,6 +126,25 @@ def test_command_exits_with_1_when_something_is_wrong(
     assert main([]) == 2
 
 
+@pytest.mark.parametrize("broken", ["garbage", "2999-01-01T00:00:00.000Z", "2026-11-25 10:00:00"])
+def test_a_time_of_another_form_or_of_the_future_is_wrong(small: Json, broken: str) -> None:
+    compare = Comparison(["createdAt"])
+    compare.now_ms = 1_795_884_595_113
+    recorded = {"createdAt": "2026-11-25T10:00:00.000Z"}
+    assert compare.differences(recorded, {"createdAt": "2026-11-25T11:00:00.000Z"}) == []
+    assert compare.differences(recorded, {"createdAt": broken}) != []
+
+
+def test_a_file_without_exchanges_is_refused_and_every_file_is_counted(
+    small: Json, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty.json"
+    empty.write_text(json.dumps({**small, "stories": []}), encoding="utf-8")
+    assert main([str(empty)]) == 2
+    assert main([str(SMALL), str(SMALL)]) == 0
+    assert capsys.readouterr().out.count("corpus_small.json: ") == 2
+
+
 def test_volatile_list_is_read_with_its_braces_and_remarks() -> None:
     listed = [
         "id",

@@ -127,15 +127,18 @@ class Buyer(BuyerBase):
         return self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote))
 
     @keywords(HireOptions)
-    def hire_many(self, orders: Sequence[tuple[str, Any]], **options: Unpack[HireOptions]) -> list[Receipt]:
+    def hire_many(
+        self, orders: Sequence[tuple[Hireable, Any]], **options: Unpack[HireOptions]
+    ) -> list[Receipt]:
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
 
         `options` are those of `hire`. InputError when one of them is no order, before anything is sent; an
         error of the journal when all the others are through. Runs in threads; for hundreds take `AsyncBuyer`.
         """
-        check_orders(orders, options)
-        with ThreadPoolExecutor(min(len(orders), 16) or 1) as pool:
-            waiting = [pool.submit(self.hire, target, data, **options) for target, data in orders]
+        named = [(self._run(self._flows.named(spoken(whom))), data) for whom, data in orders]
+        check_orders(named, options)
+        with ThreadPoolExecutor(min(len(named), 16) or 1) as pool:
+            waiting = [pool.submit(self.hire, target, data, **options) for target, data in named]
             return [done.result() for done in waiting]
 
     @keywords()
@@ -309,14 +312,15 @@ class AsyncBuyer(BuyerBase):
 
     @keywords(HireOptions)
     async def hire_many(
-        self, orders: Sequence[tuple[str, Any]], **options: Unpack[HireOptions]
+        self, orders: Sequence[tuple[Hireable, Any]], **options: Unpack[HireOptions]
     ) -> list[Receipt]:
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
 
         `options` and errors are those of `Buyer.hire_many`. The node is asked once for all of them.
         """
-        check_orders(orders, options)
-        hires = [self.hire(target, data, **options) for target, data in orders]
+        named = [(await self._run(self._flows.named(spoken(whom))), data) for whom, data in orders]
+        check_orders(named, options)
+        hires = [self.hire(target, data, **options) for target, data in named]
         made = await asyncio.gather(*hires, return_exceptions=True)
         for one in made:
             if isinstance(one, BaseException):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,12 +14,19 @@ from rich.table import Table
 
 from masumi_tools.cli.context import Context
 from masumi_tools.cli.show import foreign
-from masumi_tools.errors import MissingExtra
+from masumi_tools.errors import InputError, MissingExtra
 from masumi_tools.settings import Settings
 
 Place = Annotated[
     str, typer.Argument(help="Where the service is made: FILE.py:service or package.module:service.")
 ]
+
+
+class Period(StrEnum):
+    NONE = ""
+    DAY = "day"
+    MONTH = "month"
+    YEAR = "year"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,6 +44,13 @@ def _commands() -> Any:
             f"selling needs {error.name}: pip install 'masumi_tools[seller]'", phase="seller"
         ) from error
     return commands
+
+
+def _ledger() -> Any:
+    _commands()  # says which extra is missing
+    from masumi_tools.seller import ledger
+
+    return ledger
 
 
 def _given(context: Context) -> Settings | None:
@@ -108,24 +126,116 @@ def register(
 
 
 def jobs(
-    ctx: typer.Context, limit: Annotated[int, typer.Option(help="How many jobs at the most.")] = 50
+    ctx: typer.Context,
+    job_id: Annotated[str, typer.Argument(help="One job whole, by its id or the beginning of it.")] = "",
+    limit: Annotated[int, typer.Option(help="How many jobs at the most.")] = 50,
+    state: Annotated[list[str] | None, typer.Option(help="Only jobs in this state; may be repeated.")] = None,
+    service: Annotated[str, typer.Option(help="Only jobs of the service of this name.")] = "",
+    since: Annotated[datetime | None, typer.Option(help="Only jobs made since this day or moment.")] = None,
+    by: Annotated[Period, typer.Option(help="Income by period: day, month or year.")] = Period.NONE,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the jobs to this file.")] = None,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Give this job up; its buyer is refunded on request.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Have this failed job worked on once more.")] = False,
+    archive: Annotated[
+        Path | None, typer.Option(help="Move ended jobs made before --before to this file of JSON lines.")
+    ] = None,
+    before: Annotated[datetime | None, typer.Option(help="For --archive.")] = None,
 ) -> int:
-    """The jobs of this shop, its income per unit, and what is disputed."""
+    """The jobs of this shop: listed, one whole, cancelled, run again, archived; and what they earned."""
     context: Context = ctx.obj
-    found = _commands().jobs(context.settings, limit=limit)
+    ledger = _ledger()
+    if archive is not None:
+        if before is None:
+            raise InputError("--archive needs --before", phase="jobs")
+        moved = ledger.archive(context.settings, _ms(before), archive)
+        context.print_json({"archived": moved}) if context.as_json else context.out.print(
+            f"archived: {moved}"
+        )
+        return 0
+    if job_id:
+        if cancel or again:
+            found = ledger.change(context.settings, job_id, "cancel" if cancel else "again")
+        else:
+            found = ledger.whole(context.settings, job_id)
+        _show_one(context, found)
+        return 0
+    if cancel or again:
+        raise InputError("name the job: masumi-tools jobs ID --cancel", phase="jobs")
+    found = ledger.jobs(
+        context.settings,
+        limit=limit,
+        states=state or (),
+        service=service,
+        since_ms=_ms(since) if since else 0,
+        by=by.value,
+        zone=_zone(),
+    )
+    if csv_file is not None:
+        _write_csv(csv_file, found["jobs"])
     if context.as_json:
         context.print_json(found)
-        return 0
+    else:
+        _show_jobs(context, found)
+    return 0
+
+
+def _show_jobs(context: Context, found: dict[str, Any]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    columns = list(found["jobs"][0]) if found["jobs"] else ["no jobs yet"]
-    for name in columns:
+    for name in ("job", "service", "state", "made", "price", "money", "what"):
         table.add_column(name, overflow="fold")
     for job in found["jobs"]:
-        table.add_row(*(foreign(str(value if value is not None else ""), 200) for value in job.values()))
-    context.out.print(table)
+        what = job["error"] or job["progress"] or (f"refund {job['refund']}" if job["refund"] else "")
+        table.add_row(
+            job["job_id"][:8],
+            foreign(job["service"], 40),
+            job["state"],
+            _ledger().iso(job["created_ms"], _zone()),
+            " + ".join(job["price"]) or "free",
+            job["money"],
+            foreign(what or "", 200),
+        )
+    context.out.print(table if found["jobs"] else "no jobs")
     for name in ("income", "expected", "refunded"):
         if found[name]:
-            context.out.print(f"{name}: {', '.join(map(str, found[name]))}")
+            context.out.print(f"{name}: {', '.join(found[name])}")
+    for period, amounts in found["periods"].items():
+        context.out.print(f"income {period}: {', '.join(amounts)}")
     if found["disputes"]:
         context.out.print(f"disputed: {len(found['disputes'])}")
-    return 0
+
+
+def _show_one(context: Context, found: dict[str, Any]) -> None:
+    if context.as_json:
+        context.print_json(found)
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in found.items():
+        if value in (None, "", [], {}):
+            continue
+        if name.endswith(("_ms", "_time")) and isinstance(value, int) and value > 0:
+            value = _ledger().iso(value, _zone())
+        table.add_row(name.removesuffix("_ms"), foreign(str(value), 4000))
+    context.out.print(table)
+
+
+def _write_csv(file: Path, jobs: list[dict[str, Any]]) -> None:
+    names = ["job_id", "service", "state", "created", "price", "money", "on_chain", "refund", "error"]
+    with file.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.DictWriter(lines, names, extrasaction="ignore")
+        writer.writeheader()
+        for job in jobs:
+            made = _ledger().iso(job["created_ms"])
+            row = {**job, "created": made, "price": " + ".join(job["price"])}
+            # A spreadsheet takes what begins so for a formula, and the words may be a stranger's.
+            row = {k: f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t" else v for k, v in row.items()}
+            writer.writerow(row)
+
+
+def _zone() -> tzinfo:
+    return datetime.now().astimezone().tzinfo or UTC
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

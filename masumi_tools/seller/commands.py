@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from masumi_tools.errors import InputError
-from masumi_tools.money import Amount, total
 from masumi_tools.seller import trial
-from masumi_tools.seller.jobs.job import STATUS, Job, Rules
-from masumi_tools.seller.jobs.table import JobTable
 from masumi_tools.seller.register import Registered, Registrar, SourceType
 from masumi_tools.seller.service import Service
 from masumi_tools.settings import Serving, Settings
@@ -115,57 +112,3 @@ def register(
         if deregister:
             return registrar.deregister()
         return registrar.update() if update else registrar.register(source_type)
-
-
-def jobs(settings: Settings, *, limit: int = 50) -> dict[str, Any]:
-    """The newest jobs, how many there are of each state, the income per unit, and what is contested.
-
-    Amounts are text. `income` counts what the seller has (before the network's fee), `expected` what is
-    locked for completed jobs.
-    """
-    shown: list[dict[str, Any]] = []
-    disputes: list[dict[str, Any]] = []
-    states: dict[str, int] = {}
-    money: dict[str, tuple[Amount, ...]] = {}
-    table = JobTable(settings.database_url, Rules())
-    try:
-        for job in table.every():
-            states[job.state.value] = states.get(job.state.value, 0) + 1
-            where = "expected" if job.money == "locked" and job.state.value == "completed" else job.money
-            money[where] = total((*money.get(where, ()), *_amounts(job)))
-            if len(shown) < limit:
-                shown.append(_line(job))
-            if job.chain.state in ("RefundRequested", "Disputed"):
-                disputes.append(_line(job))
-    finally:
-        table.close()
-    sums = {where: [str(amount) for amount in amounts] for where, amounts in money.items()}
-    return {
-        "jobs": shown,
-        "states": states,
-        "income": sums.get("earned", []),
-        "expected": sums.get("expected", []),
-        "refunded": sums.get("refunded", []),
-        "disputes": disputes,
-    }
-
-
-def _line(job: Job) -> dict[str, Any]:
-    return {
-        "job_id": job.job_id,
-        "state": job.state.value,
-        "status": STATUS[job.state],
-        "created_ms": job.created_ms,
-        "price": [str(amount) for amount in _amounts(job)],
-        "money": job.money,
-        "on_chain": job.chain.state,
-        "refund": job.refund or None,
-        "result_hash": job.result_hash,
-        "error": job.error,
-        "progress": job.progress or None,
-        "attempt": job.attempt,
-    }
-
-
-def _amounts(job: Job) -> tuple[Amount, ...]:
-    return tuple(Amount(quantity, unit) for quantity, unit in job.price)

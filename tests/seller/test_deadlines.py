@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.seller import ask_human, commands
+from masumi_tools.seller import ask_human, ledger
 from tests.seller.support import Buying, Market, until
 
 MINUTE = 60_000
@@ -194,7 +194,7 @@ def test_a_refund_of_delivered_work_is_left_to_the_dispute(market: Market):
         )
         until(lambda: buying.status(job).get("refund") == "wished", "the wish in /status")
         buying.sandbox.advance(MINUTE)
-        shown = commands.jobs(buying.service.settings)
+        shown = ledger.jobs(buying.service.settings)
 
         assert buying.payment(job)["onChainState"] == "Disputed"
         assert buying.status(job)["status"] == "completed"
@@ -233,7 +233,7 @@ def test_income_is_listed_when_the_money_has_come(market: Market):
         buying.sandbox.advance(13 * HOUR)
         until(lambda: buying.payment(job)["onChainState"] == "Withdrawn", "the money")
         shown = until(
-            lambda: (s := commands.jobs(buying.service.settings))["income"] and s, "the income in the list"
+            lambda: (s := ledger.jobs(buying.service.settings))["income"] and s, "the income in the list"
         )
 
     assert shown["income"] == ["1 ADA"]

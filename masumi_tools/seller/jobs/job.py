@@ -62,6 +62,8 @@ Event = Literal[
     "broke",
     "lost",
     "undelivered",
+    "cancelled",
+    "again",
 ]
 
 _S = JobState
@@ -82,6 +84,11 @@ TRANSITIONS: Final[Mapping[tuple[JobState, Event], JobState]] = {
     (_S.FINISHED, "delivered"): _S.COMPLETED,
     (_S.FINISHED, "broke"): _S.FAILED,
     (_S.COMPLETED, "undelivered"): _S.FAILED,
+    (_S.AWAITING_PAYMENT, "cancelled"): _S.FAILED,
+    (_S.READY, "cancelled"): _S.FAILED,
+    (_S.RUNNING, "cancelled"): _S.FAILED,
+    (_S.AWAITING_INPUT, "cancelled"): _S.FAILED,
+    (_S.FAILED, "again"): _S.READY,
 }
 
 ENDED: Final = frozenset({_S.COMPLETED, _S.FAILED, _S.LAPSED})
@@ -413,6 +420,25 @@ def lose(job: Job, now_ms: int, rules: Rules) -> Job:
             error=f"the work was interrupted {job.attempt} times; it was given up",
         )
     return move(job, "lost", now_ms, owner="", attempt=job.attempt + 1, progress="")
+
+
+def cancel(job: Job, now_ms: int) -> Job:
+    """The job after its seller gave it up; StateError once its result is there. The buyer may ask the money back."""
+    return move(job, "cancelled", now_ms, owner="", error="the seller cancelled the job")
+
+
+def again(job: Job, now_ms: int, rules: Rules) -> Job:
+    """A failed job that is to be worked on once more; StateError where it is not paid, refunded or too late."""
+    if not job.free and (job.chain.state != "FundsLocked" or job.chain.result_hash):
+        raise StateError(
+            f"job {job.job_id} cannot run again: its payment is {job.chain.state or 'not there'}", phase="job"
+        )
+    if now_ms + rules.least_work_ms >= rules.submit_by(job):
+        raise StateError(f"job {job.job_id} cannot run again: its result would come too late", phase="job")
+    return move(
+        job, "again", now_ms, owner="", error=None, result=None, result_hash=None, finished_ms=None,
+        progress="", tries=0, next_try_ms=0, attempt=job.attempt + 1,
+    )  # fmt: skip
 
 
 def pause_ms(tries: int) -> int:

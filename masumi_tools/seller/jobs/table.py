@@ -236,6 +236,51 @@ class JobTable:
             earlier = sa.and_(_jobs.c.created_ms == last.created_ms, _jobs.c.job_id < last.job_id)
             where = sa.or_(_jobs.c.created_ms < last.created_ms, earlier)
 
+    def listed(
+        self,
+        *,
+        states: Sequence[str] = (),
+        service: str = "",
+        since_ms: int = 0,
+        before_ms: int | None = None,
+    ) -> Iterator[tuple[str, Job]]:
+        """Jobs with the names of their services, newest first, a page at a time; `before_ms` is left out."""
+        wanted = [self._mine, _jobs.c.created_ms >= since_ms]
+        if states:
+            wanted.append(_jobs.c.state.in_(list(states)))
+        if service:
+            wanted.append(_jobs.c.service == service)
+        if before_ms is not None:
+            wanted.append(_jobs.c.created_ms < before_ms)
+        columns = sa.select(_jobs.c.version, _jobs.c.record, _jobs.c.service)
+        after: Any = sa.true()
+        while True:
+            query = columns.where(*wanted, after).order_by(*_NEWEST).limit(_PAGE)
+            with explained("reading jobs"), self._reading.connect() as db:
+                page = [(row.service, _job(row)) for row in db.execute(query)]
+            yield from page
+            if len(page) < _PAGE:
+                return
+            last = page[-1][1]
+            earlier = sa.and_(_jobs.c.created_ms == last.created_ms, _jobs.c.job_id < last.job_id)
+            after = sa.or_(_jobs.c.created_ms < last.created_ms, earlier)
+
+    def named(self, beginning: str) -> list[tuple[str, Job]]:
+        """At most two jobs whose ids begin so, with the names of their services."""
+        query = sa.select(_jobs.c.version, _jobs.c.record, _jobs.c.service)
+        query = query.where(_jobs.c.job_id.startswith(beginning, autoescape=True), self._mine).limit(2)
+        with explained("reading a job"), self._reading.connect() as db:
+            return [(row.service, _job(row)) for row in db.execute(query)]
+
+    def remove(self, jobs: Sequence[Job]) -> int:
+        """Take these jobs out of the table, those alone that nobody changed since they were read; how many."""
+        with explained("removing old jobs"), self.engine.begin() as db:
+            gone = 0
+            for job in jobs:
+                where = (_jobs.c.job_id == job.job_id, _jobs.c.version == job.version)
+                gone += db.execute(_jobs.delete().where(*where)).rowcount
+            return gone
+
     def owned_by(self, owner: str) -> list[Job]:
         """All that this process holds."""
         return self._select(_jobs.c.owner == owner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 Target = Literal["node", "registry", "service"]
@@ -82,6 +83,15 @@ class Reply:
             or 300 <= self.status < 400
             or (200 <= self.status < 300 and self.fault is not None)
         )
+
+    @property
+    def dated_ms(self) -> int | None:
+        """The time of the Date header in ms, whole seconds; None where it says none."""
+        try:
+            at = parsedate_to_datetime(self.headers.get("date", ""))
+            return int(at.timestamp()) * 1000 if at.tzinfo is not None and at.year > 1970 else None
+        except (TypeError, ValueError, OverflowError, OSError):
+            return None
 
     @property
     def retry_after_s(self) -> float | None:

@@ -35,8 +35,12 @@ HireId = Annotated[str, typer.Argument(help="The id of a hire, as `hires` shows 
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (find, quote, hire, hires, receipt, answer, refund, sweep, budget):
+    for command in (find, quote, hire, receipt, answer, refund, sweep, budget):
         app.command()(command)
+    books = typer.Typer(invoke_without_command=True)
+    books.callback()(hires)
+    books.command("write-off")(write_off)
+    app.add_typer(books, name="hires")
 
 
 def find(
@@ -156,6 +160,8 @@ def hires(
     as_lines: Annotated[str | None, typer.Option("--jsonl", help="Write all receipts as JSON lines.")] = None,
 ) -> int:
     """The hires in the journal: what is open and why, and exports for bookkeeping."""
+    if ctx.invoked_subcommand is not None:
+        return 0
     context: Context = ctx.obj
     journal = Journal(context.settings.database_url)
     try:
@@ -169,6 +175,30 @@ def hires(
         context.print_json({"hires": [entry.as_json() for entry in found]})
     else:
         context.out.print(show.receipts(found) if found else "There are no hires yet.")
+    return 0
+
+
+def write_off(
+    ctx: typer.Context,
+    hire_id: HireId,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> int:
+    """Close the books of a hire whose node is gone or does not know it; its budget gets the amount back."""
+    context: Context = ctx.obj
+    with Buyer(context.settings) as buyer:
+        found = buyer.receipt(hire_id)
+        if not yes:
+            context.out.print(f"{hire_id}: {found.where_the_money_is} {found.reason}".rstrip())
+            typer.confirm(
+                "Nothing is asked for it any more, and the same can be bought anew. Close its books?",
+                abort=True,
+                err=context.as_json,
+            )
+        made = buyer.write_off(hire_id)
+    if context.as_json:
+        context.print_json(made.as_json())
+    else:
+        context.out.print(show.receipt(made))
     return 0
 
 

@@ -17,7 +17,7 @@ from masumi_tools.models import read_key_status
 from masumi_tools.net.http import Http
 from masumi_tools.settings import Settings
 
-# The node's rules leave 5 minutes; an offer is judged with our clock, so a smaller difference is told too.
+# The node's rules leave 5 minutes; deadlines are judged by the node's clock, and a difference is told.
 CLOCK_OFF_S = 30
 
 
@@ -136,7 +136,7 @@ def _clock(settings: Settings, reply: Reply) -> Iterator[Finding]:
         yield Finding(
             "clock",
             False,
-            f"this machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the node's; set it",
+            f"this machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the node's, which counts; set it",
         )
     else:
         yield Finding("clock", True, "agrees with the node's")

@@ -179,6 +179,14 @@ class Buyer(BuyerBase):
         return self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner))
 
     @keywords()
+    def write_off(self, hire_id: str) -> Receipt:
+        """Close the books of a hire by hand; its budget gets the amount back, and nothing is asked for any more.
+
+        Only where the money is maybe out and the node is gone, is another one, or does not know the purchase:
+        StateError where it does. UnknownHire when there is no such hire.
+        """
+        return self._drive(lambda owner: self._flows.write_off(hire_id, owner))
+
     def sweep(self) -> list[Receipt]:
         """Drive every open hire as far as it goes now: results, refunds, bookings. Returns their receipts.
 
@@ -353,6 +361,10 @@ class AsyncBuyer(BuyerBase):
         return await self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner))
 
     @keywords()
+    async def write_off(self, hire_id: str) -> Receipt:
+        """As `Buyer.write_off`."""
+        return await self._drive(lambda owner: self._flows.write_off(hire_id, owner))
+
     async def sweep(self) -> list[Receipt]:
         """As `Buyer.sweep`."""
         return await self._drive(self._flows.sweep)

@@ -23,10 +23,11 @@ from masumi_tools.hire.budget import Asked, Budget
 from masumi_tools.hire.easing import eased, stumbled
 from masumi_tools.hire.find import Memory
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Patience, Sleep, TimeIsUp
-from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, Purchase, State
+from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, Event, Purchase, State
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.hire.replies import learn
-from masumi_tools.hire.replies.node import readiness
+from masumi_tools.hire.replies.envelope import is_nodes
+from masumi_tools.hire.replies.node import elsewhere, node_ids, readiness
 from masumi_tools.hire.request import Judge
 from masumi_tools.hire.steps import (
     Ask,
@@ -37,6 +38,8 @@ from masumi_tools.hire.steps import (
     Send,
     Ways,
     at_rest,
+    could_pay,
+    kept_up,
     may_be_shared,
     next_step,
 )
@@ -53,8 +56,10 @@ LEASE_MS = 120_000
 RENEW_MS = 30_000
 APPROVAL_MS = 60 * 60_000  # a person who is asked may take so long; nothing is reserved meanwhile
 NODE_READY_S = 600
+CLOCK_OFF_MS = 30_000  # such a difference between two clocks is told
 LOOKS = frozenset({Ask.LISTING, Ask.NODE_LISTING, Ask.SEARCH, Ask.SCHEMA})
 EFFECTS = frozenset({Ask.START, Ask.CANCEL, Ask.REFUND, Ask.ANSWER})
+MAYBE = "whether the order to pay left is not known, and it is not sent again here"
 LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
 
 
@@ -97,6 +102,9 @@ class Driver:
         self._leases: dict[str, str] = {}
         self._node_ready_until = 0.0
         self._asked_registries = Memory()
+        self._told_off_ms = 0
+        self._node_ids: tuple[str, ...] = ()
+        self._node_known_until = 0.0
 
     def follow(
         self,
@@ -155,10 +163,27 @@ class Driver:
             self.journal.drop_lease(hire_id, owner)
 
     def _hear_the_time(self, patience: Patience) -> Flow[None]:
-        """The sandbox's clock may be days ahead: it is heard before the time decides that nothing is due."""
-        if self.settings.sandbox and self.clock.stale:
+        """The node's clock may be hours ahead: it is heard before the time decides that something is due."""
+        if self.clock.stale:
             with contextlib.suppress(TimeIsUp):
-                yield from patience.look(node.health(self.ways.node))
+                self._hear_date((yield from patience.look(node.health(self.ways.node))))
+            if self.clock.stale:
+                self.clock.unheard()
+
+    def _hear_date(self, reply: Reply) -> None:
+        """Take the time from an answer of the node itself; a difference that matters is told in the log."""
+        if (at := reply.dated_ms) is None or not is_nodes(reply):
+            return
+        self.clock.hear(at)
+        off = self.clock.ahead_ms
+        if (
+            abs(off) > CLOCK_OFF_MS
+            and abs(off - self._told_off_ms) > CLOCK_OFF_MS
+            and not self.settings.sandbox
+        ):
+            self._told_off_ms = off
+            which = "behind" if off > 0 else "ahead of"
+            log.warning("this machine's clock is %d s %s the node's, which counts", abs(off) // 1000, which)
 
     def _load(self, hire_id: str) -> Flow[Purchase]:
         row = yield Do(lambda: self.journal.get(hire_id))
@@ -169,12 +194,16 @@ class Driver:
     def _drive(self, p: Purchase, patience: Patience, owner: str, judge: Judge | None) -> Flow[Purchase]:
         """The loop: one step after the other, each reply saved before the next step is chosen."""
         renewed = self._monotonic()
+        may_pay: bool | None = None  # whether the limits of now allow the price; None: not asked yet
+        if (away := (yield from self._elsewhere(p, patience))) is not None:
+            return (yield from self._left_alone(p, away))
         while True:
             now = self.clock.now()
+            p = kept_up(p, now)
             self.driven[p.hire_id, owner] = p
             try:
                 try:
-                    step = next_step(p, now, self.ways)
+                    step = next_step(p, now, self.ways, may_pay=may_pay is not False)
                 except Exception as error:
                     return (yield from self.save(p, stumbled(p, error, now, self.ways)))
                 if isinstance(step, Rest):
@@ -193,10 +222,16 @@ class Driver:
                     continue
                 if patience.within_s <= 0:
                     return p
+                if may_pay is None and could_pay(p, step):
+                    may_pay, p = yield from self._limits_again(p, owner, patience)
+                    if p.ended or (not may_pay and p.state is not State.PAYING):
+                        return p
+                    continue
                 if isinstance(step, Send) and step.announce is not None:
                     p = yield from self.save(p, step.announce)
                     self.driven[p.hire_id, owner] = p
                 p = yield from self._take(p, step, owner, patience)
+                may_pay = True if isinstance(step, Reserve) else may_pay
             except TimeIsUp:
                 return p
             except JournalBusy:
@@ -218,11 +253,16 @@ class Driver:
             return (yield from self._reserve(p, owner, patience))
         if isinstance(step, Become):
             return (yield from self.save(p, step.purchase))
-        asked_ms = self.clock.now()
-        reply = yield from self._ask(p, step, patience, asked_ms)
-        if reply.as_of_ms is None:
-            reply = replace(reply, as_of_ms=asked_ms)
+        began = self.clock.ticks()
+        reply = yield from self._ask(p, step, patience, self.clock.now())
+        if step.call.to == "node":
+            self._hear_date(reply)
         now = self.clock.now()
+        if reply.as_of_ms is None:
+            # By the node's clock, which may have been heard only now; a cached answer is as old as its date.
+            as_of = now - max(self.clock.ticks() - began, 0)
+            dated = reply.dated_ms if step.call.to == "node" else None
+            reply = replace(reply, as_of_ms=as_of if dated is None else min(as_of, dated + 999))
         try:
             after = eased(p, learn(p, step.ask, reply, now, self.ways), step.ask, reply, now, self.ways)
         except Exception as error:
@@ -261,21 +301,70 @@ class Driver:
 
     def _reserve(self, p: Purchase, owner: str, patience: Patience) -> Flow[Purchase]:
         denied = None if p.free else (yield from self._node_refuses(patience))
-        budget = self.budget
-        if p.budget != (budget.name if budget else ""):
+        if not p.free:
+            yield from self._elsewhere(p, patience)
+            p = p.but(node_ids=self._node_ids, node_url=self.ways.node)
+        if not self._is_its_budget(p):
             denied = f"it was begun under the budget {p.budget!r}, which is not the one here"
-        if denied is None and budget is not None and not p.free and budget.needs_approval(p.price):
-            yield from self._hold(p, owner, APPROVAL_MS)
-            self._leases[p.hire_id] = owner
-            began = self._monotonic()
-            denied = yield Approve(budget, self.asked(p))
-            patience.forgive(self._monotonic() - began)
-            yield from self._hold(p, owner, LEASE_MS)  # who dies from now on is not waited for so long
+        denied = denied or (yield from self._disapproved(p, owner, patience))
         before = p
         # The time is taken where the work is done: a machine may sleep before it, over midnight.
-        p = yield Do(lambda: rows.reserve(self.journal, before, budget, denied, self.clock.now()))
+        p = yield Do(lambda: rows.reserve(self.journal, before, self.budget, denied, self.clock.now()))
         self._tell(p)
         return p
+
+    def _is_its_budget(self, p: Purchase) -> bool:
+        return p.budget == (self.budget.name if self.budget else "")
+
+    def _disapproved(self, p: Purchase, owner: str, patience: Patience) -> Flow[str | None]:
+        """Why a person or function says no to this price, where the budget asks one; None for yes."""
+        budget = self.budget
+        if budget is None or p.free or not budget.needs_approval(p.price):
+            return None
+        yield from self._hold(p, owner, APPROVAL_MS)
+        self._leases[p.hire_id] = owner
+        began = self._monotonic()
+        denied: str | None = yield Approve(budget, self.asked(p))
+        patience.forgive(self._monotonic() - began)
+        yield from self._hold(p, owner, LEASE_MS)  # who dies from now on is not waited for so long
+        return denied
+
+    def _limits_again(self, p: Purchase, owner: str, patience: Patience) -> Flow[tuple[bool, Purchase]]:
+        """Whether the limits of now allow what an earlier call reserved, before anything more is sent for it."""
+        if not self._is_its_budget(p):
+            name = f"the budget {p.budget!r}" if p.budget else "no budget but a max_price"
+            why = f"it was begun under {name}; it goes on where it was begun, or ends by itself unpaid"
+            return False, p.but(reason=why if p.state is not State.PAYING else f"{MAYBE}; {why}")
+        row, since = rows.row_of(p), self.budget.day_start_ms(self.clock.now()) if self.budget else 0
+        usage = yield Do(lambda: self.journal.usage(row, since))
+        denied = rows.refusal(p, self.budget, usage) or (yield from self._disapproved(p, owner, patience))
+        if denied is None:
+            return True, p
+        if p.state is State.PAYING:
+            return False, (yield from self.save(p, p.but(reason=f"{MAYBE}; {denied}")))
+        now = self.clock.now()
+        return False, (
+            yield from self.save(p, p.move(Event.REFUSED, now, reason=f"{denied}; nothing was paid"))
+        )
+
+    def _elsewhere(self, p: Purchase, patience: Patience) -> Flow[str | None]:
+        """Why the hire is none of this node's; None when it is. Which node this is is asked once in ten minutes."""
+        if p.ended or p.free or p.state is State.ASKED:
+            return None
+        if self._monotonic() >= self._node_known_until and p.network == self.ways.network:
+            with contextlib.suppress(TimeIsUp):
+                pause = self.ways.pace.repeat_ms / 1000
+                reply = yield from patience.read(node.payment_sources(self.ways.node), pause)
+                self._node_ids = node_ids(reply)
+                self._node_known_until = self._monotonic() + (NODE_READY_S if self._node_ids else 30)
+        return elsewhere(p, self.ways.network, self.ways.node, self._node_ids)
+
+    def _left_alone(self, p: Purchase, away: str) -> Flow[Purchase]:
+        """A hire of another node or network: nothing is sent for it here, and its receipt says what it needs."""
+        if p.state in BEFORE_PAYING:
+            now = self.clock.now()
+            return (yield from self.save(p, p.move(Event.REFUSED, now, reason=f"{away}; nothing was paid")))
+        return p.but(reason=away)
 
     def _judge(self, p: Purchase, judge: Judge, owner: str, patience: Patience) -> Flow[Purchase]:
         yield from self._hold(p, owner, APPROVAL_MS)

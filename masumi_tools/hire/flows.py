@@ -27,9 +27,10 @@ from masumi_tools.hire.operations import Do, Flow, Patience, Sleep
 from masumi_tools.hire.purchase import BEFORE_PAYING, ON_DEMAND, Event, Moment, Purchase, State
 from masumi_tools.hire.quote import MOST_NAMED, Quote, of_name
 from masumi_tools.hire.receipt import Receipt, not_coming_back, receipt_of
+from masumi_tools.hire.replies import learn
 from masumi_tools.hire.replies.offer import lay_out
 from masumi_tools.hire.request import Order, order_of
-from masumi_tools.hire.steps import QUICK, Pace, Ways
+from masumi_tools.hire.steps import QUICK, Ask, Pace, Ways, read_call
 from masumi_tools.proof import hashing
 from masumi_tools.settings import Settings
 from masumi_tools.target import Target, is_target
@@ -251,6 +252,34 @@ class Flows(Driver):
         made = yield from self.follow(hire_id, patience, owner)
         why = not_coming_back(made, self.clock.now())
         return made.model_copy(update={"reason": plain(why), "reason_parts": parts(why)}) if why else made
+
+    def write_off(self, hire_id: str, owner: str) -> Flow[Receipt]:
+        """Close the books of a hire whose node is gone or does not know it. StateError where the node knows it."""
+        patience = self._patience(0)
+        p = yield from self._load(hire_id)
+        if p.ended or p.free or p.state in BEFORE_PAYING:
+            raise StateError(
+                f"the hire {hire_id} holds no money that is looked for; it is {p.state.value}", money=p.money
+            )
+        if (yield from self._elsewhere(p, patience)) is None:
+            now = self.clock.now()
+            reply = yield from patience.read(read_call(p, self.ways), self.ways.pace.repeat_ms / 1000)
+            seen = learn(p.but(node=None), Ask.READ, reply, now, self.ways)
+            if seen.node is not None:
+                raise StateError(
+                    f"the node knows the purchase of the hire {hire_id} ({seen.node.on_chain_state or 'not locked yet'}):"
+                    " it comes to its end by itself, or ask for the money back with refund",
+                    money=p.money,
+                )
+
+        def closed(p: Purchase) -> Purchase:
+            why = f"written off by hand while it was {p.state.value}"
+            return p.move(
+                Event.WRITTEN_OFF, self.clock.now(), reason=f"{why} ({p.reason})" if p.reason else why
+            )
+
+        yield from self._change(hire_id, closed)
+        return receipt_of((yield from self._load(hire_id)))
 
     def _change(self, hire_id: str, change: Callable[[Purchase], Purchase]) -> Flow[None]:
         """Change a record that others may be driving; who drives it loses one save and reads it again."""

@@ -43,6 +43,7 @@ _OUTCOMES: dict[State, Outcome] = {
     State.REFUSED: "refused",
     State.LAPSED: "lapsed",
     State.FAILED: "failed",
+    State.WRITTEN_OFF: "failed",
 }
 _IN_ESCROW = frozenset(
     {
@@ -212,6 +213,7 @@ def receipt_of(p: Purchase, *, reused: bool = False) -> Receipt:
         any(moment.state in _IN_ESCROW for moment in p.history)
         and not p.free
         and p.at(State.LOCKED) is not None
+        and p.state is not State.WRITTEN_OFF
     )
     node = p.node
     return Receipt(
@@ -281,6 +283,7 @@ def where_the_money_is(p: Purchase) -> str:
         State.DISPUTED: f"{price} is in escrow and disputed: both a result and a refund wish are on the chain.",
         State.SETTLED: f"{price} was paid to the service.",
         State.REFUNDED: f"{text_of(_capped(p) or p.price)} came back.",
+        State.WRITTEN_OFF: f"It is not known where {price} is; the books were closed by hand: {plain(p.reason)}.",
         State.FAILED: f"{price} did not come back to us: {plain(p.reason)}.",
     }
     if p.state in (State.REFUSED, State.LAPSED):
@@ -313,7 +316,7 @@ def not_coming_back(r: Receipt, now: int) -> str | None:
     if r.refundable_until_ms is not None and now >= r.refundable_until_ms:
         until = dt.datetime.fromtimestamp(r.refundable_until_ms / 1000, dt.UTC)
         return f"it is too late to ask for it: the node took such a request until {until:%Y-%m-%d %H:%M} UTC"
-    last = f": {quoted(r.notes[-1])}" if r.notes else ""
+    last = f": {quoted(r.reason)}" if r.reason else f": {quoted(r.notes[-1])}" if r.notes else ""
     return f"the node has not taken the request yet, which is kept and made again{last}"
 
 

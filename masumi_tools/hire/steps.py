@@ -236,6 +236,8 @@ def _paying(p: Purchase, now: int, ways: Ways, may_pay: bool = True) -> Step:
     # Long after pay_by the node takes no order any more, and its answer tells whether it holds this one.
     if now > pay_by + LAPSE_MS or (may_pay and p.absent_ms and now < pay_by - LAST_POST_MS):
         return Send(Ask.PAY, _post(p, ways), announce=p.but(pay_attempts=p.pay_attempts + 1, absent_ms=0))
+    if now < (again := p.absent_ms + ways.pace.lock_ms) and p.absent_seen:
+        return Pause(again, again)
     return _read(p, ways)
 
 
@@ -249,14 +251,18 @@ def _paid(p: Purchase, now: int, ways: Ways) -> Step:
     return _read(p, ways)
 
 
-def _read(p: Purchase, ways: Ways) -> Send:
+def read_call(p: Purchase, ways: Ways) -> Call:
+    """The request that reads our purchase at the node."""
     assert p.terms is not None
     identifier, network = p.terms.blockchain_identifier, ways.network
     if p.dialect == "today":
-        return Send(Ask.READ, node.resolve(ways.node, identifier, network))
+        return node.resolve(ways.node, identifier, network)
     second = p.terms.source_type if p.terms.source_type != V1 else None
-    call = node.find_purchase(ways.node, identifier, network, source_type=second, cursor=p.list_cursor)
-    return Send(Ask.READ, call)
+    return node.find_purchase(ways.node, identifier, network, source_type=second, cursor=p.list_cursor)
+
+
+def _read(p: Purchase, ways: Ways) -> Send:
+    return Send(Ask.READ, read_call(p, ways))
 
 
 def _refund(p: Purchase, ways: Ways) -> Send:

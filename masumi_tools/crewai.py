@@ -248,7 +248,7 @@ class MasumiToolkit:
         self.scope = scope = fields.get("scope", "")
         self._names = Names()
         self._actions = Actions(allow=fields.get("allow"), **own)
-        made = cards(self._actions, strict=True)
+        made = cards(self._actions)
         self._tools = [_Tool(card=card, actions=self._actions, scope=scope) for card in made]
 
     def get_tools(self) -> list[BaseTool]:

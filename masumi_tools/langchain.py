@@ -223,7 +223,7 @@ class MasumiToolkit(BaseToolkit):
         scope = fields.get("scope", "")
         super().__init__(scope=scope)  # type: ignore[call-arg]
         self._actions = Actions(allow=fields.get("allow"), **own)
-        made = cards(self._actions, strict=False)
+        made = cards(self._actions)
         self._tools = [_Tool(card=card, actions=self._actions, scope=scope) for card in made]
 
     def get_tools(self) -> list[BaseTool]:

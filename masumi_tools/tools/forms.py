@@ -53,12 +53,12 @@ class _Carrier(BaseModel):
 
 
 def carrier(
-    name: str, own: Mapping[str, str], optional: Mapping[str, str], rest: str, words: str, as_text: bool
+    name: str, own: Mapping[str, str], optional: Mapping[str, str], rest: str, words: str
 ) -> type[BaseModel]:
     """The argument model of a tool that carries a service's input under `rest`.
 
     `own` are its required text arguments and `optional` those that may be null, each with its description.
-    `as_text` shows `rest` as JSON text, which every provider takes in strict mode; else as an object.
+    `rest` is shown as JSON text, which every provider takes: strict modes close an open object, and empty it.
     """
 
     class Reading(_Carrier):
@@ -70,11 +70,7 @@ def carrier(
             except InputError as error:
                 raise ValueError(error.message) from None
 
-    shape = (
-        {"type": "string", "description": f"{words} Given as JSON text of an object."}
-        if as_text
-        else {"type": "object", "additionalProperties": True, "description": words}
-    )
+    shape = {"type": "string", "description": f"{words} Given as JSON text of an object."}
     fields: dict[str, Any] = {
         **{key: (str, Field(description=text)) for key, text in own.items()},
         rest: (Annotated[Any, WithJsonSchema(shape)], Field(description=words)),

@@ -104,8 +104,8 @@ def _usable(quote: Quote) -> bool:
     return quote.listing is not None and not quote.spec.refusal and (quote.reached or not quote.refusal)
 
 
-def cards(actions: Actions, *, strict: bool) -> list[Card]:
-    """The seven tools of a toolkit. `strict` shows a service's input as JSON text: no object of free form."""
+def cards(actions: Actions) -> list[Card]:
+    """The seven tools of a toolkit. A service's input is shown as JSON text: no object of free form."""
     actions.follow = FOLLOW
     query = optional("query", "What the service should do, in a few words")
     tags = optional("tags", "Tags that it must have", "list", item=InputField("tag"))
@@ -154,7 +154,6 @@ def cards(actions: Actions, *, strict: bool) -> list[Card]:
                 },
                 "input_data",
                 "The fields that the service wants, by the names that the quote gave.",
-                strict,
             ),
             hire,
         ),
@@ -179,7 +178,6 @@ def cards(actions: Actions, *, strict: bool) -> list[Card]:
                 {},
                 "answer",
                 "The fields that the service asked for, by the names in its question.",
-                strict,
             ),
             lambda given, call: actions.answer(given["hire_id"], given["answer"], call),
         ),

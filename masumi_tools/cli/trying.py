@@ -39,15 +39,20 @@ def sandbox(
     time_scale: Annotated[float, typer.Option(help="How many times faster its clock runs.")] = 1.0,
     dialect: Annotated[str, typer.Option(help="today or seed: which buyer routes the node has.")] = "today",
     realistic: Annotated[bool, typer.Option("--realistic", help="The node's own intervals.")] = False,
+    latency: Annotated[str, typer.Option(help="How long each answer takes.")] = "0ms",
 ) -> None:
     """A simulated node, registry and sample services on loopback, until it is stopped."""
-    from masumi_tools.sandbox.__main__ import run
+    from masumi_tools.sandbox.__main__ import milliseconds, run
 
     if dialect not in ("today", "seed"):
         raise InputError("--dialect is today or seed")
     if not time_scale > 0:
         raise InputError("--time-scale is a number above 0")
-    run(port, ready_file, time_scale, "seed" if dialect == "seed" else "today", realistic)
+    try:
+        latency_ms = milliseconds(latency)
+    except ValueError as error:
+        raise InputError(f"--latency: {error}") from None
+    run(port, ready_file, time_scale, "seed" if dialect == "seed" else "today", realistic, latency_ms)
 
 
 def doctor(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import sys
 import tempfile
@@ -21,6 +22,7 @@ def run(
     time_scale: float = 1.0,
     dialect: Literal["today", "seed"] = "today",
     realistic: bool = False,
+    latency_ms: int = 0,
     out: TextIO | None = None,
 ) -> None:
     """Serve a sandbox until SIGTERM or Ctrl-C; tells people on ``out`` and programs in ``ready_file`` where.
@@ -34,7 +36,9 @@ def run(
         ended.set()
 
     with (
-        Sandbox(time_scale=time_scale, dialect=dialect, realistic=realistic, port=port) as sandbox,
+        Sandbox(
+            time_scale=time_scale, dialect=dialect, realistic=realistic, port=port, latency_ms=latency_ms
+        ) as sandbox,
         tempfile.TemporaryDirectory(prefix="masumi-sandbox-", ignore_cleanup_errors=True) as folder,
     ):
         before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -86,6 +90,15 @@ def welcome(sandbox: Sandbox, database_url: str) -> str:
     return "\n".join(lines)
 
 
+def milliseconds(text: str) -> int:
+    """A short time as people write it, "150ms", "0.5s" or "150"; ValueError for anything else or over a minute."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|)", text.strip())
+    found = -1.0 if match is None else float(match[1]) * (1000 if match[2] == "s" else 1)
+    if not 0 <= found <= 60_000:
+        raise ValueError(f"a latency is written 150ms or 0.5s, up to a minute, not {text!r}")
+    return round(found)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line and ``run``; 0 when ended, 1 when the port or the file cannot be had."""
     parser = argparse.ArgumentParser(
@@ -103,13 +116,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--realistic", action="store_true", help="the node's own intervals instead of quick ones"
     )
+    parser.add_argument(
+        "--latency", default="0ms", metavar="T", help="how long each answer takes, 150ms or 1s"
+    )
     read = parser.parse_args(arguments)
     if not 0 <= read.port <= 65_535 or not 0 < read.time_scale <= 1_000_000:
         parser.error("--port is 0 to 65535, --time-scale above 0 and at most 1000000")
     dialect = cast(Literal["today", "seed"], read.dialect)
     try:
-        run(read.port, read.ready_file, read.time_scale, dialect, read.realistic)
-    except OSError as wrong:
+        run(read.port, read.ready_file, read.time_scale, dialect, read.realistic, milliseconds(read.latency))
+    except (OSError, ValueError) as wrong:
         sys.stderr.write(f"The sandbox cannot start: {wrong}\n")
         return 1
     return 0

@@ -86,6 +86,7 @@ class Sandbox:
         manual_clock: bool = False,
         seed: int | None = None,
         listen: bool = True,
+        latency_ms: int = 0,
     ) -> None:
         if manual_clock:
             clock = Clock("manual")
@@ -102,7 +103,9 @@ class Sandbox:
         self._services: dict[str, Service] = {}
         self._sellers: dict[str, Seller] = {}
         self._log: deque[Seen] = deque(maxlen=20_000)
-        self._server = HttpServer(self.exchange, self.now_ms, port=port) if listen else None
+        self._server = (
+            HttpServer(self.exchange, self.now_ms, port=port, latency_ms=latency_ms) if listen else None
+        )
         self._ticker = threading.Thread(target=self._tick, name="sandbox-clock", daemon=True)
         self.origin = f"http://127.0.0.1:{self._server.port if self._server else 1}"
         self.node_url = f"{self.origin}/api/v1"

@@ -48,9 +48,15 @@ class HttpServer:
     """Serves ``exchange`` on 127.0.0.1; every answer carries ``now_ms()`` as it is sent: ``Sandbox-Now``, ``Date``."""
 
     def __init__(
-        self, exchange: Callable[[Request], Answer], now_ms: Callable[[], int], *, port: int = 0
+        self,
+        exchange: Callable[[Request], Answer],
+        now_ms: Callable[[], int],
+        *,
+        port: int = 0,
+        latency_ms: int = 0,
     ) -> None:
         self._exchange = exchange
+        self._latency_s = latency_ms / 1000
         self._now_ms = now_ms
         self._stopping = threading.Event()
         self._connections: set[socket.socket] = set()
@@ -117,7 +123,12 @@ class HttpServer:
         if read is None:
             return False
         request, keep = read
+        # Half of the way there, half of it back: what is done is done while the answer is still under way.
+        if self._latency_s and not client.wait(self._latency_s / 2, self._stopping):
+            return False
         answer = self._exchange(request)
+        if self._latency_s and not client.wait(self._latency_s / 2, self._stopping):
+            return False
         if answer.wait_ms and not client.wait(answer.wait_ms / 1000, self._stopping):
             return False
         if answer.end == "hang":

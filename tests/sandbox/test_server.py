@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from masumi_tools.sandbox import Sandbox
+from masumi_tools.sandbox.__main__ import milliseconds
 from masumi_tools.sandbox.faults import Answer
 from masumi_tools.sandbox.server import BODY_CAP, HEAD_CAP, HttpServer
 from masumi_tools.sandbox.wire import Request, reply
@@ -224,3 +226,21 @@ def test_many_clients_at_once_are_all_answered(base: str) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_an_answer_takes_as_long_as_the_latency_says() -> None:
+    with Sandbox(latency_ms=120) as slow:
+        before = time.monotonic()
+        assert httpx.get(f"{slow.node_url}/health").status_code == 200
+        assert time.monotonic() - before >= 0.12
+
+
+@pytest.mark.parametrize(("text", "ms"), [("150ms", 150), ("0.5s", 500), ("20", 20), (" 0ms ", 0)])
+def test_a_latency_is_written_as_people_write_times(text: str, ms: int) -> None:
+    assert milliseconds(text) == ms
+
+
+@pytest.mark.parametrize("text", ["", "fast", "-1ms", "61s", "1h"])
+def test_what_is_no_latency_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="150ms"):
+        milliseconds(text)

@@ -14,7 +14,7 @@ import typer
 
 from masumi_tools.cli import show
 from masumi_tools.cli.context import Context, read_input, status_of
-from masumi_tools.errors import InputError
+from masumi_tools.errors import InputError, JournalError, JournalVersionError
 from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import Buyer
@@ -258,18 +258,31 @@ def sweep(
     watch: Annotated[bool, typer.Option("--watch", help="Go on until stopped.")] = False,
     interval: Annotated[float, typer.Option(help="Seconds between two rounds of --watch.")] = 30.0,
 ) -> int:
-    """Drive every open hire as far as it goes: results, refunds, bookings. Needs no budget."""
+    """Drive every open hire that is due as far as it goes: results, refunds, bookings. Needs no budget."""
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
         while True:
-            swept = buyer.sweep()
+            try:
+                swept, left = buyer.sweep(), buyer.journal.count_open()
+            except JournalError as error:
+                if not watch or isinstance(error, JournalVersionError):
+                    raise
+                context.err.print(f"{error}; the next round is in {interval:g} s", markup=False)
+                time.sleep(interval)
+                continue
             if context.as_json:
-                context.print_json({"hires": [entry.as_json() for entry in swept]})
+                context.print_json({"hires": [entry.as_json() for entry in swept], "open": left})
             else:
-                context.out.print(show.receipts(swept) if swept else "No hire is open.")
+                context.out.print(show.receipts(swept) if swept else _nothing_due(left))
             if not watch:
-                return 3 if any(entry.open for entry in swept) else 0
+                return 3 if left else 0
             time.sleep(interval)
+
+
+def _nothing_due(left: int) -> str:
+    if not left:
+        return "No hire is open."
+    return f"{left} hire{' is' if left == 1 else 's are'} open; nothing is to be done for them now."
 
 
 def budget(

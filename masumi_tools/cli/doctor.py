@@ -51,7 +51,7 @@ def _journal(settings: Settings, mend: bool) -> Iterator[Finding]:
     try:
         journal = Journal(settings.database_url)
         try:
-            count = len(journal.rows(only_open=True))
+            count = journal.count_open()
             journal.check_writable()
             wrong = journal.mend_totals() if mend else journal.wrong_totals()
         finally:

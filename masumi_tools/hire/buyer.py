@@ -188,9 +188,10 @@ class Buyer(BuyerBase):
         return self._drive(lambda owner: self._flows.write_off(hire_id, owner))
 
     def sweep(self) -> list[Receipt]:
-        """Drive every open hire as far as it goes now: results, refunds, bookings. Returns their receipts.
+        """Drive every open hire that is due as far as it goes now: results, refunds, bookings.
 
-        One hire takes at most 60 s of it, and no trouble of one keeps the others from theirs.
+        Returns the receipts of those, the longest waiting first. A hire that another call drives is left to
+        it; one without news is looked at less and less often, and never later than its next deadline.
         """
         return self._drive(self._flows.sweep)
 

@@ -23,7 +23,7 @@ from masumi_tools.models import read_purchase
 log = logging.getLogger("masumi_tools")
 
 SOURCE_TYPES = ("Web3CardanoV1", "Web3CardanoV2")
-MOST_PAGES = 50
+MOST_PAGES = 500  # a look that comes to no end goes on where it stopped, at the next one
 # The node's clock and ours may differ; rows that come again do no harm.
 OVERLAP_MS = 5 * 60_000
 # Who waits for the chain right now: for the lock, or for the result's hash.
@@ -37,7 +37,8 @@ class Feed:
         self._ways = ways
         self._since: dict[str, tuple[str, str | None]] = {}
         self._rows: dict[str, Any] = {}
-        self._joined_ms: dict[str, int] = {}
+        self._covered: set[str] = set()
+        self._pending: set[str] = set()  # they will be, when the look that goes on for them is at its end
         self._hurried = False
         self.usable = True
         self.read_ms = 0
@@ -45,6 +46,8 @@ class Feed:
     def due(self, asks: Purchase, now: int) -> bool:
         """Whether this hire's read is a reason to look: often while one waits for the chain, else at leisure."""
         pace = self._ways.pace
+        if self.usable and asks.terms is not None and not self._covers(asks):
+            return True
         hurry = self.usable and (self._hurried or asks.state in HURRY)
         return now - self.read_ms >= (pace.lock_ms if hurry else pace.node_ms)
 
@@ -60,11 +63,14 @@ class Feed:
         self._hurried = any(p.state in HURRY for p in hires)
         wanted = _identifiers(hires)
         self._rows = {key: row for key, row in self._rows.items() if key in wanted}
-        # What changed before a hire was watched has gone by: it is covered from the last look on.
-        self._joined_ms = {key: self._joined_ms.get(key, self.read_ms) for key in wanted}
-        started = min((p.node_read_ms or p.created_ms for p in hires), default=now) - OVERLAP_MS
+        late = [p for p in hires if not self._covers(p) and _key(p) not in self._pending]
+        if late:  # what changed before these were watched has gone by: the look begins there once more
+            self._since = {}
+        started = min((p.node_read_ms or p.created_ms for p in late or hires), default=now) - OVERLAP_MS
+        self._pending |= {_key(p) for p in late}
+        complete = True
         for source_type in SOURCE_TYPES:
-            since, cursor = self._since.get(source_type, (iso(max(started, 0)), None))
+            since, cursor = self._since.setdefault(source_type, (iso(max(started, 0)), None))
             for _page in range(MOST_PAGES):
                 call = node.diff(
                     self._ways.node,
@@ -96,17 +102,32 @@ class Feed:
                 self._since[source_type] = (since, cursor)
                 if len(rows) < node.MOST_ROWS:
                     break
-        self.usable, self.read_ms = True, now
+            else:
+                complete = False
+        if complete:  # who came meanwhile is covered by the next look
+            self._covered, self._pending = _identifiers(hires), set()
+        self.usable, self.read_ms = complete, now
 
     def reply(self, p: Purchase) -> Reply | None:
         """The answer to this hire's read: its row, 304 when nothing changed, None when it has to ask itself."""
-        key = p.terms.blockchain_identifier if p.terms else ""
+        key = _key(p)
         row = self._rows.get(key)
         # A row is told again until the record has it: what was learnt from it may not have been saved.
         if row is not None and (p.node is None or _changed(row) > p.node.changed_at):
             return Reply(200, {"status": "success", "data": row}, detail=FEED, as_of_ms=self.read_ms)
-        covered = key in self._joined_ms and (p.node_read_ms or p.created_ms) >= self._joined_ms[key]
-        return Reply(304, as_of_ms=self.read_ms) if self.usable and covered and p.node is not None else None
+        covered = self.usable and key in self._covered and p.node is not None
+        return Reply(304, as_of_ms=self.read_ms) if covered else None
+
+    def _covers(self, p: Purchase) -> bool:
+        """Whether all that changed since this hire was looked at is in what we read, or comes after it.
+
+        One that was never looked at asks for itself first, whatever we have read.
+        """
+        return not p.node_read_ms or _key(p) in self._covered or p.node_read_ms >= self.read_ms > 0
+
+
+def _key(p: Purchase) -> str:
+    return p.terms.blockchain_identifier if p.terms else ""
 
 
 def unshared(error: Exception) -> None:

@@ -20,6 +20,7 @@ from masumi_tools.clock import Clock, is_dead
 from masumi_tools.errors import JournalBusy, JournalError, UnknownHire
 from masumi_tools.hire import rows
 from masumi_tools.hire.budget import Asked, Budget
+from masumi_tools.hire.due import due_ms
 from masumi_tools.hire.easing import eased, stumbled
 from masumi_tools.hire.find import Memory
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Patience, Sleep, TimeIsUp
@@ -286,8 +287,9 @@ class Driver:
         if not rows.worth_saving(before, after):
             self._told(before, after)
             return after
-        rests = at_rest(after, self.clock.now(), self.ways)
-        row = rows.row_of(after, before, at_rest=rests)
+        now = self.clock.now()
+        rests = at_rest(after, now, self.ways)
+        row = rows.row_of(after, before, at_rest=rests, due_ms=due_ms(after, now, self.ways))
         saved = yield Do(lambda: self.journal.save(row))
         after = after.but(version=saved.version)
         if rests:

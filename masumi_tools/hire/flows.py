@@ -21,6 +21,7 @@ from masumi_tools.hire import quote as search
 from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.driver import LEASE_MS, LISTENER, LOOK_S, Driver, Progress, log
+from masumi_tools.hire.due import LONGEST_MS, unattended_ms
 from masumi_tools.hire.find import FindOptions, Found, Wanted, find
 from masumi_tools.hire.operations import LOOK_S as LOOK_IN_ALL_S
 from masumi_tools.hire.operations import Do, Flow, Patience, Sleep
@@ -31,6 +32,7 @@ from masumi_tools.hire.replies import learn
 from masumi_tools.hire.replies.offer import lay_out
 from masumi_tools.hire.request import Order, order_of
 from masumi_tools.hire.steps import QUICK, Ask, Pace, Ways, read_call
+from masumi_tools.journal.store import Row
 from masumi_tools.proof import hashing
 from masumi_tools.settings import Settings
 from masumi_tools.target import Target, is_target
@@ -48,6 +50,8 @@ BEFORE = "this is the end of the same hire of before; to hire anew now, say agai
 CALLED_OFF = "it was called off before anything was paid"
 MOST_CHANGES = 50
 SWEEP_S = 60.0  # what one hire may take of a sweep
+PAGE = 500  # hires of a sweep that are in memory at a time
+BEHIND_MS = 10 * 60_000
 
 
 class Flows(Driver):
@@ -298,11 +302,26 @@ class Flows(Driver):
         return receipt_of((yield from self._load(hire_id)))
 
     def sweep(self, owner: str) -> Flow[list[Receipt]]:
-        """Drive every open hire as far as it goes now, without waiting; one look at the node serves all."""
+        """Drive every hire that is due as far as it goes now, without waiting; one look at the node serves many.
+
+        The longest waiting come first, a page at a time; where nothing is due, nothing is asked or written.
+        """
         yield from self._hear_the_time(self._patience(0))
-        rows = yield Do(lambda: self.journal.rows(only_open=True))
+        begun, after = self.clock.now(), (0, "")
+        receipts: list[Receipt] = []
+        seen: set[str] = set()  # one that was moved on may be due again at once: that is for the next sweep
+        while page := (yield Do(partial(self.journal.due, begun, after, is_dead, PAGE))):
+            after = page[-1].due_ms, page[-1].hire_id
+            fresh = [row for row in page if row.hire_id not in seen]
+            seen |= {row.hire_id for row in fresh}
+            receipts += yield from self._sweep_page(fresh, owner)
+            if len(page) == PAGE and self.clock.now() - begun > BEHIND_MS:
+                log.warning("the sweep is behind: it began %d s ago", (self.clock.now() - begun) // 1000)
+        return receipts
+
+    def _sweep_page(self, page: list[Row], owner: str) -> Flow[list[Receipt]]:
         swept = {}
-        for row in rows:
+        for row in page:
             try:
                 swept[row.hire_id] = ledger.purchase_of(row)
             except JournalError as error:  # it keeps nobody from the money of the others
@@ -323,6 +342,10 @@ class Flows(Driver):
                     log.error("hire %s: unforeseen %s in a sweep", hire_id, type(error).__name__)
         finally:
             self._swept = {key: p for key, p in self._swept.items() if key not in swept}
+        now = self.clock.now()
+        looked = [(row, swept.get(row.hire_id)) for row in page]
+        later = [(row, unattended_ms(p, now, self.ways) if p else now + LONGEST_MS) for row, p in looked]
+        yield Do(partial(self.journal.put_off, later))
         return receipts
 
     @property

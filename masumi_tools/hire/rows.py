@@ -41,8 +41,8 @@ _COUNTS: dict[State, str] = {
 _POLLING = {"next_node_ms", "next_job_ms", "quiet_polls", "node_read_ms", "last_seen_job_ms", "looked_ms"}
 
 
-def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False) -> Row:
-    """The row to save; its budget lines only where they differ from those of `before`."""
+def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False, due_ms: int = 0) -> Row:
+    """The row to save; its budget lines only where they differ from those of `before`. `due_ms`: 0 is at once."""
     lines = _lines(p)
     changed = before is None or lines != _lines(before)
     money, entries = lines
@@ -62,6 +62,7 @@ def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False
         version=p.version,
         at_ms=p.at(State.RESERVED) or 0,
         at_rest=at_rest,
+        due_ms=due_ms,
     )
 
 

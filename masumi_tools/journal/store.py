@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from masumi_tools.errors import JournalBusy
-from masumi_tools.journal import totals
+from masumi_tools.journal import totals, turns
 from masumi_tools.journal.database import explained, open_engine
 from masumi_tools.journal.tables import (
     budgets,
@@ -45,7 +45,8 @@ class Row:
     `at_ms` is the moment whose day they count to, that of the reservation; 0 takes `created_ms`.
     Saving a row that is `at_rest` gives its lease back in the same transaction. `after` is the id of the
     newest record under the key that was seen when a new one was made ("" for none): adding it answers
-    what has come between.
+    what has come between. `due_ms` is when an open hire wants to be looked at, by the node's clock; a row
+    that is read has 0 there, except one that `due` gave.
     """
 
     hire_id: str
@@ -64,6 +65,7 @@ class Row:
     at_ms: int = 0
     at_rest: bool = False
     after: str | None = None
+    due_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class Journal:
 
         `owner` drives the new record from the start, for `lease_ms`.
         """
-        lease = {"lease_owner": owner, "lease_until_ms": self._now_ms() + lease_ms} if owner else {}
+        until_ms = self._now_ms() + lease_ms if owner else 0
         with explained("saving a new hire"):
             try:
                 with self._engine.begin() as db:
@@ -151,7 +153,10 @@ class Journal:
                     newest = self._one(db, hires.c.key == row.key) if row.after is not None else None
                     if newest is not None and newest.hire_id != row.after and not newest.joinable:
                         return newest, False
-                    db.execute(hires.insert().values(**_columns(row), **lease, version=1))
+                    db.execute(hires.insert().values(**_columns(row), version=1))
+                    turns.write(
+                        db, row.hire_id, row.due_ms, is_open=row.is_open, owner=owner, until_ms=until_ms
+                    )
                     db.execute(_KNOWN_BUDGET, {"name": row.budget})
                     self._write_entries(db, row)
                     if call_id:
@@ -214,10 +219,11 @@ class Journal:
         done = db.execute(
             hires.update()
             .where(hires.c.hire_id == row.hire_id, hires.c.version == row.version)
-            .values(**_columns(row), **_FREE if row.at_rest else {}, version=row.version + 1)
+            .values(**_columns(row), version=row.version + 1)
         )
         if done.rowcount != 1:
             raise JournalBusy("another process saved this hire first", phase="journal")
+        turns.write(db, row.hire_id, row.due_ms, is_open=row.is_open, at_rest=row.at_rest)
         self._write_entries(db, row)
         return replace(row, version=row.version + 1)
 
@@ -246,29 +252,48 @@ class Journal:
         """Whether `owner` now drives this hire; False while the lease of another, who is not dead, runs."""
         at = self._now_ms()
         with explained("taking a lease"), self._engine.begin() as db:
-            holder = db.scalar(sa.select(hires.c.lease_owner).where(hires.c.hire_id == hire_id))
-            gone = holder if holder is not None and holder != owner and is_dead(holder) else owner
-            done = db.execute(
-                hires.update()
-                .where(
-                    hires.c.hire_id == hire_id,
-                    sa.or_(
-                        hires.c.lease_owner.is_(None),
-                        hires.c.lease_owner.in_((owner, gone)),
-                        hires.c.lease_until_ms < at,
-                    ),
-                )
-                .values(lease_owner=owner, lease_until_ms=at + for_ms)
-            )
-            return done.rowcount == 1
+            return turns.take(db, hire_id, owner, at, at + for_ms, is_dead)
 
     def drop_lease(self, hire_id: str, owner: str) -> None:
         with explained("giving a lease back"), self._engine.begin() as db:
-            db.execute(
-                hires.update()
-                .where(hires.c.hire_id == hire_id, hires.c.lease_owner == owner)
-                .values(lease_owner=None, lease_until_ms=0)
-            )
+            turns.drop(db, hire_id, owner)
+
+    def due(
+        self, now: int, after: tuple[int, str], is_dead: Callable[[str], bool], limit: int = 200
+    ) -> list[Row]:
+        """Open hires that are due at `now` (ms of the node's clock) and driven by nobody, longest waiting first.
+
+        `after` is (due_ms, hire_id) of the last one of the page before; (0, "") begins. An empty page is
+        the end. Reads only, and takes no lease.
+        """
+        while True:
+            with explained("looking for what is due"), self._reading.connect() as db:
+                page = turns.due(db, now, after, limit)
+            at = self._now_ms()
+            free = [
+                replace(_row(found), due_ms=found.due_ms)
+                for found in page
+                if found.lease_owner is None or found.lease_until_ms < at or is_dead(found.lease_owner)
+            ]
+            if free or not page:
+                return free
+            after = page[-1].due_ms, page[-1].hire_id
+
+    def put_off(self, due: Sequence[tuple[Row, int]]) -> None:
+        """Let rows of `due` be looked at later: at the moment beside each, unless it was saved meanwhile."""
+        moved = [
+            {"hire_id": row.hire_id, "seen_ms": row.due_ms, "due_ms": due_ms}
+            for row, due_ms in sorted(due, key=lambda one: one[0].hire_id)
+            if due_ms != row.due_ms
+        ]
+        if moved:
+            with explained("keeping when hires are due"), self._engine.begin() as db:
+                turns.put_off(db, moved)
+
+    def count_open(self) -> int:
+        """How many hires are open."""
+        with explained("counting"), self._reading.connect() as db:
+            return turns.count(db)
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -290,15 +315,35 @@ class Journal:
         with explained("reading"), self._reading.connect() as db:
             return db.scalar(sa.select(notes.c.text).where(notes.c.name == name))
 
-    def rows(self, *, only_open: bool = False, budget: str | None = None, limit: int = 10_000) -> list[Row]:
-        """The newest records first, at most `limit`."""
-        query = sa.select(hires).order_by(*_NEWEST).limit(limit)
+    def rows(
+        self, *, only_open: bool = False, budget: str | None = None, limit: int | None = None
+    ) -> list[Row]:
+        """The newest records first: all of them, or at most `limit`."""
+        found: list[Row] = []
+        for page in self.pages(only_open=only_open, budget=budget):
+            found += page
+            if limit is not None and len(found) >= limit:
+                return found[:limit]
+        return found
+
+    def pages(
+        self, *, only_open: bool = False, budget: str | None = None, size: int = 500
+    ) -> Iterator[list[Row]]:
+        """All records, the newest first, a page at a time: none is left out however many there are."""
+        query = sa.select(hires).order_by(*_NEWEST).limit(size)
         if only_open:
             query = query.where(hires.c.is_open)
         if budget is not None:
             query = query.where(hires.c.budget == budget)
-        with explained("reading"), self._reading.connect() as db:
-            return [_row(found) for found in db.execute(query)]
+        page: list[Row] = []
+        while not page or len(page) == size:
+            at = page[-1] if page else None
+            older = sa.true() if at is None else sa.tuple_(*_AGE) < sa.tuple_(at.created_ms, at.hire_id)
+            with explained("reading"), self._reading.connect() as db:
+                page = [_row(found) for found in db.execute(query.where(older))]
+            if not page:
+                return
+            yield page
 
     def usage(self, row: Row, since_ms: int) -> Usage:
         """What counts against the row's budget now, without the row itself."""
@@ -347,8 +392,8 @@ class Journal:
 
 
 _KNOWN_BUDGET = sa.text("INSERT INTO masumi_budgets (name, limits) VALUES (:name, '') ON CONFLICT DO NOTHING")
+_AGE = (hires.c.created_ms, hires.c.hire_id)
 _NEWEST = (hires.c.created_ms.desc(), hires.c.hire_id.desc())
-_FREE: dict[str, Any] = {"lease_owner": None, "lease_until_ms": 0}
 
 
 def _columns(row: Row) -> dict[str, Any]:

@@ -26,9 +26,18 @@ hires = sa.Table(
     sa.Column("service", sa.String(512), nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("changed_ms", sa.BigInteger, nullable=False),
-    sa.Column("lease_owner", sa.String(64), nullable=True),
-    sa.Column("lease_until_ms", sa.BigInteger, nullable=False, default=0),
+    sa.Column("lease_until_ms", sa.BigInteger, nullable=False, default=0),  # of older versions: unused
     sa.Column("record", sa.Text, nullable=False),
+    sa.Index("masumi_hires_created", "created_ms", "hire_id"),
+)
+turns = sa.Table(
+    "masumi_turns",
+    metadata,
+    sa.Column("hire_id", sa.String(40), primary_key=True),
+    sa.Column("due_ms", sa.BigInteger, nullable=False),
+    sa.Column("lease_owner", sa.String(200), nullable=True),
+    sa.Column("lease_until_ms", sa.BigInteger, nullable=False),
+    sa.Index("masumi_turns_due", "due_ms", "hire_id"),
 )
 amounts = sa.Table(
     "masumi_amounts",
@@ -130,8 +139,25 @@ def _totals(db: sa.Connection) -> None:
     )
 
 
+def _turns(db: sa.Connection) -> None:
+    """When open hires are due and who drives them, beside their records; all are due, the oldest first.
+
+    A process of the older version that still runs finds its column gone, and stops before it sends anything.
+    """
+    for statement in (
+        "CREATE TABLE masumi_turns (hire_id VARCHAR(40) NOT NULL PRIMARY KEY, due_ms BIGINT NOT NULL,"
+        " lease_owner VARCHAR(200), lease_until_ms BIGINT NOT NULL)",
+        "INSERT INTO masumi_turns SELECT hire_id, created_ms, lease_owner, lease_until_ms FROM masumi_hires"
+        " WHERE is_open",
+        "CREATE INDEX masumi_turns_due ON masumi_turns (due_ms, hire_id)",
+        "CREATE INDEX masumi_hires_created ON masumi_hires (created_ms, hire_id)",
+        "ALTER TABLE masumi_hires RENAME COLUMN lease_owner TO lease_owner_before_turns",
+    ):
+        db.execute(sa.text(statement))
+
+
 # Each is one step from the version before it; see `Schema`.
-STEPS: list[Step] = [_notes, _totals]
+STEPS: list[Step] = [_notes, _totals, _turns]
 
 
 def schema() -> Schema:

@@ -76,15 +76,15 @@ def install(points: Points) -> None:
         made.extensions["trace"] = sent_async if points.colour == "async" else sent
         return made
 
-    def sending(self: Http, call: Call) -> Reply:
+    def sending(self: Http, call: Call, *rest: Any) -> Reply:
         points.reach(f"before {call.name}")
-        reply = send(self, call)
+        reply = send(self, call, *rest)
         points.reach(f"after {call.name}")
         return reply
 
-    async def sending_async(self: AsyncHttp, call: Call) -> Reply:
+    async def sending_async(self: AsyncHttp, call: Call, *rest: Any) -> Reply:
         points.reach(f"before {call.name}")
-        reply = await send_async(self, call)
+        reply = await send_async(self, call, *rest)
         points.reach(f"after {call.name}")
         return reply
 
@@ -137,8 +137,9 @@ def sweep(calm_s: float = CALM_S) -> int:
     with Buyer(Settings.from_env()) as buyer:
         moved, before = time.monotonic(), None
         while time.monotonic() - moved < calm_s:
-            swept = buyer.sweep()
-            now = [(made.hire_id, made.state, made.on_chain_state, made.verified) for made in swept]
+            buyer.sweep()
+            left = buyer.hires(only_open=True)
+            now = [(made.hire_id, made.state, made.on_chain_state, made.verified) for made in left]
             if not now:
                 break
             if now != before:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from masumi_tools.errors import JournalBusy
@@ -25,10 +25,11 @@ class _Kept:
     entries: tuple[Entry, ...] = ()
     lease_owner: str | None = None
     lease_until_ms: int = 0
+    due_ms: int = 0
 
     def shown(self) -> Row:
         """As a database gives a row back: without its budget lines."""
-        return replace(self.row, money="", entries=(), at_ms=0, at_rest=False, after=None)
+        return replace(self.row, money="", entries=(), at_ms=0, at_rest=False, after=None, due_ms=0)
 
 
 class MemoryJournal(Journal):
@@ -59,7 +60,7 @@ class MemoryJournal(Journal):
         if row.hire_id not in self._kept and not (row.joinable and row.key in self._open):
             made = replace(row, version=1)
             kept = self._kept[row.hire_id] = _Kept(made)
-            if owner:
+            if owner and row.is_open:
                 kept.lease_owner, kept.lease_until_ms = owner, self._now_ms() + lease_ms
             self._write(made)
             if call_id:
@@ -87,7 +88,7 @@ class MemoryJournal(Journal):
         saved = replace(row, version=row.version + 1)
         if kept.row.joinable and not row.joinable:
             self._open.pop(kept.row.key, None)
-        if row.at_rest:
+        if row.at_rest or not row.is_open:
             kept.lease_owner, kept.lease_until_ms = None, 0
         kept.row = saved
         self._write(saved)
@@ -101,6 +102,7 @@ class MemoryJournal(Journal):
 
     def _write(self, row: Row) -> None:
         kept = self._kept[row.hire_id]
+        kept.due_ms = row.due_ms
         if row.joinable:
             self._open[row.key] = row.hire_id
         if row.entries:
@@ -111,7 +113,7 @@ class MemoryJournal(Journal):
 
     def take_lease(self, hire_id: str, owner: str, for_ms: int, is_dead: Callable[[str], bool]) -> bool:
         kept, at = self._kept.get(hire_id), self._now_ms()
-        if kept is None:
+        if kept is None or not kept.row.is_open:
             return False
         holder = kept.lease_owner
         if holder is not None and holder != owner and kept.lease_until_ms >= at and not is_dead(holder):
@@ -123,6 +125,29 @@ class MemoryJournal(Journal):
         kept = self._kept.get(hire_id)
         if kept is not None and kept.lease_owner == owner:
             kept.lease_owner, kept.lease_until_ms = None, 0
+
+    def due(
+        self, now: int, after: tuple[int, str], is_dead: Callable[[str], bool], limit: int = 200
+    ) -> list[Row]:
+        at = self._now_ms()
+        found = [
+            replace(kept.shown(), due_ms=kept.due_ms)
+            for kept in self._kept.values()
+            if kept.row.is_open
+            and kept.due_ms <= now
+            and (kept.due_ms, kept.row.hire_id) > after
+            and (kept.lease_owner is None or kept.lease_until_ms < at or is_dead(kept.lease_owner))
+        ]
+        return sorted(found, key=lambda row: (row.due_ms, row.hire_id))[:limit]
+
+    def put_off(self, due: Sequence[tuple[Row, int]]) -> None:
+        for row, due_ms in due:
+            kept = self._kept.get(row.hire_id)
+            if kept is not None and kept.row.is_open and kept.due_ms == row.due_ms:
+                kept.due_ms = due_ms
+
+    def count_open(self) -> int:
+        return sum(kept.row.is_open for kept in self._kept.values())
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -143,13 +168,16 @@ class MemoryJournal(Journal):
     def noted(self, name: str) -> str | None:
         return self._notes.get(name)
 
-    def rows(self, *, only_open: bool = False, budget: str | None = None, limit: int = 10_000) -> list[Row]:
+    def pages(
+        self, *, only_open: bool = False, budget: str | None = None, size: int = 500
+    ) -> Iterator[list[Row]]:
         found = [
             kept
             for kept in self._kept.values()
             if (kept.row.is_open or not only_open) and budget in (None, kept.row.budget)
         ]
-        return [kept.shown() for kept in sorted(found, key=_age, reverse=True)[:limit]]
+        rows = [kept.shown() for kept in sorted(found, key=_age, reverse=True)]
+        return (rows[at : at + size] for at in range(0, len(rows), size))
 
     def usage(self, row: Row, since_ms: int) -> Usage:
         total: Summed = {}

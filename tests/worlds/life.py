@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,8 +116,21 @@ class Door(Journal):
     def by_call(self, call_id: str) -> Row | None:
         return self._journal.by_call(call_id)
 
-    def rows(self, *, only_open: bool = False, budget: str | None = None, limit: int = 10_000) -> list[Row]:
-        return self._journal.rows(only_open=only_open, budget=budget, limit=limit)
+    def pages(
+        self, *, only_open: bool = False, budget: str | None = None, size: int = 500
+    ) -> Iterator[list[Row]]:
+        return self._journal.pages(only_open=only_open, budget=budget, size=size)
+
+    def due(
+        self, now: int, after: tuple[int, str], is_dead: Callable[[str], bool], limit: int = 200
+    ) -> list[Row]:
+        return self._journal.due(now, after, self._is_dead, limit)
+
+    def put_off(self, due: Sequence[tuple[Row, int]]) -> None:
+        self._write(lambda: self._journal.put_off(due))
+
+    def count_open(self) -> int:
+        return self._journal.count_open()
 
     def usage(self, row: Row, since_ms: int) -> Usage:
         return self._journal.usage(row, since_ms)

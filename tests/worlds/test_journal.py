@@ -22,6 +22,10 @@ IDS, KEYS, CALLS, OWNERS, BUDGETS = (
 )
 
 
+def _is_dead(owner: str) -> bool:
+    return owner == "dead"
+
+
 class Hands:
     """Does one random thing to a journal; the same things for the same seed."""
 
@@ -51,6 +55,7 @@ class Hands:
             at_ms=rng.choice((0, 49, 51)),
             at_rest=rng.random() < 0.2,
             after=rng.choice((None, "", *IDS)),
+            due_ms=rng.choice((5, 6, 900, 1100, 1300)),
         )
 
     def known(self) -> Row:
@@ -75,7 +80,7 @@ class Hands:
             lambda: journal.save(known),
             lambda: journal.save(known),
             lambda: journal.save_decided(known, decide, since, text if flag else ""),
-            lambda: journal.take_lease(row.hire_id, owner, 5, lambda name: name == "dead"),
+            lambda: journal.take_lease(row.hire_id, owner, 5, _is_dead),
             lambda: journal.drop_lease(row.hire_id, owner),
             lambda: journal.link(call, row.hire_id) if journal.get(row.hire_id) else None,
             lambda: journal.note(call, text),
@@ -83,6 +88,10 @@ class Hands:
             lambda: journal.by_call(call),
             lambda: journal.open_under(key),
             lambda: journal.newest_under(key),
+            lambda: journal.due(self.clock[0], (rng.choice((0, 5, 6)), rng.choice(IDS)), _is_dead, 2),
+            lambda: journal.put_off([(one, 7) for one in journal.due(9_999, (0, ""), _is_dead)[:2]]),
+            lambda: journal.count_open(),
+            lambda: list(journal.pages(only_open=flag, size=2)),
             lambda: journal.rows(only_open=flag, budget=rng.choice((None, *BUDGETS))),
             lambda: journal.usage(row, since),
             lambda: sorted(journal.used(row.budget), key=repr),

@@ -1,0 +1,107 @@
+"""Whose turn it is: when each open hire wants to be looked at, and who drives it. A narrow table of its own.
+
+A lease that is written here costs a fraction of one in the record's row, and a look for what is due reads
+an index. Only open hires are in it. `due_ms` is time of the node's clock, leases are time of this machine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from masumi_tools.journal.tables import hires, turns
+
+_SET = (
+    "INSERT INTO masumi_turns (hire_id, due_ms, lease_owner, lease_until_ms)"
+    " VALUES (:hire_id, :due_ms, :owner, :until_ms)"
+    " ON CONFLICT (hire_id) DO UPDATE SET due_ms = excluded.due_ms"
+)
+_KEPT = sa.text(_SET)
+_FREED = sa.text(f"{_SET}, lease_owner = NULL, lease_until_ms = 0")
+
+
+def write(
+    db: sa.Connection,
+    hire_id: str,
+    due_ms: int,
+    *,
+    is_open: bool,
+    at_rest: bool = False,
+    owner: str | None = None,
+    until_ms: int = 0,
+) -> None:
+    """Keep when an open hire is due; one that is at rest is driven by nobody, one that ended has no turn."""
+    if not is_open:
+        db.execute(turns.delete().where(turns.c.hire_id == hire_id))
+        return
+    values = {"hire_id": hire_id, "due_ms": due_ms, "owner": owner, "until_ms": until_ms}
+    db.execute(_FREED if at_rest else _KEPT, values)
+
+
+def take(
+    db: sa.Connection, hire_id: str, owner: str, at_ms: int, until_ms: int, is_dead: Callable[[str], bool]
+) -> bool:
+    """Whether `owner` drives this open hire now; on PostgreSQL nobody waits for who takes it at this moment."""
+    holder = db.execute(
+        sa.select(turns.c.lease_owner).where(turns.c.hire_id == hire_id).with_for_update(skip_locked=True)
+    ).first()
+    if holder is None:
+        return False
+    held_by = holder[0]
+    gone = held_by if held_by is not None and held_by != owner and is_dead(held_by) else owner
+    free = sa.or_(
+        turns.c.lease_owner.is_(None),
+        turns.c.lease_owner.in_((owner, gone)),
+        turns.c.lease_until_ms < at_ms,
+    )
+    done = db.execute(
+        turns.update()
+        .where(turns.c.hire_id == hire_id, free)
+        .values(lease_owner=owner, lease_until_ms=until_ms)
+    )
+    return done.rowcount == 1
+
+
+def drop(db: sa.Connection, hire_id: str, owner: str) -> None:
+    db.execute(
+        turns.update()
+        .where(turns.c.hire_id == hire_id, turns.c.lease_owner == owner)
+        .values(lease_owner=None, lease_until_ms=0)
+    )
+
+
+def due(db: sa.Connection, now: int, after: tuple[int, str], limit: int) -> list[Any]:
+    """The open hires that are due at `now`, the longest waiting first, from the one after `after` on.
+
+    Rows of the record with `due_ms`, `lease_owner` and `lease_until_ms` beside.
+    """
+    later = sa.or_(turns.c.due_ms > after[0], sa.and_(turns.c.due_ms == after[0], turns.c.hire_id > after[1]))
+    page = (
+        sa.select(turns)
+        .where(turns.c.due_ms <= now, turns.c.due_ms >= after[0], later)
+        .order_by(turns.c.due_ms, turns.c.hire_id)
+        .limit(limit)
+        .subquery()
+    )
+    record = [column for column in hires.c if column.name != "lease_until_ms"]
+    query = (
+        sa.select(*record, page.c.due_ms, page.c.lease_owner, page.c.lease_until_ms)
+        .join_from(page, hires, page.c.hire_id == hires.c.hire_id)
+        .order_by(page.c.due_ms, page.c.hire_id)
+    )
+    return list(db.execute(query))
+
+
+_PUT_OFF = sa.text("UPDATE masumi_turns SET due_ms = :due_ms WHERE hire_id = :hire_id AND due_ms = :seen_ms")
+
+
+def put_off(db: sa.Connection, turns_of: list[dict[str, Any]]) -> None:
+    """Move these turns; one that changed since it was seen (`seen_ms`) stays as it is."""
+    db.execute(_PUT_OFF, turns_of)
+
+
+def count(db: sa.Connection) -> int:
+    """How many hires are open."""
+    return db.scalar(sa.select(sa.func.count()).select_from(turns)) or 0

@@ -12,9 +12,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from masumi_tools.cli.context import Context
+from masumi_tools.cli.context import Context, read_input
 from masumi_tools.cli.show import foreign
 from masumi_tools.errors import InputError, MissingExtra
+from masumi_tools.seller.work.base import WorkFailed
 from masumi_tools.settings import Settings
 
 Place = Annotated[
@@ -32,6 +33,7 @@ class Period(StrEnum):
 def add_to(app: typer.Typer) -> None:
     for command in (serve, worker, register, jobs):
         app.command()(command)
+    app.command(name="try")(try_work)
 
 
 def _commands() -> Any:
@@ -88,6 +90,37 @@ def serve(
         settings=_given(context),
         say=_sayer(context),
     )
+
+
+def try_work(
+    ctx: typer.Context,
+    place: Place,
+    pairs: Annotated[list[str] | None, typer.Argument(help="The input: field=value ...")] = None,
+    given: Annotated[
+        str | None, typer.Option("--input", "-i", help="The input as JSON, @FILE, or - for stdin.")
+    ] = None,
+) -> int:
+    """Do the work once, without node, payment or server: what a buyer would get for this input."""
+    from masumi_tools.seller import dry_run
+
+    context: Context = ctx.obj
+    service = _commands().load(place)
+    say = _sayer(context)
+
+    def ask(spec: Any, message: str) -> dict[str, Any]:
+        say(message)
+        return {field.id: typer.prompt(field.name or field.id, err=True) for field in spec.required}
+
+    try:
+        result = dry_run.try_once(service, read_input(pairs or [], given), ask=ask, say=say)
+    except WorkFailed as error:
+        say(f"The job would fail, and the buyer would read: {error}")
+        return 1
+    if context.as_json:
+        context.print_json({"result": result})
+    else:
+        context.out.print(result, soft_wrap=True, markup=False, highlight=False)
+    return 0
 
 
 def worker(ctx: typer.Context, place: Place) -> None:

@@ -23,6 +23,7 @@ from masumi_tools.proof.hashing import check_hashable, input_hash, output_candid
 from masumi_tools.seller.clock import Clock
 from masumi_tools.seller.fast.saver import Saver
 from masumi_tools.seller.jobs.alive import Life, process_name
+from masumi_tools.seller.jobs.contract import Contracts
 from masumi_tools.seller.jobs.job import Job, JobState, Rules, answer_too_late, lose, move
 from masumi_tools.seller.jobs.queue import Queue
 from masumi_tools.seller.jobs.runner import Runner
@@ -74,10 +75,11 @@ class Shop:
         self._quick = _quick_transport()  # only the user's own node and registry are asked over it
         self._http = AsyncHttp(settings, on_sandbox_now=self.clock.heard, async_transport=self._quick)
         self.node = SellerNode(settings, self._http, self.metrics.called if self.metrics else None)
+        self.contracts = Contracts(self.table, offer)
         self.runner = Runner(
             self.table,
             work,
-            offer.spec,
+            lambda job: self.contracts.values(job, work),
             rules,
             owner=self.owner,
             workers=workers,
@@ -125,6 +127,7 @@ class Shop:
             if earlier:
                 log.warning("the jobs of this agent were kept under the name %r; they go on here", earlier)
         await asyncio.to_thread(self.life.start)
+        await asyncio.to_thread(self.contracts.keep)
         if not self.offer.free:
             await self._learn_of_ourselves()
         self.queue.start()
@@ -211,6 +214,7 @@ class Shop:
             created_ms=now,
             changed_ms=now,
             client=client,
+            contract=self.contracts.key,
             **{"submit_result_time": times.submit_result_time, **terms},
         )
         await self._save(job)

@@ -268,9 +268,8 @@ async def test_an_address_that_says_nothing_does_not_keep_the_others_waiting(mon
     connect = type(loop).sock_connect
     infos = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in ("127.0.0.9", "127.0.0.1")]
 
-    async def resolved(self: object, address: tuple[str, int], **_: object) -> list[object]:
-        known, infos[:] = list(infos), infos[1:]  # a number is resolved again when it is connected to
-        return [(*info[:4], (info[4][0], address[1])) for info in known]
+    async def resolved(self: object, host: str, port: int, **_: object) -> list[object]:
+        return [(*info[:4], (info[4][0], port)) for info in infos]
 
     async def connecting(
         self: asyncio.AbstractEventLoop, sock: socket.socket, address: tuple[str, int]
@@ -280,7 +279,7 @@ async def test_an_address_that_says_nothing_does_not_keep_the_others_waiting(mon
         await connect(self, sock, address)
 
     async with node(saying(OK)) as url:
-        monkeypatch.setattr(type(loop), "_ensure_resolved", resolved)
+        monkeypatch.setattr(type(loop), "getaddrinfo", resolved)
         monkeypatch.setattr(type(loop), "sock_connect", connecting)
         (reply,) = await ask(url, timeout_s=5)
 

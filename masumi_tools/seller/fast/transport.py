@@ -8,6 +8,7 @@ at a time and is kept for four seconds; no request is ever sent twice. How many 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from collections import deque
@@ -72,10 +73,7 @@ class NodeTransport(httpx.AsyncBaseTransport):
         context = self._trusted if scheme == "https" else None
         try:
             async with asyncio.timeout(within_s):
-                loop = asyncio.get_running_loop()
-                _, connection = await loop.create_connection(
-                    _Connection, host, port, ssl=context, happy_eyeballs_delay=_NEXT_ADDRESS_S
-                )
+                connection = await _connected(host, port, context)
         except TimeoutError:
             raise httpx.ConnectTimeout("the node could not be reached in time") from None
         except OSError as error:
@@ -86,6 +84,29 @@ class NodeTransport(httpx.AsyncBaseTransport):
         while self._kept:
             for connection in self._kept.popitem()[1]:
                 connection.close()
+
+
+async def _connected(host: str, port: int, context: ssl.SSLContext | None) -> _Connection:
+    """A connection to the first address that answers soon, else to any that answers at all.
+
+    Written out, since uvloop's `create_connection` knows no `happy_eyeballs_delay`.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    places = list(dict.fromkeys(str(one[4][0]) for one in found))
+    name = host if context is not None else None
+    trouble: OSError | None = None
+    for limit in (_NEXT_ADDRESS_S, None) if len(places) > 1 else (None,):
+        for place in places:
+            try:
+                async with asyncio.timeout(limit):
+                    _, connection = await loop.create_connection(
+                        _Connection, place, port, ssl=context, server_hostname=name
+                    )
+                    return connection
+            except OSError as error:  # a TimeoutError is one
+                trouble = error
+    raise trouble or OSError(f"{host} has no address")
 
 
 class _Connection(asyncio.Protocol):

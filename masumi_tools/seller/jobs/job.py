@@ -139,6 +139,7 @@ class Job:
     created_ms: int
     changed_ms: int
     client: str = ""
+    contract: str = ""
     version: int = 0
     # the terms
     free: bool = False

@@ -74,7 +74,7 @@ class Runner:
         self,
         table: JobTable,
         work: Work,
-        spec: InputSpec,
+        values: Callable[[Job], dict[str, Any]],
         rules: Rules,
         *,
         owner: str,
@@ -85,7 +85,7 @@ class Runner:
     ) -> None:
         self._table = table
         self._work = work
-        self._spec = spec
+        self._values = values
         self._rules = rules
         self._owner = owner
         self._now = now_ms
@@ -275,7 +275,7 @@ class Runner:
     def _do(self, job: Job, run: _Run) -> None:
         context = _Context(self, job.job_id, run)
         try:
-            values = check(self._spec, job.input_sent)
+            values = self._values(job)
             with at_work(context):
                 text = self._work.run(values, context)
         except WorkFailed as error:

@@ -8,6 +8,7 @@ from the seed, so that the same seed always gives the same history.
 from __future__ import annotations
 
 import heapq
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,6 +39,18 @@ TROUBLES: tuple[tuple[str, int], ...] = (
     ("garbage", 1),
     ("wrong-content-type", 1),
     ("conflict-500", 2),
+    ("answer", 4),
+)
+# What gateways say in the place of an answer, after the work was done.
+PAGES: tuple[tuple[int, Any], ...] = (
+    (200, {"ok": True}),
+    (400, "<html><h1>Bad Request</h1></html>"),
+    (401, {"error": "unauthorized"}),
+    (403, "<html><h1>Forbidden</h1></html>"),
+    (404, "<html><h1>Not Found</h1></html>"),
+    (405, "<html><h1>Method Not Allowed</h1></html>"),
+    (413, {"message": "too large"}),
+    (451, {"status": "error", "error": {"message": "Blocked by policy"}}),
 )
 _NAMES = [name for name, _ in TROUBLES]
 _WEIGHTS = [weight for _, weight in TROUBLES]
@@ -261,8 +274,19 @@ class Scheduler:
     def _serve(self, task: Task, call: Call, trouble: str) -> None:
         """The request arrives where it was sent to; the sender may be dead by now."""
         place = replace(_ANYWHERE, kind=call.to, name=call.to)
+        status, page = self.rng.choice(PAGES) if trouble == "answer" else (None, "")
+        kept = page if isinstance(page, str) else json.dumps(page)
         fault = (
-            Fault("*", "*", None, trouble, delay_ms=self.rng.randrange(1_000, 20_000), retry_after_s=2)
+            Fault(
+                "*",
+                "*",
+                None,
+                trouble,
+                delay_ms=self.rng.randrange(1_000, 20_000),
+                retry_after_s=2,
+                status=status,
+                body=kept,
+            )
             if (trouble in DEEDS)
             else None
         )

@@ -68,7 +68,7 @@ class Stage:
     def _open(self, number: int, seller: Seller) -> None:
         world, temper = self.world, seller.temper
         name = f"{temper.name}-{number}"
-        url = f"https://{name}.test"
+        url = f"https://{name}.example.com"
         amounts = dict(seller.price) if temper.pricing == "Fixed" else None
         agent = world.register_agent(name, url, amounts, temper.pricing, seller.version)
         decoy = None
@@ -84,7 +84,7 @@ class Stage:
             entry["AgentPricing"] = fixed_pricing([(str(amount), unit) for unit, amount in seller.price])
         vendor = Vendor(world, temper, agent, seller.deadlines, seller.work_ms, decoy, self.poisoned)
         self.vendors.append(vendor)
-        self._by_host[f"{name}.test"] = vendor
+        self._by_host[f"{name}.example.com"] = vendor
 
     # Time ----------------------------------------------------------------------------------------
 

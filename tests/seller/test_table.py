@@ -304,3 +304,33 @@ def test_all_jobs_are_read_a_page_at_a_time_newest_first(table: JobTable, monkey
     table.add(jobs, NOW)
 
     assert [one.job_id for one in table.every()] == [f"{number:02}" for number in reversed(range(11))]
+
+
+def test_what_is_asked_every_second_reads_no_more_with_a_long_history(tmp_path: Path):
+    """Each of these reads by an index that ended jobs are not in, or only as far as it shows."""
+    table = JobTable(f"sqlite:///{tmp_path}/jobs.sqlite", Rules(), "mine")
+    table.add([job(JobState.READY, job_id="r")], NOW)
+    asked: list[tuple[str, object]] = []
+
+    @sa.event.listens_for(table.engine, "before_cursor_execute")
+    def note(_c: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        if "FROM masumi_jobs" in statement:
+            asked.append((statement, parameters))
+
+    table.due(NOW)
+    table.owners()
+    table.watched_sources()
+    table.counts()
+    table.by_payments(["a"])
+    table.get("r")
+    table.claim(claimed_by("p"), NOW, 2)
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as db:
+        plans = [
+            " | ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+            for statement, parameters in asked
+        ]
+    db.close()
+    table.close()
+
+    assert len(plans) >= 9
+    assert [plan for plan in plans if not plan.startswith("SEARCH masumi_jobs USING")] == []

@@ -284,3 +284,15 @@ async def test_an_address_that_says_nothing_does_not_keep_the_others_waiting(mon
         (reply,) = await ask(url, timeout_s=5)
 
     assert reply.ok
+
+
+def test_it_works_in_the_loop_that_a_service_is_served_by():
+    uvloop = pytest.importorskip("uvloop")
+
+    async def asked() -> Reply:
+        async with node(saying(OK)) as url:
+            (reply,) = await ask(url)
+        return reply
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(asked()).ok

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -30,6 +31,7 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "seller_vkey": ("MASUMI_SELLER_VKEY", "SELLER_VKEY"),
     "most_bound_days": ("MASUMI_MOST_BOUND_DAYS",),
     "sandbox": ("MASUMI_SANDBOX",),
+    "ca_bundle": ("MASUMI_CA_BUNDLE", "SSL_CERT_FILE"),
 }
 
 _EXAMPLES = {"node_url": "http://localhost:3001/api/v1", "registry_url": "http://localhost:3000/api/v1"}
@@ -72,6 +74,7 @@ class Settings:
     seller_vkey: str | None = None
     sandbox: bool = False
     most_bound_days: float = 14.0
+    ca_bundle: str | None = None
     _database_password: Secret | None = field(default=None, init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -354,6 +357,21 @@ def _read_days(setting: str, name: str, value: Any) -> float:
     return days
 
 
+def _read_ca(setting: str, name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not (text := value.strip()):
+        _wrong(setting, name, "must be text, the path of a file of certificates (PEM).")
+    try:
+        ssl.create_default_context(cafile=text)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it holds no certificates"
+        _wrong(
+            setting, name, f"cannot be used: {redact(text, 200)}: {why}. It is a file of certificates (PEM)."
+        )
+    return text
+
+
 _READERS = {
     "node_url": _read_url,
     "node_token": _read_secret,
@@ -365,7 +383,24 @@ _READERS = {
     "seller_vkey": _read_name,
     "sandbox": _read_switch,
     "most_bound_days": _read_days,
+    "ca_bundle": _read_ca,
 }
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The settings in a file of NAME=value lines; other names are left alone. SettingsError when it cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SettingsError(f"the env file {path} cannot be read: {why}", phase="settings") from None
+    known = {variable for variables in VARIABLES.values() for variable in variables}
+    found: dict[str, str] = {}
+    for line in lines:
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and name.strip() in known:
+            found[name.strip()] = value if value.strip()[:1] in ("'", '"') else value.split(" #", 1)[0]
+    return {name: _unquoted(value) for name, value in found.items()}
 
 
 def _unquoted(text: str) -> str:

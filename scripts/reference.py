@@ -47,9 +47,18 @@ SETTINGS = {
         "",
         "Sellers: key hash (56 hexadecimal digits) of the node's selling wallet. Needed to register.",
     ),
+    "most_bound_days": (
+        "",
+        "For how many days an offer may bind the money, up to its last deadline; default 14. An offer that asks for "
+        "more is refused before anything is paid.",
+    ),
     "sandbox": (
         "--sandbox",
         "`1` allows services on loopback and follows the sandbox's clock. Never set it where money is real.",
+    ),
+    "ca_bundle": (
+        "",
+        "A file of certificate authorities (PEM) that are trusted beside the usual ones, for your node and registry only.",
     ),
 }
 OTHERS = {
@@ -68,7 +77,8 @@ def settings_page() -> str:
         "",
         "`Settings.from_env()` reads the environment; `Settings(node_url=..., ...)` takes the same by name, and "
         "`Settings.from_sandbox(sandbox)` all from a sandbox. Flags of the command line go before the environment, "
-        "our variables before those of the official kit. Empty values count as not set. Nothing is required before "
+        "our variables before those of the official kit. Empty values count as not set. The command line also reads `.env` in its folder, or the file of `--env-file`; the "
+        "environment goes before it. Nothing is required before "
         "it is used; what is missing then is named.",
         "",
         "| Setting | Variables | Flag | What it is |",

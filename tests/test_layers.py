@@ -21,7 +21,7 @@ RANKS: tuple[set[str], ...] = (
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 SELLER_KNOWS = set().union(*RANKS[:5])  # never how to hire
-TOP = {"__init__", "cli"}  # these may see every room
+TOP = {"__init__", "__main__", "cli"}  # these may see every room
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "langchain_openai", "crewai", "crewai_tools"}
 MAY_IMPORT_A_FRAMEWORK = {"langchain.py", "crewai.py", "seller/work/crew.py", "seller/work/graphs.py"}

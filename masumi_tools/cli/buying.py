@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import sys
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from masumi_tools.cli import show
-from masumi_tools.cli.context import Context, read_input, status_of
+from masumi_tools.cli.context import Context, Unwritten, add, guarded, read_input, status_of, writable
 from masumi_tools.errors import InputError, JournalError, JournalVersionError
 from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.budget import Budget
@@ -22,6 +21,7 @@ from masumi_tools.hire.find import FindOptions, SortBy
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.journal.store import Journal
 from masumi_tools.money import parse_amounts
+from masumi_tools.text import cell, safe_json
 from masumi_tools.tools.arguments import read_arguments
 
 Target = Annotated[
@@ -35,11 +35,10 @@ HireId = Annotated[str, typer.Argument(help="The id of a hire, as `hires` shows 
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (find, quote, hire, receipt, answer, refund, sweep, budget):
-        app.command()(command)
+    add(app, find, quote, hire, receipt, answer, refund, sweep, budget)
     books = typer.Typer(invoke_without_command=True)
-    books.callback()(hires)
-    books.command("write-off")(write_off)
+    books.callback()(guarded(hires))
+    books.command("write-off")(guarded(write_off))
     app.add_typer(books, name="hires")
 
 
@@ -121,12 +120,14 @@ def hire(
     on_mismatch: Annotated[
         str, typer.Option(help="keep or refund, when the result does not match.")
     ] = "keep",
+    output: Annotated[Path | None, typer.Option(help="Also write the result to this file.")] = None,
 ) -> int:
     """Hire a service: pay into escrow, wait, check the result, or get the money back."""
     context: Context = ctx.obj
     if on_mismatch not in ("keep", "refund"):
         raise InputError("--on-mismatch is keep or refund")
     data = read_input(pairs or [], given)
+    writable(output)
     bounds = Budget(limit, name=budget_name) if limit else None
     cap = parse_amounts(max_price) if max_price else None
     with show.live(context) as told, Buyer(context.settings, budget=bounds, on_progress=told) as buyer:
@@ -147,7 +148,7 @@ def hire(
             on_mismatch="refund" if on_mismatch == "refund" else "keep",
             quote=agreed,
         )
-    return _print_receipt(context, made)
+    return _print_receipt(context, made, output)
 
 
 def hires(
@@ -224,7 +225,7 @@ def receipt(
             document["checks"] = [{"name": c.name, "verdict": c.verdict, "why": c.why} for c in checks]
         context.print_json(document)
     else:
-        context.out.print(show.receipt(found))
+        context.out.print(show.receipt(found, context.out.is_terminal))
         if verify:
             context.out.print(show.checks(checks))
     return 1 if any(check.verdict == "not verified" for check in checks) else 0
@@ -313,11 +314,17 @@ def budget(
     return 0
 
 
-def _print_receipt(context: Context, made: Receipt) -> int:
+def _print_receipt(context: Context, made: Receipt, output: Path | None = None) -> int:
+    context.made = made  # first: whatever becomes of the printing, this is what was hired
+    if output is not None and made.result is not None:
+        try:
+            output.write_text(made.result, encoding="utf-8")
+        except OSError as error:
+            raise Unwritten(f"{output}: {error.strerror or error}") from error
     if context.as_json:
         context.print_json(made.as_json())
     else:
-        context.out.print(show.receipt(made))
+        context.out.print(show.receipt(made, context.out.is_terminal), soft_wrap=not context.out.is_terminal)
     return status_of(made)
 
 
@@ -336,15 +343,10 @@ def _export(found: list[Receipt], place: str, form: str) -> None:
         )
         lines: list[dict[str, Any]] = [entry.as_json() for entry in found]
         if form == "jsonl":
-            out.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            out.writelines(safe_json(line) + "\n" for line in lines)
             return
         writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         for line in lines:
             line["transactions"] = " ".join(line["transactions"])
-            writer.writerow({name: _cell(value) for name, value in line.items()})
-
-
-def _cell(value: Any) -> Any:
-    """A value for a spreadsheet: the service's own words are in it, and a leading sign would be a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+            writer.writerow({name: cell(value) for name, value in line.items()})

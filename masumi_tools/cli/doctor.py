@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import email.utils
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from masumi_tools.calls import node, registry
 from masumi_tools.calls.call import Reply
 from masumi_tools.errors import MasumiError, WireError
 from masumi_tools.hire.budget import text_of
-from masumi_tools.hire.replies.words import said
+from masumi_tools.hire.replies.words import heard
 from masumi_tools.journal.store import Journal
 from masumi_tools.models import read_key_status
 from masumi_tools.net.http import Http
@@ -19,6 +21,7 @@ from masumi_tools.settings import Settings
 
 # The node's rules leave 5 minutes; deadlines are judged by the node's clock, and a difference is told.
 CLOCK_OFF_S = 30
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,13 @@ def examine(settings: Settings, mend: bool = False) -> Iterator[Finding]:
         yield from _registry(settings, http)
     finally:
         http.close()
+
+
+def _proxies() -> Iterator[Finding]:
+    names = [name for name in os.environ if name.lower() in _PROXIES and os.environ[name]]
+    if names:
+        words = f"{', '.join(sorted(names))} is set and is not used: node, registry and services are asked directly"
+        yield Finding("proxy", None, words)
 
 
 def _journal(settings: Settings, mend: bool) -> Iterator[Finding]:
@@ -75,13 +85,19 @@ def _node(settings: Settings, http: Http) -> Iterator[Finding]:
         yield Finding(
             "node",
             False,
-            f"{settings.node_api} does not answer: {said(health)}; is it running, and is the URL right?",
+            f"{settings.node_api} does not answer: {heard(health)}; is it running, and is the URL right?",
         )
         return
     if not health.ok:
         yield Finding(
-            "node", False, f"{settings.node_api} answers, but not as a payment node: {said(health)}"
+            "node", False, f"{settings.node_api} answers, but not as a payment node: {heard(health)}"
         )
+        return
+    if http.send(registry.entries(settings.node_api, settings.network, limit=1)).ok:
+        words = (
+            f"{settings.node_api} is a registry, no payment node; MASUMI_NODE_URL is the node's own address"
+        )
+        yield Finding("node", False, words)
         return
     yield Finding("node", True, f"{settings.node_api} answers")
     yield from _clock(settings, health)
@@ -90,11 +106,11 @@ def _node(settings: Settings, http: Http) -> Iterator[Finding]:
         return
     reply = http.send(node.key_status(settings.node_api))
     if reply.status == 401:
-        yield Finding("token", False, f"the node refuses the API key: {said(reply)}")
+        yield Finding("token", False, f"the node refuses the API key: {heard(reply)}")
         return
     try:
         if not reply.ok:
-            raise WireError(said(reply))
+            raise WireError(heard(reply))
         key = read_key_status(reply.body)
     except WireError as error:
         yield Finding("token", None, f"what the API key may do could not be read: {error}")
@@ -118,9 +134,40 @@ def _node(settings: Settings, http: Http) -> Iterator[Finding]:
             None,
             "the key sees only its own wallets; a fresh purchase is invisible to it until it is on its way",
         )
-    if key.credits is not None:
+    yield from _source(settings, http)
+    if _lovelace(reply.body):
+        words = (
+            "the key's credits are spelt `lovelace`, which the node does not count as ADA: it can never pay; make a "
+            "key whose credits in ADA have an empty unit"
+        )
+        yield Finding("credits", False, words)
+    elif key.credits is not None:
         words = f"the key's use is limited: {text_of(key.credits)} left; nodes take all of it at the first purchase"
         yield Finding("credits", bool(key.credits), words)
+
+
+def _source(settings: Settings, http: Http) -> Iterator[Finding]:
+    """Whether the node has an escrow contract of this network; keys that may not ask are told nothing."""
+    reply = http.send(node.payment_sources(settings.node_api))
+    data = reply.body.get("data") if reply.ok and isinstance(reply.body, dict) else None
+    rows = (
+        next((data[name] for name in ("PaymentSources", "ExtendedPaymentSources") if name in data), None)
+        if (isinstance(data, dict))
+        else None
+    )
+    if not isinstance(rows, list):
+        return
+    here = [row for row in rows if isinstance(row, dict) and row.get("network") == settings.network]
+    words = f"the node has a payment source on {settings.network}"
+    if not here:
+        words = f"the node has no payment source on {settings.network}, so it cannot pay; add one in its admin page"
+    yield Finding("source", bool(here), words)
+
+
+def _lovelace(body: Any) -> bool:
+    data = body.get("data") if isinstance(body, dict) else None
+    credits = data.get("RemainingUsageCredits") if isinstance(data, dict) else None
+    return any(isinstance(row, dict) and row.get("unit") == "lovelace" for row in credits or ())
 
 
 def _clock(settings: Settings, reply: Reply) -> Iterator[Finding]:
@@ -149,13 +196,21 @@ def _registry(settings: Settings, http: Http) -> Iterator[Finding]:
         )
         return
     reply = http.send(registry.entries(settings.registry_api, settings.network, limit=1))
-    if reply.ok:
+    if reply.ok and not _entries(reply.body):
+        words = f"{settings.registry_api} answers, but lists no service on {settings.network}; is it another network's?"
+        yield Finding("registry", None, words)
+    elif reply.ok:
         yield Finding("registry", True, f"{settings.registry_api} answers")
     elif reply.status == 401:
         yield Finding(
             "registry",
             False,
-            f"the registry refuses the API key: {said(reply)}; MASUMI_REGISTRY_TOKEN is its own key",
+            f"the registry refuses the API key: {heard(reply)}; MASUMI_REGISTRY_TOKEN is its own key",
         )
     else:
-        yield Finding("registry", False, f"{settings.registry_api} cannot be asked: {said(reply)}")
+        yield Finding("registry", False, f"{settings.registry_api} cannot be asked: {heard(reply)}")
+
+
+def _entries(body: Any) -> bool:
+    data = body.get("data") if isinstance(body, dict) else None
+    return bool(data.get("entries")) if isinstance(data, dict) else bool(data)

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from masumi_tools.cli.context import Context, read_input
+from masumi_tools.cli.context import Context, add, read_input
 from masumi_tools.cli.show import foreign
 
 _WEIGHTS = {
@@ -20,7 +20,7 @@ _WEIGHTS = {
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command()(inspect)
+    add(app, inspect)
 
 
 def inspect(

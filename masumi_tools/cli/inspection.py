@@ -18,7 +18,7 @@ from masumi_tools.calls.call import Call, Reply
 from masumi_tools.errors import InputError, WireError
 from masumi_tools.hire.acceptance import Accepted, check_offer
 from masumi_tools.hire.budget import text_of
-from masumi_tools.hire.replies.words import said
+from masumi_tools.hire.replies.words import heard
 from masumi_tools.hire.request import order_of
 from masumi_tools.inputs import InputSpec
 from masumi_tools.inputs.strict import deviations
@@ -251,7 +251,9 @@ def _service(visit: _Visit, listing: Listing | None, url: str, start_job: bool, 
         visit.blocks(ENTRY, f"apiBaseUrl: {first.detail}", "serve it by https at a public address")
         return
     if not first.sent:
-        visit.blocks(AVAILABILITY, f"the service cannot be reached: {said(first)}", "serve it at its address")
+        visit.blocks(
+            AVAILABILITY, f"the service cannot be reached: {heard(first)}", "serve it at its address"
+        )
         return
     _availability(visit, first, listing)
     spec = _schema(visit, url)
@@ -274,7 +276,7 @@ def _service(visit: _Visit, listing: Listing | None, url: str, start_job: bool, 
 def _availability(visit: _Visit, reply: Reply, listing: Listing | None) -> None:
     body = reply.body if isinstance(reply.body, dict) else {}
     if not reply.ok:
-        what = f"the answer is no JSON with status 200: {said(reply)}"
+        what = f"the answer is no JSON with status 200: {heard(reply)}"
         visit.tolerated(AVAILABILITY, what, "goes on to the input schema", "answer 200 with JSON")
         return
     read = read_availability(reply.body, reply.status or 200)
@@ -297,7 +299,7 @@ def _availability(visit: _Visit, reply: Reply, listing: Listing | None) -> None:
 def _schema(visit: _Visit, url: str) -> InputSpec:
     reply = visit.send(service.input_schema(url))
     if not reply.ok:
-        what = f"no input schema: {said(reply)}"
+        what = f"no input schema: {heard(reply)}"
         visit.tolerated(SCHEMA, what, "sends any input as it is", "serve MIP-003's input_data")
         return inputs.read_input_schema(None)
     spec = inputs.read_input_schema(reply.content)
@@ -346,13 +348,13 @@ def _start(visit: _Visit, listing: Listing, url: str, spec: InputSpec, given: An
         other = inputs.alternative([one.form for one in forms], reply.text, list(clean))
         if other is not None:
             form = forms[other]
-            what = f"input_data: not taken as MIP-003 has it ({said(reply)})"
+            what = f"input_data: not taken as MIP-003 has it ({heard(reply)})"
             visit.tolerated(START, what, f"sends it once more as {form.form}", "take input_data as an object")
             reply = visit.send(service.start_job(url, form.body))
     job = read_started(reply.content, reply.status or 599, sent=None if free else nonce)
     if job.started is not True:
         visit.blocks(
-            START, f"no job was started: {job.error or said(reply)}", "start the job, or refuse it with 400"
+            START, f"no job was started: {job.error or heard(reply)}", "start the job, or refuse it with 400"
         )
         return
     if free:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
+import sys
+from pathlib import Path
 
 import typer
 
 from masumi_tools.cli import buying, inspecting, selling, trying
-from masumi_tools.cli.context import GLOBAL_FLAGS, GLOBAL_OPTIONS, Context, settings_options
-from masumi_tools.errors import InputError, MasumiError
-from masumi_tools.text import redact
+from masumi_tools.cli.context import (
+    GLOBAL_FLAGS,
+    GLOBAL_OPTIONS,
+    Context,
+    Stopped,
+    Unwritten,
+    settings_options,
+    status_of,
+)
+from masumi_tools.errors import InputError, MasumiError, MissingExtra, UnknownHire
+from masumi_tools.hire.receipt import Receipt, receipt_of
+from masumi_tools.hire.rows import purchase_of
+from masumi_tools.journal.store import Journal
+from masumi_tools.money import parse_amounts
+from masumi_tools.text import redact, safe_json
 
 # typer brings its own click from some version on; its exceptions are found through what typer exports.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -20,7 +35,6 @@ app = typer.Typer(
     name="masumi-tools",
     help="Hire paid agentic services on the Masumi Network, sell your own, and try it all offline.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -52,24 +66,29 @@ def hoist(arguments: list[str]) -> list[str]:
 def run(arguments: list[str]) -> int:
     """Run one command; its exit status. Errors are one sentence on stderr, or JSON with --json."""
     as_json = "--json" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what a code page lacks must not end a command that paid
+            stream.reconfigure(errors="replace")
+    context = Context()
     try:
-        result = app(hoist(arguments), standalone_mode=False)
+        _quoted_amounts(arguments)
+        result = app(hoist(arguments), standalone_mode=False, obj=context)
     except _ClickError as error:
         words = str(error.format_message()) if hasattr(error, "format_message") else str(error)
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(words)
             return USAGE
         return _failed(words, USAGE, as_json)
-    except (typer.Abort, KeyboardInterrupt):
-        return _failed("Stopped. An open hire goes on with `masumi-tools sweep`.", OPEN, as_json)
+    except (Stopped, typer.Abort, KeyboardInterrupt):
+        return _stopped(context)
+    except Unwritten as error:
+        return _unwritten(context, str(error))
     except typer.Exit as end:
         return int(end.exit_code)
-    except InputError as error:
+    except (InputError, UnknownHire, MissingExtra) as error:
         return _failed(str(error), USAGE, as_json, error)
     except MasumiError as error:
         return _failed(str(error), LOST_NOTHING, as_json, error)
-    except BrokenPipeError:
-        return LOST_NOTHING
     except OSError as error:
         return _failed(
             f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), LOST_NOTHING, as_json
@@ -77,17 +96,79 @@ def run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else DONE
 
 
+def _quoted_amounts(arguments: list[str]) -> None:
+    """`--max-price 2 ADA` without quotes would make ADA the service's name or a field."""
+    for option, number, unit in zip(arguments, arguments[1:], arguments[2:], strict=False):
+        if option not in ("--max-price", "--budget", "--limit") or not number.replace(".", "", 1).isdigit():
+            continue
+        try:
+            parse_amounts(f"{number} {unit}")
+        except MasumiError:
+            continue
+        raise InputError(f'quote the amount: {option} "{number} {unit}"')
+
+
+def _stopped(context: Context) -> int:
+    """Ctrl-C: which hire it was, where its money is, and how it goes on."""
+    made = _known(context)
+    if made is None:
+        return _failed("Stopped. Nothing was hired.", OPEN, context.as_json)
+    if not made.open:
+        words = f"Stopped. The hire {made.hire_id} is {made.outcome}. {made.where_the_money_is}"
+        return _failed(words, status_of(made), context.as_json)
+    words = (
+        f"Stopped. The hire {made.hire_id} is open: {made.where_the_money_is} "
+        "Go on with the same command, or with `masumi-tools sweep`."
+    )
+    return _failed(words, OPEN, context.as_json)
+
+
+def _unwritten(context: Context, why: str) -> int:
+    """The command's own exit status, with the hire on stderr: what was paid is never hidden by a full disk."""
+    made = _known(context)
+    # The interpreter flushes stdout once more when it ends.
+    with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    if made is None:
+        return _said(f"The output could not be written: {why}.", LOST_NOTHING)
+    return _said(
+        f"The output could not be written: {why}. The hire {made.hire_id} is {made.outcome}. "
+        f"{made.where_the_money_is} Read it with `masumi-tools receipt {made.hire_id}`.",
+        status_of(made),
+    )
+
+
+def _known(context: Context) -> Receipt | None:
+    """What is known of the hire that this command drove."""
+    if context.made is not None or not context.hire_id:
+        return context.made
+    try:
+        journal = Journal(context.settings.database_url)
+        try:
+            row = journal.get(context.hire_id)
+        finally:
+            journal.close()
+        return receipt_of(purchase_of(row)) if row is not None else None
+    except MasumiError:
+        return None
+
+
+def _said(message: str, status: int) -> int:
+    with contextlib.suppress(OSError):
+        typer.echo(redact(message, 4_000), err=True)
+    return status
+
+
 def _failed(message: str, status: int, as_json: bool, error: MasumiError | None = None) -> int:
     message = redact(message, 4_000)  # our own sentences; foreign text in them was cut before
-    if as_json:
-        document: dict[str, object] = {"error": message}
-        if error is not None:
-            document |= {"phase": error.phase, "fault": error.fault, "money": error.money}
-            if isinstance(error, InputError) and error.field_errors:
-                document["field_errors"] = error.field_errors
-        typer.echo(json.dumps(document))
-    else:
-        typer.echo(message, err=True)
+    if not as_json:
+        return _said(message, status)
+    document: dict[str, object] = {"error": message}
+    if error is not None:
+        document |= {"phase": error.phase, "fault": error.fault, "money": error.money}
+        if isinstance(error, InputError) and error.field_errors:
+            document["field_errors"] = error.field_errors
+    typer.echo(safe_json(document, only_ascii=True))
     return status
 
 

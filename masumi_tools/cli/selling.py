@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from masumi_tools.cli.context import Context, read_input
+from masumi_tools.cli.context import Context, add, guarded, read_input
 from masumi_tools.cli.show import foreign
 from masumi_tools.errors import InputError, MissingExtra
 from masumi_tools.seller.work.base import WorkFailed
@@ -31,9 +31,8 @@ class Period(StrEnum):
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (serve, worker, register, jobs):
-        app.command()(command)
-    app.command(name="try")(try_work)
+    add(app, serve, worker, register, jobs)
+    app.command(name="try")(guarded(try_work))
 
 
 def _commands() -> Any:

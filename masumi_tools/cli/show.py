@@ -39,13 +39,18 @@ COLOURS = {
 
 @contextlib.contextmanager
 def live(context: Context) -> Iterator[Callable[[Progress], None]]:
-    """A line that says what happens while it happens; nothing with --json or without a terminal."""
+    """A line that says what happens while it happens; with --json or without a terminal only the id is noted."""
+
+    def noted(progress: Progress) -> None:
+        context.hire_id = progress.hire_id
+
     if context.as_json or not context.err.is_terminal:
-        yield lambda progress: None
+        yield noted
         return
     with context.err.status("asking ...") as status:
 
         def told(progress: Progress) -> None:
+            noted(progress)
             words = STEPS[progress.state.value]
             if progress.text:
                 words = f"{words}: {plain_text(progress.text, 100)}"
@@ -67,8 +72,8 @@ def foreign(text: str | None, limit: int = 4000) -> Text:
     return Text(shown if len(shown) <= limit else shown[:limit] + " ... (cut here; --json has it whole)")
 
 
-def receipt(made: Receipt) -> RenderableType:
-    """A receipt as people want to read it: outcome, result, money, and how to go on."""
+def receipt(made: Receipt, framed: bool = True) -> RenderableType:
+    """A receipt as people want to read it: outcome, result, money, and how to go on; into a pipe without a frame."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -94,7 +99,9 @@ def receipt(made: Receipt) -> RenderableType:
         table.add_row("next", "masumi-tools sweep   (or the same command again)")
     table.add_row("hire", made.hire_id)
     parts: list[RenderableType] = [table]
-    if made.result is not None:
+    if made.result is not None and not framed:
+        parts += [Text("result (the service's words):"), foreign(made.result)]
+    elif made.result is not None:
         parts.append(Panel(foreign(made.result), title="result (the service's words)", border_style=colour))
     return Group(*parts)
 
@@ -108,7 +115,9 @@ def _checked(made: Receipt) -> str:
 def receipts(found: Sequence[Receipt]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("hire", "when", "service", "outcome", "paid", "back", "why"):
-        table.add_column(name, overflow="fold")
+        table.add_column(
+            name, overflow="fold", no_wrap=name == "hire"
+        )  # an id that is broken cannot be copied
     for made in found:
         table.add_row(
             made.hire_id,

@@ -9,14 +9,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from masumi_tools.cli.context import Context
+from masumi_tools.cli.context import Context, add
 from masumi_tools.cli.show import foreign
 from masumi_tools.errors import InputError
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (demo, sandbox, doctor):
-        app.command()(command)
+    add(app, demo, sandbox, doctor)
 
 
 def demo(

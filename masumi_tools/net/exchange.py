@@ -51,6 +51,7 @@ class Party:
 
     def __init__(self, settings: Settings, on_sandbox_now: OnSandboxNow | None) -> None:
         self.sandbox = settings.sandbox
+        self.ca_bundle = settings.ca_bundle
         self.on_sandbox_now = on_sandbox_now
         self.own: dict[str, tuple[Origin, tuple[Header, ...]]] = {}
         if settings.node_url is not None:

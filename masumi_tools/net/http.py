@@ -94,7 +94,8 @@ class Http:
             self._start()
         known = self._transports.get(guarded)
         if known is None:
-            made = _transport(self._party.check if guarded else None, self._ssl_context)
+            context = self._ssl_context or _trusted(None if guarded else self._party.ca_bundle)
+            made = _transport(self._party.check if guarded else None, context)
             known = self._transports.setdefault(guarded, made)
         return known
 
@@ -186,7 +187,8 @@ class AsyncHttp:
         known = loop.transports.get(guarded)
         if known is None:
             check = self._party.check if guarded else None
-            known = loop.transports[guarded] = _async_transport(check, self._ssl_context)
+            context = self._ssl_context or _trusted(None if guarded else self._party.ca_bundle)
+            known = loop.transports[guarded] = _async_transport(check, context)
         return known
 
     async def close(self) -> None:
@@ -231,13 +233,19 @@ def _close(transports: dict[bool, httpx.BaseTransport], pid: int) -> None:
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
-    """One for the process: reading the certificates takes longer than a request."""
-    return httpx.create_ssl_context(trust_env=False)
+def _trusted(ca_bundle: str | None) -> ssl.SSLContext:
+    """One for the process: reading the certificates takes longer than a request.
+
+    `ca_bundle` is trusted beside the usual authorities, by the user's own node and registry alone: who may
+    vouch for a company's node need not vouch for every stranger.
+    """
+    context = httpx.create_ssl_context(trust_env=False)
+    if ca_bundle is not None:
+        context.load_verify_locations(cafile=ca_bundle)
+    return context
 
 
-def _transport(check: Check | None, ssl_context: ssl.SSLContext | None) -> httpx.HTTPTransport:
-    context = ssl_context or _trusted()
+def _transport(check: Check | None, context: ssl.SSLContext) -> httpx.HTTPTransport:
     transport = httpx.HTTPTransport(verify=context, trust_env=False)
     # httpx has no argument for the network backend; this attribute is all that we take of its inside.
     transport._pool = httpcore.ConnectionPool(
@@ -250,8 +258,7 @@ def _transport(check: Check | None, ssl_context: ssl.SSLContext | None) -> httpx
     return transport
 
 
-def _async_transport(check: Check | None, ssl_context: ssl.SSLContext | None) -> httpx.AsyncHTTPTransport:
-    context = ssl_context or _trusted()
+def _async_transport(check: Check | None, context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
     transport = httpx.AsyncHTTPTransport(verify=context, trust_env=False)
     transport._pool = httpcore.AsyncConnectionPool(
         ssl_context=context,

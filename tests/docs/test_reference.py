@@ -38,7 +38,7 @@ def test_the_flags_of_the_reference_are_those_of_the_command_line():
 
     flags = {flag for flag, _ in script("reference").SETTINGS.values() if flag}
 
-    assert flags == (GLOBAL_FLAGS | GLOBAL_OPTIONS) - {"--json"}
+    assert flags == (GLOBAL_FLAGS | GLOBAL_OPTIONS) - {"--json", "--env-file"}
 
 
 def test_the_tree_of_errors_is_drawn_as_it_is():

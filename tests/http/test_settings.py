@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import certifi
 import pytest
 
 from masumi_tools.errors import SettingsError
@@ -28,6 +29,7 @@ SAMPLES: dict[str, Any] = {
     "seller_vkey": "cd" * 28,
     "most_bound_days": 30.0,
     "sandbox": True,
+    "ca_bundle": certifi.where(),
 }
 TEXTS = {name: value.reveal() if isinstance(value, Secret) else value for name, value in SAMPLES.items()} | {
     "most_bound_days": "30",

@@ -403,6 +403,20 @@ def read_env_file(path: Path) -> dict[str, str]:
     return {name: _unquoted(value) for name, value in found.items()}
 
 
+def environment(env_file: Path | None = None) -> dict[str, str]:
+    """What the environment sets, over an env file: the one named, else `.env` in this folder where there is one."""
+    here = Path(".env")
+    file = env_file if env_file is not None else here if here.is_file() else None
+    known = read_env_file(file) if file is not None else {}
+    return known | {name: value for name, value in os.environ.items() if value}
+
+
+def proxies() -> list[str]:
+    """The variables of the environment that name a proxy; none of them is used."""
+    named = {"http_proxy", "https_proxy", "all_proxy"}
+    return sorted(name for name, value in os.environ.items() if value and name.lower() in named)
+
+
 def _unquoted(text: str) -> str:
     """Env files that are passed on unread keep their quotes; no setting begins and ends with one."""
     text = text.strip()

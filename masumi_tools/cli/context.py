@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from rich.console import Console
 
 from masumi_tools.errors import InputError
 from masumi_tools.hire.receipt import Receipt
-from masumi_tools.settings import Settings, read_env_file
+from masumi_tools.settings import Settings, environment
 from masumi_tools.text import safe_json
 
 GLOBAL_FLAGS = frozenset({"--json", "--sandbox"})
@@ -66,15 +65,7 @@ class Context:
     @property
     def settings(self) -> Settings:
         """SettingsError names what is missing or wrong. What the environment has goes before the env file."""
-        return Settings.from_env(
-            {**self._of_file(), **{k: v for k, v in os.environ.items() if v}}, over=self.flags
-        )
-
-    def _of_file(self) -> dict[str, str]:
-        file = self.env_file
-        if file is None and Path(".env").is_file():
-            file = Path(".env")
-        return read_env_file(file) if file is not None else {}
+        return Settings.from_env(environment(self.env_file), over=self.flags)
 
     def print_json(self, document: Any) -> None:
         encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")

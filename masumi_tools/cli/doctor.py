@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import email.utils
-import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from masumi_tools.calls import node, registry
@@ -17,11 +16,10 @@ from masumi_tools.hire.replies.words import heard
 from masumi_tools.journal.store import Journal
 from masumi_tools.models import read_key_status
 from masumi_tools.net.http import Http
-from masumi_tools.settings import Settings
+from masumi_tools.settings import Settings, proxies
 
 # The node's rules leave 5 minutes; deadlines are judged by the node's clock, and a difference is told.
 CLOCK_OFF_S = 30
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,7 @@ def examine(settings: Settings, mend: bool = False) -> Iterator[Finding]:
     It only reads; with `mend` the sums beside the lines of budgets are made anew where they are wrong.
     """
     yield from _journal(settings, mend)
+    yield from _proxies()
     if not settings.node_url:
         yield Finding("node", False, "no payment node is set; give --node-url or MASUMI_NODE_URL")
         return
@@ -51,9 +50,9 @@ def examine(settings: Settings, mend: bool = False) -> Iterator[Finding]:
 
 
 def _proxies() -> Iterator[Finding]:
-    names = [name for name in os.environ if name.lower() in _PROXIES and os.environ[name]]
+    names = proxies()
     if names:
-        words = f"{', '.join(sorted(names))} is set and is not used: node, registry and services are asked directly"
+        words = f"{', '.join(names)} is set and is not used: node, registry and services are asked directly"
         yield Finding("proxy", None, words)
 
 
@@ -93,7 +92,8 @@ def _node(settings: Settings, http: Http) -> Iterator[Finding]:
             "node", False, f"{settings.node_api} answers, but not as a payment node: {heard(health)}"
         )
         return
-    if http.send(registry.entries(settings.node_api, settings.network, limit=1)).ok:
+    listed = replace(registry.entries(settings.node_api, settings.network, limit=1), to="node")
+    if http.send(listed).ok:
         words = (
             f"{settings.node_api} is a registry, no payment node; MASUMI_NODE_URL is the node's own address"
         )

@@ -235,7 +235,8 @@ class Shop:
         if not self.agent_identifier:
             raise down("this service is not registered yet")
         try:
-            funds = self.offer.funds(data)
+            # A price function may compute or ask: not on the loop that every other request waits for.
+            funds = await asyncio.to_thread(self.offer.funds, data) if self.offer.price_of else ()
         except Exception as error:
             log.exception("the price of a new job could not be made")
             raise down("no price can be made for this input at the moment; nothing was begun") from error

@@ -44,13 +44,15 @@ def test_a_clock_that_is_wrong_ends_nothing(sandbox: Sandbox, sqlite_url: str, a
     begun = ClockedBuyer(sandbox, Budget("20 ADA"), journal).hire(agent, {"text": "hello"}, patience_s=0.001)
     assert begun.state in ("paying", "paid", "reserved", "started", "locked")
 
+    sandbox.advance(MINUTE_MS)  # by now it is due
     (swept,) = skewed(sandbox, journal, lambda: ahead_ms, Budget("20 ADA")).sweep()
     assert swept.outcome not in ("lapsed", "refused", "failed"), swept.reason
     made = skewed(sandbox, journal, lambda: ahead_ms, Budget("20 ADA")).hire(
         agent, {"text": "hello"}, patience_s=600
     )
 
-    assert (made.hire_id, made.outcome, made.result) == (begun.hire_id, "completed", "HELLO"), made.reason
+    assert (made.hire_id, made.result) == (begun.hire_id, "HELLO"), made.reason
+    assert made.outcome in ("completed", "reused")  # the sweep may have brought it to its end
     assert len(purchases(sandbox)) == 1
     journal.close()
 

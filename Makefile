@@ -95,7 +95,7 @@ picture: $(VENV)/.made  ## record the demo again for the README
 
 # ---- other environments ----
 
-.PHONY: lowest no-crewai official
+.PHONY: lowest no-crewai official mcp
 lowest: $(ENVS)/lowest/.made  ## the quick tests with the oldest versions that pyproject.toml allows
 	$(ENVS)/lowest/bin/python -m pytest $(PARALLEL) $(LOWEST) -m "not slow and not torture and not postgres" \
 		-W ignore::DeprecationWarning $(PYTEST)  # old versions warn of what newer ones have mended
@@ -107,6 +107,9 @@ no-crewai: $(ENVS)/core/.made  ## the core's tests without crewai and every othe
 official: $(VENV)/.made $(ENVS)/official/.made  ## sell to and hire with the official package, in an environment of its own
 	$(PY) -m pytest tests/seller/test_official.py tests/gallery/test_official.py $(PYTEST)
 
+mcp: $(VENV)/.made $(ENVS)/mcp/.made  ## the MCP server and clients of both generations of the official SDK
+	$(PY) -m pytest $(PARALLEL) tests/mcp $(PYTEST)
+
 .PHONY: build extras lock clean
 build: $(VENV)/.made  ## wheel and source archive, checked
 	rm -rf dist
@@ -114,7 +117,7 @@ build: $(VENV)/.made  ## wheel and source archive, checked
 	$(PY) -m twine check --strict dist/*
 
 extras: build  ## install the wheel with each extra alone, and use it
-	@for extra in core langchain crewai seller postgres cli demo; do \
+	@for extra in core langchain crewai seller postgres cli demo mcp; do \
 		rm -rf $(ENVS)/extra; \
 		$(ENVIRONMENT) $(ENVS)/extra -c constraints.txt "$$(echo dist/*.whl)$$([ $$extra = core ] || echo "[$$extra]")" \
 			>/dev/null || exit 1; \
@@ -151,6 +154,11 @@ $(ENVS)/core/.made: pyproject.toml constraints-core.txt
 # The official package changes every Python that it is installed into (its .pth), so it gets its own.
 $(ENVS)/official/.made: constraints.txt
 	@$(ENVIRONMENT) $(ENVS)/official -c constraints.txt masumi==1.2.0 'crewai>=1.15,<2'
+	@touch $@
+
+# The second generation of the MCP SDK, which crewai does not allow beside itself.
+$(ENVS)/mcp/.made: pyproject.toml
+	@$(ENVIRONMENT) $(ENVS)/mcp -e '.[mcp]' mcp==2.3.0
 	@touch $@
 
 $(ENVS)/lock/.made:

@@ -1,6 +1,6 @@
 """Use an installed masumi_tools with one extra alone; run by `make extras` in an environment of its own.
 
-python -I scripts/try_extra.py core|langchain|crewai|seller|postgres|cli|demo
+python -I scripts/try_extra.py core|langchain|crewai|seller|postgres|cli|demo|mcp
 """
 
 from __future__ import annotations
@@ -77,11 +77,43 @@ def demo() -> None:
     assert [one["outcome"] for one in scenarios] == ["completed", "refunded", "refused"], scenarios
 
 
+def mcp() -> None:
+    import asyncio
+
+    from mcp import ClientSession, StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
+    from masumi_tools.sandbox import Sandbox
+
+    async def hire(sandbox: Sandbox) -> str:
+        tool = str(Path(sys.executable).with_name("masumi-tools"))
+        flags = [
+            "mcp",
+            "--budget",
+            "2 ADA",
+            "--sandbox",
+            "--database-url",
+            "sqlite://",
+            "--network",
+            "Preprod",
+        ]
+        flags += ["--node-url", sandbox.node_url, "--node-token", sandbox.token]
+        flags += ["--registry-url", sandbox.registry_url, "--registry-token", sandbox.token]
+        server = StdioServerParameters(command=tool, args=flags)
+        async with stdio_client(server) as (reader, writer), ClientSession(reader, writer) as session:
+            await session.initialize()
+            wish = {"agent": sandbox.service("echo").agent_identifier, "input_data": json.dumps(HELLO)}
+            return str((await session.call_tool("masumi_hire", wish)).content)
+
+    with Sandbox() as sandbox:
+        assert "HELLO" in asyncio.run(hire(sandbox))
+
+
 def command(*words: str) -> str:
     tool = Path(sys.executable).with_name("masumi-tools")
     return subprocess.run([tool, *words], check=True, capture_output=True, text=True, timeout=120).stdout
 
 
 if __name__ == "__main__":
-    {one.__name__: one for one in (core, langchain, crewai, seller, postgres, cli, demo)}[sys.argv[1]]()
+    {one.__name__: one for one in (core, langchain, crewai, seller, postgres, cli, demo, mcp)}[sys.argv[1]]()
     print(f"{sys.argv[1]}: works")

@@ -17,7 +17,7 @@ RANKS: tuple[set[str], ...] = (
     {"net", "journal"},
     {"hire"},
     {"tools"},
-    {"langchain", "crewai"},
+    {"langchain", "crewai", "mcp"},
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 SELLER_KNOWS = set().union(*RANKS[:5])  # never how to hire

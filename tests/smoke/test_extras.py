@@ -24,6 +24,7 @@ BRINGS = {
     "seller": ["fastapi", "starlette", "uvicorn", "httptools"],
     "postgres": ["psycopg"],
     "cli": ["typer", "rich"],
+    "mcp": ["mcp"],
 }
 EVERYTHING_OPTIONAL = [name for names in BRINGS.values() for name in names]
 # Which extras a file needs; a folder speaks for its files. Everything else needs none.
@@ -33,6 +34,7 @@ NEEDS = {
     "masumi_tools.seller": ["seller"],
     "masumi_tools.seller.work.crew": ["seller", "crewai"],
     "masumi_tools.cli": ["cli"],
+    "masumi_tools.mcp": ["mcp"],
     "masumi_tools.cli.demo": ["cli", "langchain"],
 }
 # Where somebody meets the extra first, and the line that does it; the command line is tested below.
@@ -40,6 +42,7 @@ FACES = {
     "langchain": "from masumi_tools import MasumiAgentTool",
     "crewai": "from masumi_tools.crewai import MasumiAgentTool",
     "seller": "from masumi_tools.seller import sell; sell(lambda text: text, name='n', price='1 ADA').app",
+    "mcp": "from masumi_tools.mcp import serve",
     "postgres": "from masumi_tools.journal.database import open_engine; open_engine('postgresql://127.0.0.1/x')",
 }
 

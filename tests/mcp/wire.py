@@ -1,0 +1,86 @@
+"""A server over stdio that is spoken to line by line, for what an official client hides: its process and its wire."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.layers import REPO
+
+MAIN = "from masumi_tools.cli import main; main()"
+
+
+def command(*flags: str, python: str = sys.executable, code: str = MAIN) -> list[str]:
+    return [python, "-c", code, "mcp", *flags]
+
+
+class Wire:
+    """One server process and its JSON-RPC lines; use it as a context manager, which ends the process."""
+
+    def __init__(self, flags: list[str], env: dict[str, str], errors: Path, code: str = MAIN) -> None:
+        self.lines: list[str] = []
+        self._id = 0
+        with errors.open("ab") as told:
+            self.process = subprocess.Popen(
+                command(*flags, code=code),
+                env=env,
+                cwd=REPO,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=told,
+            )
+
+    def __enter__(self) -> Wire:
+        client = {"name": "test", "version": "1"}
+        asked = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
+        self.answer_to(self.ask("initialize", asked))
+        self._send({"method": "notifications/initialized"})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(20)
+        for end in (self.process.stdin, self.process.stdout):
+            if end is not None:
+                end.close()
+
+    def ask(self, method: str, params: dict[str, Any]) -> int:
+        self._id += 1
+        self._send({"id": self._id, "method": method, "params": params})
+        return self._id
+
+    def call(self, name: str, arguments: dict[str, Any]) -> int:
+        """Call a tool with a token for progress; its request id."""
+        return self.ask(
+            "tools/call", {"name": name, "arguments": arguments, "_meta": {"progressToken": "steps"}}
+        )
+
+    def told(self) -> Iterator[dict[str, Any]]:
+        """Every message of the server as it comes, until it ends."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.decode())
+            yield json.loads(line)
+
+    def answer_to(self, request: int) -> dict[str, Any]:
+        for message in self.told():
+            if message.get("id") == request:
+                assert "error" not in message, message
+                result: dict[str, Any] = message["result"]
+                return result
+        raise AssertionError("the server ended without an answer")
+
+    def end_of_input(self) -> int:
+        """Close its stdin; its exit status."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return self.process.wait(30)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+        self.process.stdin.flush()

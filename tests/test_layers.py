@@ -137,12 +137,13 @@ def test_each_framework_file_keeps_to_its_framework():
 @pytest.mark.parametrize(
     ("libraries", "rooms"),
     [
-        ({"fastapi", "starlette", "uvicorn"}, {"seller"}),
+        ({"fastapi", "starlette"}, {"seller"}),
+        ({"uvicorn"}, {"seller", "mcp"}),
         ({"typer", "rich", "click"}, {"cli"}),
         ({"sqlalchemy"}, {"journal", "seller"}),
         ({"nacl", "cbor2"}, {"proof", "sandbox"}),
     ],
-    ids=["web", "terminal", "database", "signatures"],
+    ids=["web", "server", "terminal", "database", "signatures"],
 )
 def test_a_library_is_known_in_its_own_rooms(libraries, rooms):
     strange = [

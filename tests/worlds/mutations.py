@@ -88,6 +88,10 @@ def unknown_is_no(patch: Patch) -> None:
     patch.setitem(_LEARN, Ask.PAY, hasty)
 
 
+def a_page_is_a_no(patch: Patch) -> None:
+    patch.setattr(payment, "refused_order", lambda reply: reply.status in (400, 401, 403, 404, 405, 413, 451))
+
+
 def no_max_price(patch: Patch) -> None:
     for module in (acceptance, learnt_offer, rows):
         patch.setattr(module, "above", lambda price, cap: None)
@@ -200,6 +204,7 @@ MUTATIONS = (
         "nothing was locked|another|chain says",
     ),
     Mutation("unknown is not no", unknown_is_no, "refused|another job|of one key"),
+    Mutation("only the node's own word is a no", a_page_is_a_no, "refused|another job|of one key"),
     Mutation("never more than max_price or the agreed price", no_max_price, "more than its|breaks a rule"),
     Mutation("never more than the budget", no_budget, "more than"),
     Mutation("a reservation is one transaction", reservation_in_two_steps, "more than"),

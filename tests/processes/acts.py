@@ -132,9 +132,13 @@ def _hire_async(
     return asyncio.run(run())
 
 
-def sweep(calm_s: float = CALM_S) -> int:
-    """Sweep, as `masumi-tools sweep --watch` does, until nothing moves any more; print what is in the journal."""
-    with Buyer(Settings.from_env()) as buyer:
+def sweep(calm_s: float = CALM_S, budget: str | None = None) -> int:
+    """Sweep, as `masumi-tools sweep --watch` does, until nothing moves any more; print what is in the journal.
+
+    With the name of a budget it sweeps as a process that has that budget.
+    """
+    bounds = Budget("20 ADA", name=budget) if budget else None
+    with Buyer(Settings.from_env(), budget=bounds) as buyer:
         moved, before = time.monotonic(), None
         while time.monotonic() - moved < calm_s:
             buyer.sweep()

@@ -99,8 +99,8 @@ class Stage:
             kill_at=kill_at,
         )
 
-    def sweep(self) -> Ended:
-        return self._run("sweep")
+    def sweep(self, budget: str | None = None) -> Ended:
+        return self._run("sweep", budget=budget)
 
     def answer(self, hire_id: str) -> Ended:
         return self._run("cli", arguments=["answer", hire_id, "approve=true", "--json"])
@@ -129,6 +129,9 @@ def play(stage: Stage, story: Story, then: str) -> list[tuple[Case, Books]]:
             list(pool.map(lambda case: stage.hire(story, case.number), cases))
         else:
             sweep(stage, pool)
+            # What was reserved and not yet paid goes on only under the budget that it was begun under.
+            left = {told["budget"] for told in stage.sweep().json if told["outcome"] == "open"}
+            list(pool.map(stage.sweep, sorted(left)))
             asked = [told for told in stage.sweep().json if told["outcome"] == "needs_input"]
             list(pool.map(lambda told: stage.answer(told["hire_id"]), asked))
         if story.advance_ms:

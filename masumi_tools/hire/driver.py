@@ -53,6 +53,7 @@ log = logging.getLogger("masumi_tools")
 LISTENER: ContextVar[Callable[[Progress], None] | None] = ContextVar("masumi_listener", default=None)
 
 # A lease outlives the longest request; a process that died on this machine loses its leases at once.
+JUST_S = 2.0  # a record that took longer to read may have moved meanwhile
 LEASE_MS = 120_000
 RENEW_MS = 30_000
 APPROVAL_MS = 60 * 60_000  # a person who is asked may take so long; nothing is reserved meanwhile
@@ -141,7 +142,7 @@ class Driver:
                         yield Do(lambda: self.release(hire_id, owner))
                     self.driven.pop((hire_id, owner), None)
                     return receipt_of(p)
-                known = yield from self._load(hire_id)
+                known = yield from self._just_read(hire_id)
             except JournalError as error:
                 begun = known is not None and known.state not in BEFORE_PAYING
                 if not isinstance(error, JournalBusy) or patience.left_s <= 0:
@@ -154,6 +155,14 @@ class Driver:
                     return receipt_of(known)
             yield Sleep(min(look, max(patience.left_s, 0.001)))
             look = min(look * 2, LOOK_S[1])
+
+    def _just_read(self, hire_id: str) -> Flow[Purchase]:
+        """The record as it stands now: where the machine slept while it was read, it is read again."""
+        while True:
+            began = self._monotonic()
+            p = yield from self._load(hire_id)
+            if self._monotonic() - began < JUST_S:
+                return p
 
     def release(self, hire_id: str, owner: str) -> None:
         """Give the lease back; a lease that cannot be given back runs out by itself."""

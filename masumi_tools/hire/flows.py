@@ -76,14 +76,21 @@ class Flows(Driver):
             if p.owed and made.outcome == "completed":  # what was delivered before is only proved now
                 made = made.model_copy(update={"outcome": "reused", "reused": True})
         if known != "new" or made.open:
-            yield from self._heard(made)
+            made = yield from self._heard(made)
         return made
 
-    def _heard(self, made: Receipt) -> Flow[None]:
-        """Remember whether the caller was told last that the hire goes on; then its end is told once, however late."""
+    def _heard(self, made: Receipt) -> Flow[Receipt]:
+        """Remember whether the caller is told that the hire goes on; then its end is told once, however late.
+
+        What is told is read last: the machine may sleep while it is remembered, and others go on meanwhile.
+        """
         with contextlib.suppress(JournalError):  # what is told is true all the same
             if (yield from self._load(made.hire_id)).awaited is not made.open:
                 yield from self._change(made.hire_id, lambda p: p.but(awaited=made.open))
+            p = yield from self._just_read(made.hire_id)
+            if made.open and p.state is not made.state:
+                return receipt_of(p)
+        return made
 
     def _patience(self, seconds: float) -> Patience:
         return Patience.of(seconds, self._monotonic)
@@ -237,7 +244,7 @@ class Flows(Driver):
     def resume(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
         """Go on with a hire of this journal, whoever began it."""
         made = yield from self.follow(hire_id, self._patience(patience_s), owner)
-        yield from self._heard(made)
+        made = yield from self._heard(made)
         return made
 
     def refund(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:

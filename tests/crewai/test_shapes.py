@@ -52,7 +52,7 @@ def test_what_can_mean_one_thing_is_hired_with(tool, counter, as_text):
         crew.kickoff()
         assert json.dumps({"topic": "tides"}) in heard(crew), payload
 
-    assert counter.both == (len(ACCEPTED), len(ACCEPTED)), "each run is a scope of its own"
+    assert counter.both == (1, 1), "equal hires are one, whichever run asks"
 
 
 @pytest.mark.parametrize("as_text", [False, True], ids=["native", "text"])

@@ -132,13 +132,17 @@ def _hire_async(
     return asyncio.run(run())
 
 
-def sweep(calm_s: float = CALM_S, budget: str | None = None) -> int:
-    """Sweep, as `masumi-tools sweep --watch` does, until nothing moves any more; print what is in the journal.
+def resume(budget: str) -> int:
+    """Go on with every open hire of this budget, as a process that has it; print nothing of them."""
+    with Buyer(Settings.from_env(), budget=Budget("20 ADA", name=budget)) as buyer:
+        for made in buyer.hires(only_open=True, budget=budget):
+            buyer.resume(made.hire_id, patience_s=CALM_S)
+    return 0
 
-    With the name of a budget it sweeps as a process that has that budget.
-    """
-    bounds = Budget("20 ADA", name=budget) if budget else None
-    with Buyer(Settings.from_env(), budget=bounds) as buyer:
+
+def sweep(calm_s: float = CALM_S) -> int:
+    """Sweep, as `masumi-tools sweep --watch` does, until nothing moves any more; print what is in the journal."""
+    with Buyer(Settings.from_env()) as buyer:
         moved, before = time.monotonic(), None
         while time.monotonic() - moved < calm_s:
             buyer.sweep()

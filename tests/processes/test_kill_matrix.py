@@ -99,8 +99,11 @@ class Stage:
             kill_at=kill_at,
         )
 
-    def sweep(self, budget: str | None = None) -> Ended:
-        return self._run("sweep", budget=budget)
+    def sweep(self) -> Ended:
+        return self._run("sweep")
+
+    def resume(self, budget: str) -> Ended:
+        return self._run("resume", budget=budget)
 
     def answer(self, hire_id: str) -> Ended:
         return self._run("cli", arguments=["answer", hire_id, "approve=true", "--json"])
@@ -131,7 +134,7 @@ def play(stage: Stage, story: Story, then: str) -> list[tuple[Case, Books]]:
             sweep(stage, pool)
             # What was reserved and not yet paid goes on only under the budget that it was begun under.
             left = {told["budget"] for told in stage.sweep().json if told["outcome"] == "open"}
-            list(pool.map(stage.sweep, sorted(left)))
+            list(pool.map(stage.resume, sorted(left)))
             asked = [told for told in stage.sweep().json if told["outcome"] == "needs_input"]
             list(pool.map(lambda told: stage.answer(told["hire_id"]), asked))
         if story.advance_ms:

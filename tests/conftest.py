@@ -23,7 +23,7 @@ import pytest
 from tests import postgres
 
 KEPT = {"MASUMI_SHARED"}  # where big samples lie: read by tests/shared.py alone
-OURS = ("MASUMI_", "PAYMENT_", "REGISTRY_", "AGENT_IDENTIFIER", "NETWORK", "SELLER_VKEY")
+OURS = ("MASUMI_", "SSL_CERT_FILE", "PAYMENT_", "REGISTRY_", "AGENT_IDENTIFIER", "NETWORK", "SELLER_VKEY")
 FOREIGN = ("_API_KEY", "_PROXY", "_proxy")
 TRACES = ("LANGCHAIN_", "LANGSMITH_")
 QUIET = {

@@ -96,7 +96,7 @@ def of_name(name: str, entries: Sequence[Listing]) -> str:
     if len(exact) == 1:
         return exact[0].agent_identifier
     candidates = "; ".join(
-        f'"{plain_text(entry.name, 60)}", {price_of(entry)}: {entry.agent_identifier}'
+        f'"{plain_text(entry.name, 60)}", {price_of(entry)}, {entry.status or "status unknown"}: {entry.agent_identifier}'
         for entry in (exact or entries)[:5]
     )
     shown = f'"{plain_text(name, 60)}"'

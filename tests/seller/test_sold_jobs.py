@@ -90,8 +90,8 @@ def test_async_work_and_a_price_that_depends_on_the_input(market: Market):
     [
         (None, "without a result"),
         ("  \n ", "without a result"),
-        ({"x": object()}, "JSON"),
-        (object(), "no text"),
+        ({"x": object()}, "neither text nor data"),
+        (object(), "neither text nor data"),
         ("x" * 2_000_001, "bytes"),
         ("half \ud800", "characters"),
     ],

@@ -231,7 +231,7 @@ def test_a_queue_that_cannot_meet_the_deadline_is_unavailable(market: Market):
     with market.shop(work) as buying:
         shop = buying.service.app.state.shop
         assert shop.unavailable() is None
-        shop.runner.usual_s = shop.offer.work_s / 2  # as if the work had taken so long until now
+        shop.runner._usual_s = shop.offer.work_s / 2  # as if the work had taken so long until now
         shop.watch.counts = Counts({"ready": 3, "running": 4}, {})
         shop.watch.interval_s = 60
         told = buying.http.get("/availability").json()

@@ -201,7 +201,7 @@ class Flows(Driver):
 
     def named(self, target: str) -> Flow[str]:
         """The identifier or URL that is meant; a name is looked up where there is a registry."""
-        if is_target(target) or self.ways.registry is None:
+        if is_target(target) or not target.strip() or self.ways.registry is None:
             return target
         return of_name(target, (yield from self.find(target, MOST_NAMED, {})))
 

@@ -1,4 +1,4 @@
-"""The sums of a budget's lines, kept beside them: one budget with a million hires is read as fast as a new one.
+"""The sums of a budget's lines, kept beside them, so that hires that have ended are not read again.
 
 Each line counts in three sums: of its budget, of the service within it, and of the quarter of an hour that it
 belongs to. Quarters of an hour serve the midnight of every time zone. Sums are written in the transaction

@@ -392,7 +392,8 @@ class Driver:
         """Why the node would not pay, asked before a service is troubled; a yes is good for ten minutes."""
         if self._monotonic() < self._node_ready_until:
             return None
-        reply = yield from patience.read(node.key_status(self.ways.node), self.ways.pace.repeat_ms / 1000)
+        call, pause = node.key_status(self.ways.node), self.ways.pace.repeat_ms / 1000
+        reply = yield from patience.read(call, pause, lambda reply: not is_nodes(reply))
         reason = readiness(reply, self.ways.network)
         if reason is None:
             self._node_ready_until = self._monotonic() + NODE_READY_S

@@ -119,12 +119,16 @@ class Patience:
             raise TimeIsUp
         return reply
 
-    def read(self, call: Call, pause_s: float) -> Flow[Reply]:
-        """A read, asked again while the trouble looks passing and there is time; at most three times."""
+    def read(self, call: Call, pause_s: float, doubt: Callable[[Reply], bool] | None = None) -> Flow[Reply]:
+        """A read, asked again while the trouble looks passing and there is time; at most three times.
+
+        `doubt` says which other answers are not believed at once.
+        """
         reply = yield from self.look(call)
         for _attempt in range(MOST_READS - 1):
             wait = min(reply.retry_after_s or pause_s, LONGEST_WAIT_S)
-            if not _passing(reply) or wait >= self.within_s:
+            doubted = _passing(reply) or (doubt is not None and doubt(reply))
+            if not doubted or wait >= self.within_s:
                 break
             yield Sleep(wait)
             reply = yield from self.look(call)

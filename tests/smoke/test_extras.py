@@ -21,7 +21,7 @@ PACKAGE = Path(masumi_tools.__file__).parent
 BRINGS = {
     "langchain": ["langchain_core", "langchain", "langgraph"],
     "crewai": ["crewai"],
-    "seller": ["fastapi", "starlette", "uvicorn", "httptools"],
+    "seller": ["fastapi", "starlette", "uvicorn", "httptools", "greenlet"],
     "postgres": ["psycopg"],
     "cli": ["typer", "rich"],
     "mcp": ["mcp"],

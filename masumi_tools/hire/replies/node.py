@@ -14,6 +14,11 @@ def readiness(reply: Reply, network: str) -> str | None:
     """Why the node will not pay, from its answer to api-key-status; None when it may, or does not say."""
     if reply.status is None:
         return f"the payment node does not answer ({said(reply)}); check MASUMI_NODE_URL, or run masumi-tools doctor"
+    if reply.status in (401, 403) and not is_nodes(reply):
+        return (
+            f"something before the payment node answers in its place ({said(reply)}): a gateway or proxy that "
+            "wants to be passed; check MASUMI_NODE_URL, or run masumi-tools doctor"
+        )
     if reply.status in (401, 403):
         return f"the payment node refuses the API key ({said(reply)}); check MASUMI_NODE_TOKEN"
     try:

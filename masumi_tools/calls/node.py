@@ -155,6 +155,11 @@ def key_status(api: str) -> Call:
     return Call("GET /api-key-status", "node", f"{api}/api-key-status")
 
 
+def rail_readiness(api: str) -> Call:
+    """Whether each way to pay of the node works; a node that has no such route answers 404."""
+    return Call("GET /rail-readiness", "node", f"{api}/rail-readiness")
+
+
 def health(api: str) -> Call:
     """Whether the node answers; needs no token."""
     return Call("GET /health", "node", f"{api}/health")

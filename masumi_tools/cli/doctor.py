@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,12 +15,13 @@ from masumi_tools.errors import MasumiError, WireError
 from masumi_tools.hire.budget import text_of
 from masumi_tools.hire.replies.words import heard
 from masumi_tools.journal.store import Journal
-from masumi_tools.models import read_key_status
+from masumi_tools.models import read_key_status, read_rails
 from masumi_tools.net.http import Http
 from masumi_tools.settings import Settings, proxies
 
 # The node's rules leave 5 minutes; deadlines are judged by the node's clock, and a difference is told.
 CLOCK_OFF_S = 30
+_NETWORK = re.compile("preprod|mainnet", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ def _node(settings: Settings, http: Http) -> Iterator[Finding]:
             "the key sees only its own wallets; a fresh purchase is invisible to it until it is on its way",
         )
     yield from _source(settings, http)
+    yield from _rails(settings, http)
     if _lovelace(reply.body):
         words = (
             "the key's credits are spelt `lovelace`, which the node does not count as ADA: it can never pay; make a "
@@ -143,6 +146,10 @@ def _node(settings: Settings, http: Http) -> Iterator[Finding]:
         yield Finding("credits", False, words)
     elif key.credits is not None:
         words = f"the key's use is limited: {text_of(key.credits)} left; nodes take all of it at the first purchase"
+        if key.other_credits:
+            words += (
+                f"; credits in {', '.join(key.other_credits[:3])} pay by x402 only, which is not used here"
+            )
         yield Finding("credits", bool(key.credits), words)
 
 
@@ -162,6 +169,24 @@ def _source(settings: Settings, http: Http) -> Iterator[Finding]:
     if not here:
         words = f"the node has no payment source on {settings.network}, so it cannot pay; add one in its admin page"
     yield Finding("source", bool(here), words)
+
+
+def _rails(settings: Settings, http: Http) -> Iterator[Finding]:
+    """Whether the node's ways to pay by escrow work; nodes without that route are told nothing about."""
+    reply = http.send(node.rail_readiness(settings.node_api))
+    if not reply.ok:
+        return
+    rails = read_rails(reply.body)
+    if not rails:
+        yield Finding("rails", None, "the node tells whether it can pay in a form that is not known here")
+    for rail in rails:
+        escrow = not re.search("x402|evm|eip155", rail.name, re.IGNORECASE)
+        ours = escrow and (settings.network.lower() in rail.name.lower() or not _NETWORK.search(rail.name))
+        why = f": {rail.why}" if rail.why else ""
+        state = {True: "ready", False: "not ready"}.get(rail.ready, "in a state that the node does not say")  # type: ignore[arg-type]
+        yield Finding(
+            "rails", rail.ready if ours and rail.ready is not None else None, f"{rail.name} is {state}{why}"
+        )
 
 
 def _lovelace(body: Any) -> bool:

@@ -28,7 +28,7 @@ from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, Event, Purchase,
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.hire.replies import learn
 from masumi_tools.hire.replies.envelope import is_nodes
-from masumi_tools.hire.replies.node import elsewhere, node_ids, readiness
+from masumi_tools.hire.replies.node import elsewhere, is_limited, node_ids, readiness
 from masumi_tools.hire.request import Judge
 from masumi_tools.hire.steps import (
     Ask,
@@ -45,6 +45,7 @@ from masumi_tools.hire.steps import (
     next_step,
 )
 from masumi_tools.journal.store import Journal
+from masumi_tools.models import PricingType
 from masumi_tools.settings import Settings
 
 log = logging.getLogger("masumi_tools")
@@ -311,7 +312,7 @@ class Driver:
             self._tell(after)
 
     def _reserve(self, p: Purchase, owner: str, patience: Patience) -> Flow[Purchase]:
-        denied = None if p.free else (yield from self._node_refuses(patience))
+        denied = None if p.free else (yield from self._node_refuses(p, patience))
         if not p.free:
             yield from self._elsewhere(p, patience)
             p = p.but(node_ids=self._node_ids, node_url=self.ways.node)
@@ -388,14 +389,18 @@ class Driver:
         wanted = MISMATCH if policy == "refund" else p.refund_wanted
         return (yield from self.save(p, p.but(on_mismatch=policy, refund_wanted=wanted, notes=notes)))
 
-    def _node_refuses(self, patience: Patience) -> Flow[str | None]:
-        """Why the node would not pay, asked before a service is troubled; a yes is good for ten minutes."""
+    def _node_refuses(self, p: Purchase, patience: Patience) -> Flow[str | None]:
+        """Why the node would not pay, asked before a service is troubled; a yes is good for ten minutes.
+
+        A key whose use is limited is asked for each hire: each purchase changes what is left.
+        """
         if self._monotonic() < self._node_ready_until:
             return None
         call, pause = node.key_status(self.ways.node), self.ways.pace.repeat_ms / 1000
         reply = yield from patience.read(call, pause, lambda reply: not is_nodes(reply))
-        reason = readiness(reply, self.ways.network)
-        if reason is None:
+        fixed = p.listing is not None and p.listing.price.pricing is PricingType.FIXED
+        reason = readiness(reply, self.ways.network, p.price if fixed else ())
+        if reason is None and not is_limited(reply):
             self._node_ready_until = self._monotonic() + NODE_READY_S
         return reason
 

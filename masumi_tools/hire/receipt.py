@@ -291,6 +291,8 @@ def where_the_money_is(p: Purchase) -> str:
     if p.paid_out_ms and not p.ended:
         back = f", of which {text_of(_capped(p))} came back" if p.returned else ""
         return f"{price} was paid to the service{back}; it is still asked for the result."
+    if p.state is State.PAID and p.node is not None and p.node.strange_state is not None:
+        return f"The node holds the order to pay {price}; whether it is locked in escrow is not known."
     return sentences.get(p.state, "Nothing has been paid yet.")
 
 

@@ -28,6 +28,7 @@ from masumi_tools.models.node import (
     read_registrations,
 )
 from masumi_tools.models.price import Price, PricingType
+from masumi_tools.models.rails import Rail, read_rails
 from masumi_tools.models.service import Ack, Availability, Demo, read_ack, read_availability, read_demo
 from masumi_tools.models.started import Started, read_started
 from masumi_tools.models.status import JobState, JobStatus, read_status
@@ -49,6 +50,7 @@ __all__ = [
     "OnChainState",
     "Price",
     "PricingType",
+    "Rail",
     "ReadTime",
     "Registration",
     "Started",
@@ -65,6 +67,7 @@ __all__ = [
     "read_payments",
     "read_purchase",
     "read_purchases",
+    "read_rails",
     "read_registration",
     "read_registrations",
     "read_registry_entries",

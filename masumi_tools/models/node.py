@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 from masumi_tools.errors import AmountError, WireError
 from masumi_tools.models.price import wire_amounts
 from masumi_tools.models.times import JobTimes
-from masumi_tools.models.wire import Names, as_object, quoted
+from masumi_tools.models.wire import Names, as_object, quoted, short
 from masumi_tools.money import Amount
 
 
@@ -67,6 +67,12 @@ class _Escrow:
     changed_at: str = ""
 
     @property
+    def strange_state(self) -> str | None:
+        """An on-chain state of which nothing is known here; it is never final."""
+        known = self.on_chain_state is None or isinstance(self.on_chain_state, OnChainState)
+        return None if known else str(self.on_chain_state)
+
+    @property
     def needs_a_person(self) -> bool:
         """Whether the node waits for its operator: WaitingForManualAction or a noted error (protocol N9.5)."""
         return self.requested_action == "WaitingForManualAction" or self.error_type is not None
@@ -109,6 +115,8 @@ class KeyStatus:
     can_admin: bool
     networks: tuple[str, ...] = ()
     credits: tuple[Amount, ...] | None = None
+    other_credits: tuple[str, ...] = ()
+    """Units of credits that no escrow is paid in, such as `eip155:8453:0x…`: they pay by x402 only."""
     wallet_scoped: bool = False
 
 
@@ -226,6 +234,7 @@ def read_key_status(body: Any) -> KeyStatus:
         can_admin=admin,
         networks=tuple(str(n) for n in row.list("NetworkLimit")),
         credits=_funds(row, "RemainingUsageCredits") if limited else None,
+        other_credits=tuple(_other_units(row, "RemainingUsageCredits")) if limited else (),
         wallet_scoped=row.get("walletScopeEnabled") is True,
     )
 
@@ -367,6 +376,13 @@ def _funds(row: Names, name: str) -> tuple[Amount, ...]:
         except AmountError:
             continue
     return tuple(found)
+
+
+def _other_units(row: Names, name: str) -> Iterator[str]:
+    for entry in row.list(name):
+        unit = Names(entry).text("unit") if isinstance(entry, Mapping) else None
+        if unit and ":" in unit:
+            yield short(unit, 120)
 
 
 def _flag(row: Names, name: str, default: bool) -> bool:

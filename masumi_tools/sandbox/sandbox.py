@@ -191,6 +191,11 @@ class Sandbox:
         with self._lock:
             self.faults.arm(fault)
 
+    def deny_locks(self, note: str, *, lasting: bool, times: int = 1) -> None:
+        """Let the policy of the node's purchasing wallets deny the next locks, for good or for the time being."""
+        with self._lock:
+            self.world.guard.deny(note, lasting=lasting, times=times)
+
     def register_service(
         self,
         name: str,

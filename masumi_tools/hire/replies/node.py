@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from masumi_tools.calls.call import Reply
 from masumi_tools.errors import WireError
 from masumi_tools.hire.purchase import Purchase
 from masumi_tools.hire.replies.envelope import is_nodes
 from masumi_tools.hire.replies.words import said
-from masumi_tools.models import read_key_status
+from masumi_tools.models import KeyStatus, read_key_status
+from masumi_tools.money import Amount, in_words, name_of, total
+from masumi_tools.text import quoted
 
 
-def readiness(reply: Reply, network: str) -> str | None:
-    """Why the node will not pay, from its answer to api-key-status; None when it may, or does not say."""
+def readiness(reply: Reply, network: str, price: Sequence[Amount] = ()) -> str | None:
+    """Why the node will not pay, from its answer to api-key-status; None when it may, or does not say.
+
+    `price` is compared with what is left of a limited key; () where the price is not known yet.
+    """
     if reply.status is None:
         return f"the payment node does not answer ({said(reply)}); check MASUMI_NODE_URL, or run masumi-tools doctor"
     if reply.status in (401, 403) and not is_nodes(reply):
@@ -33,7 +40,28 @@ def readiness(reply: Reply, network: str) -> str | None:
         return "the payment node's API key may only read; hiring needs one with pay scope (ReadAndPay)"
     if key.networks and network not in key.networks and not key.can_admin:
         return f"the payment node's API key is for {', '.join(key.networks)}, not for {network}"
-    return None
+    return None if key.can_admin else _without_credits(key, price)
+
+
+def is_limited(reply: Reply) -> bool:
+    """Whether the key's use is limited, so that what it may pay changes with each purchase."""
+    try:
+        return reply.ok and read_key_status(reply.body).credits is not None
+    except WireError:
+        return False
+
+
+def _without_credits(key: KeyStatus, price: Sequence[Amount]) -> str | None:
+    left = {amount.unit: amount.quantity for amount in total(key.credits or ())}
+    short = [amount for amount in price if left.get(amount.unit, 0) < amount.quantity]
+    if key.credits is None or not short:
+        return None
+    others = f" (and credits in {quoted(', '.join(key.other_credits[:3]))}, which pay by x402 only)"
+    return (
+        f"the price is {in_words(price)}, and the use of the payment node's API key is limited: "
+        f"{in_words(key.credits)} is left{others if key.other_credits else ''}; give the key credits in "
+        f"{', '.join(name_of(amount.unit) for amount in short)}, or set MASUMI_NODE_TOKEN to another one"
+    )
 
 
 MOST_IDS = 20

@@ -29,6 +29,9 @@ from masumi_tools.text import quoted
 
 FEED = "from the shared look at the node"  # an answer of the diff feed, which both dialects have
 OPERATOR = "the node waits for its operator"
+POLICY_DENIED = "PolicyDenied"
+HELD_BACK = "the node has not sent the lock yet, and says why"
+STRANGE = "the node shows the payment in a state that is not known here,"
 LOST = (
     "the node does not know the purchase that it accepted: it was restored from a backup or begun anew, and the "
     "money may be in escrow on the chain"
@@ -224,7 +227,9 @@ def _troubled(p: Purchase, node: NodePurchase) -> Purchase:
     """What the node's operator has to do is told beside whatever else there is, and goes when it is done."""
     if node.needs_a_person:
         return p.but(reason=_operator(node))
-    if p.reason.startswith(OPERATOR):
+    if node.strange_state is not None:
+        return p.but(reason=_strange(node))
+    if p.reason.startswith((OPERATOR, STRANGE)):
         asked_back = p.state in (State.REFUND_REQUESTED, State.DISPUTED)
         return p.but(reason=p.refund_wanted if asked_back else "")
     return p
@@ -245,6 +250,8 @@ def _lock(p: Purchase, node: NodePurchase, now: int, asked_ms: int) -> Purchase:
         return p.move(Event.BROKEN, now, reason=f"{words}; an operator of the node has to look at it")
     if node.on_chain_state is None:
         return p.but(reason=_not_locked(node, _past(p, asked_ms)))
+    if node.strange_state is not None:  # neither locked nor lapsed as far as is known: the node is asked on
+        return p
     return p.move(Event.LOCKED, now, next_job_ms=now, reason="")
 
 
@@ -253,13 +260,24 @@ def _not_locked(node: NodePurchase, past: bool) -> str:
     if node.needs_a_person:
         return _operator(node)
     if not past:
-        return ""
+        return f"{HELD_BACK}: {quoted(node.error_note)}; it tries again" if node.error_note else ""
     if node.tx_hash is not None or node.requested_action.endswith("Initiated"):
         return "the node sent the lock and saw no confirmation of it; whether it is on the chain is not known yet"
     return "pay_by is over, and the node has not said yet that nothing was locked"
 
 
+def _strange(node: NodePurchase) -> str:
+    note = f", {quoted(node.error_note)}" if node.error_note else ""
+    return f"{STRANGE} {quoted(node.strange_state or '')}{note}: whether it is in escrow is not known, and the node is asked on"
+
+
 def _operator(node: NodePurchase) -> str:
+    if node.error_type == POLICY_DENIED and node.on_chain_state is None:
+        why = f" ({quoted(node.error_note)})" if node.error_note else ""
+        return (
+            f"{OPERATOR}: the policy of its wallet denied the payment{why}; nothing is locked, and unless the "
+            "operator allows it the order lapses at its pay-by time"
+        )
     kind = node.error_type or node.requested_action
     return f"{OPERATOR} ({quoted(kind)}{f': {quoted(node.error_note)}' if node.error_note else ''})"
 

@@ -28,7 +28,7 @@ def set_action(
     _stamp(world, row, now)
 
 
-def set_error(world: World, row: Row, kind: str, note: str) -> None:
+def set_error(world: World, row: Row, kind: str | None, note: str | None) -> None:
     """Note an error on the present NextAction, which stays what it is."""
     now = world.now_ms()
     row.action.error_type, row.action.error_note = kind, note

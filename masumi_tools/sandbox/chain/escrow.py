@@ -15,6 +15,7 @@ from typing import Any, Literal
 from ..clock import Clock
 from ..registry import agents
 from .crypto import Signer
+from .guard import Guard
 from .ids import Ids
 from .jobs import Jobs
 from .network import ADMINS, CONTRACTS, COOLDOWN_MS, FEE_RECEIVERS, FEES_PERMILLE, NETWORK, POLICIES, TUSDM
@@ -74,6 +75,9 @@ class World:
         self.realistic = realistic
         self.production = production
         self.chain = Chain()
+        self.guard = Guard()
+        self.rails: list[dict[str, Any]] | None = None
+        """What GET /rail-readiness answers; None for a node that has no such route yet."""
         self.jobs = Jobs(self, realistic=realistic, running=jobs)
         self.sources: list[PaymentSource] = []
         self.wallets: list[Wallet] = []

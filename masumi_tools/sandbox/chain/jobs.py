@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..timetext import MINUTE
 from . import identifier
 from .changes import chained_note, set_action, set_error, set_state, set_transaction, touch
+from .guard import DENIED
 from .moves import (
     BATCH_MARGIN_MS,
     BATCH_SIZE,
@@ -102,12 +103,35 @@ class Jobs:
 
     def _batch(self, source: PaymentSource) -> None:
         queue = self._queues[source.id]
+        held: list[Purchase] = []
         for _ in range(BATCH_SIZE if source.source_type == V1 else len(queue)):
             if not queue:
                 break
-            self._send_lock(queue.popleft())
+            row = queue.popleft()
+            if self._held_back(row):
+                held.append(row)
+            else:
+                self._send_lock(row)
+        queue.extend(held)
         if queue:
             self._plan_batch(source)
+
+    def _held_back(self, row: Purchase) -> bool:
+        """Whether the wallet's policy denies the lock for now; what it denies for good waits for its operator."""
+        if row.action.requested != "FundsLockingRequested" or row.action.error_type or row.on_chain or row.tx:
+            return False
+        answer = self.world.guard.take()
+        if answer is None:
+            if row.action.error_note:
+                set_error(self.world, row, None, None)
+            return False
+        note, lasting = answer
+        if lasting:
+            set_action(self.world, row, MANUAL, error=(DENIED, note))
+        else:
+            set_error(self.world, row, None, note)
+        self.world.changed(row)
+        return not lasting
 
     def _send_lock(self, row: Purchase) -> None:
         now = self.world.now_ms()

@@ -38,7 +38,8 @@ def answer(world: World, request: Request) -> Response:
 
 def _answer(world: World, request: Request) -> Response:
     path = request.path.lower().removesuffix("/")
-    verbs = folded(world.dialect).get(path[len(BASE) :]) if path.startswith(BASE) else None
+    newer = world.rails is not None
+    verbs = folded(world.dialect, newer).get(path[len(BASE) :]) if path.startswith(BASE) else None
     if verbs is None:
         raise Refusal(404, f"Can not {request.method} {request.path}")
     if request.method == "OPTIONS":

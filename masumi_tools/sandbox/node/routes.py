@@ -34,6 +34,10 @@ def _health(ctx: Context) -> dict[str, Any]:
     return {"status": "ok"}
 
 
+def _rails(ctx: Context) -> dict[str, Any]:
+    return {"rails": ctx.world.rails}
+
+
 def _left_out(ctx: Context) -> dict[str, Any]:
     message = "The sandbox leaves this route out: it plays no part in hiring or selling through the escrow"
     raise Refusal(501, message)
@@ -175,9 +179,14 @@ def _today() -> dict[str, dict[str, Route]]:
 
 
 @cache
-def table(dialect: str) -> Table:
-    """All routes. The seed's dialect asks ``GET /purchase`` for one identifier and refunds by ``PATCH``."""
+def table(dialect: str, newer: bool = False) -> Table:
+    """All routes. The seed's dialect asks ``GET /purchase`` for one identifier and refunds by ``PATCH``.
+
+    ``newer`` adds the route by which nodes tell whether each of their ways to pay works.
+    """
     found = _today()
+    if newer:
+        found["/rail-readiness"] = {"GET": Route("read", NOTHING, _rails)}
     if dialect == "seed":
         found["/purchase"] |= {
             "GET": Route("read", feeds.SEED_LIST, feeds.list_purchases),
@@ -191,9 +200,9 @@ def table(dialect: str) -> Table:
 
 
 @cache
-def folded(dialect: str) -> Table:
+def folded(dialect: str, newer: bool = False) -> Table:
     """All routes by their path in small letters: the node's router knows no case."""
-    return {path.lower(): verbs for path, verbs in table(dialect).items()}
+    return {path.lower(): verbs for path, verbs in table(dialect, newer).items()}
 
 
 def allowed(verbs: Mapping[str, Route]) -> str:

@@ -226,6 +226,7 @@ class Purchase(BaseModel):
     node: NodePurchase | None = None
     node_read_ms: int = 0
     node_tries: int = 0  # how often in a row the node gave no usable answer
+    foreign_ms: int = 0  # since when the node shows another order than ours under our identifier
 
     # The work.
     job: JobStatus | None = None
@@ -239,6 +240,10 @@ class Purchase(BaseModel):
     result_ms: int = 0
     verified: bool | None = None
     result_hash_form: str | None = None
+    mismatch_ms: int = (
+        0  # since when the result does not match the hash on the chain, and that is not believed
+    )
+    mismatch_again: bool = False  # the service gave no matching one at a later read either
 
     # Getting money back.
     awaited: bool = False  # whether the caller was told last that the hire goes on: its end is told once
@@ -310,6 +315,11 @@ class Purchase(BaseModel):
     def undecided(self) -> bool:
         """Whether the caller's function has to say what becomes of a result that does not match."""
         return self.state is State.DELIVERED and self.verified is False and self.on_mismatch == "ask"
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the service is asked for its result once more, for the one that is here does not match."""
+        return self.mismatch_ms > 0 and self.verified is None and not self.mismatch_again
 
     @property
     def owed(self) -> bool:

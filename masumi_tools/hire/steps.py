@@ -172,7 +172,7 @@ def at_rest(p: Purchase, now: int, ways: Ways) -> bool:
     if p.lost and p.state is State.PAID:
         return True
     if p.state is State.DELIVERED:
-        waited = now - p.result_ms >= ways.pace.verify_wait_ms
+        waited = now - max(p.result_ms, p.mismatch_ms) >= ways.pace.verify_wait_ms
         return not _refund_open(p, now) and (p.verified is not None or waited)
     return p.state is State.DISPUTED
 
@@ -349,7 +349,10 @@ def _delivered(p: Purchase, now: int, ways: Ways) -> Step:
         return _refund(p, ways)
     if now >= p.next_node_ms:
         return _read(p, ways)
+    if p.doubted and now >= p.next_job_ms:
+        return _status(p)
     due = min(p.next_node_ms, p.refund_due_ms) if _refund_open(p, now) else p.next_node_ms
+    due = min(due, p.next_job_ms) if p.doubted else due
     return Pause(due, due)
 
 
@@ -360,7 +363,7 @@ def _refunding(p: Purchase, now: int, ways: Ways) -> Step:
     if cancellable(p) and now >= p.refund_due_ms:
         return _cancel(p, ways)
     assert p.terms is not None
-    if p.result is None and now >= p.next_job_ms and p.job_id is not None:
+    if (p.result is None or p.doubted) and now >= p.next_job_ms and p.job_id is not None:
         return _status(p)
     expected = p.terms.times.submit_result_time + NODE_SLACK_MS
     if p.node is not None and p.node.on_chain_state == OnChainState.REFUND_AUTHORIZED:

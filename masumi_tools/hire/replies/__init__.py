@@ -2,6 +2,7 @@
 
 offer.py     before the money: listing, input schema, start_job
 payment.py   the money: purchase, reads of the node, refund
+proof.py     the result: does it match the hash on the chain
 job.py       the work: status, answers
 """
 

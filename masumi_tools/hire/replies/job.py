@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from masumi_tools.calls.call import Reply
 from masumi_tools.hire.purchase import ON_DEMAND, Event, Purchase, State
+from masumi_tools.hire.replies.proof import given_again
 from masumi_tools.hire.replies.words import said
 from masumi_tools.hire.steps import Ways
 from masumi_tools.models import JobState, JobStatus, read_ack, read_status
@@ -47,6 +48,9 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     job = replace(job, progress=_clean(job.progress), error=_clean(job.error))
     told = p.job is None or (job.state, job.progress) != (p.job.state, p.job.progress)
     quiet = quiet.but(job=job, last_seen_job_ms=now, **({"quiet_polls": 0} if told else {}))
+    if p.doubted:  # nothing but a result says anything about the one that is here
+        given = job.result if job.state is JobState.COMPLETED and job.has_answer else None
+        return quiet if given is None else given_again(quiet, given, now)
     if job.state in (JobState.FAILED, JobState.REFUNDED):
         return _failed(quiet, job, now, ways)
     quiet = quiet.but(failed_ms=0, reason="") if p.failed_ms and not p.refund_wanted else quiet

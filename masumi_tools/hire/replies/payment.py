@@ -20,11 +20,11 @@ from masumi_tools.hire.replies.envelope import (
     refused_order,
     says_unknown,
 )
+from masumi_tools.hire.replies.proof import LAST_ASK_MS, compared
 from masumi_tools.hire.replies.words import said
 from masumi_tools.hire.steps import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways
 from masumi_tools.models import NodePurchase, OnChainState, read_purchase
 from masumi_tools.money import Amount, total
-from masumi_tools.proof.hashing import output_candidates, which
 from masumi_tools.text import quoted
 
 FEED = "from the shared look at the node"  # an answer of the diff feed, which both dialects have
@@ -40,8 +40,6 @@ NO_AMOUNTS = "the node says that the service was paid, and names no amounts"
 NO_AMOUNTS_BACK = "the node says that the refund was collected, and names no amounts"
 WRITE_OFF = "connect the node that took it, or close the books with `masumi-tools hires write-off {}`"
 ANOTHERS = "the node answered with another purchase than ours; it is asked again"
-# A service that was paid and gave no result is asked for it so long.
-LAST_ASK_MS = 24 * 60 * 60_000
 # A key that may not ask for a refund may be replaced; so long it is not tried again.
 BARRED_MS = 10 * 60_000
 # The node's clock and ours may differ by so much; older rows of a list cannot be our purchase.
@@ -200,9 +198,12 @@ def on_chain(p: Purchase, node: NodePurchase, now: int, ways: Ways, asked_ms: in
     if _is_anothers(p, node):  # answers got mixed up on their way: this one says nothing about ours
         return _noted(p, ANOTHERS, now + ways.pace.repeat_ms)
     if reason := _foreign(p, node):
-        if p.state in (State.PAYING, State.PAID):
+        if p.state not in (State.PAYING, State.PAID):
+            return _noted(p, reason, now + ways.pace.node_ms)
+        since = p.foreign_ms or now
+        if now - since >= ways.pace.failure_ms:
             return p.move(Event.BROKEN, now, node=node, reason=reason)
-        return _noted(p, reason, now + ways.pace.node_ms)
+        return _noted(p.but(foreign_ms=since, pay_unknown=True), reason, now + ways.pace.failure_ms)
     asked_ms = max(asked_ms, p.node_read_ms)
     if p.lost:
         p = p.but(reason="")
@@ -211,6 +212,7 @@ def on_chain(p: Purchase, node: NodePurchase, now: int, ways: Ways, asked_ms: in
         node_read_ms=asked_ms,
         unseen=False,
         missing_ms=0,
+        foreign_ms=0,
         lost=False,
         purchase_id=node.id or p.purchase_id,
     )
@@ -219,7 +221,7 @@ def on_chain(p: Purchase, node: NodePurchase, now: int, ways: Ways, asked_ms: in
     if p.state is State.PAID:
         p = _lock(p, node, now, asked_ms)
     if not p.ended and p.state is not State.PAID:
-        p = _after_lock(p, node, now, asked_ms)
+        p = _after_lock(p, node, now, ways, asked_ms)
     return p if p.ended else _troubled(p, node).but(next_node_ms=_next_look(p, node, now, ways))
 
 
@@ -286,10 +288,10 @@ def _amounts(p: Purchase, node: NodePurchase) -> str:
     return f"{text_of(p.price)} was agreed, {text_of(total(node.paid_funds))} is what the node paid"
 
 
-def _after_lock(p: Purchase, node: NodePurchase, now: int, asked_ms: int) -> Purchase:
+def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways, asked_ms: int) -> Purchase:
     assert p.terms is not None
     state, times = node.on_chain_state, p.terms.times
-    p = _verify(p, node)
+    p = compared(p, node, now, ways)
     if state == OnChainState.REFUND_WITHDRAWN:
         back = _came_back(p, node) or p.price
         p = p if node.withdrawn_for_buyer else _remarked(p, NO_AMOUNTS_BACK)
@@ -332,22 +334,9 @@ def _remarked(p: Purchase, note: str) -> Purchase:
     return p if note in p.notes else p.but(notes=(*p.notes[-8:], note))
 
 
-def _verify(p: Purchase, node: NodePurchase) -> Purchase:
-    """Compare the result with the hash on the chain, once there is one."""
-    if p.verified is True or node.result_hash is None or p.result is None:
-        return p
-    form = which(output_candidates(p.nonce, p.result), node.result_hash)
-    if form is not None:  # also after a mismatch: a seller may put another hash on the chain in time
-        wanted = "" if p.refund_wanted == MISMATCH else p.refund_wanted
-        return p.but(verified=True, result_hash_form=form, refund_wanted=wanted)
-    if p.verified is False:
-        return p
-    return p.but(verified=False, refund_wanted=MISMATCH if p.on_mismatch == "refund" else p.refund_wanted)
-
-
 def _paid_out(p: Purchase, now: int) -> Purchase:
     """The seller took the money. A result that we have not fetched yet is still worth asking for."""
-    if p.result is not None:
+    if p.result is not None and not p.doubted:
         return p.move(Event.PAID_OUT, now)
     if _may_still_come(p, now):
         return _asked_once_more(p, now)
@@ -355,7 +344,7 @@ def _paid_out(p: Purchase, now: int) -> Purchase:
 
 
 def _may_still_come(p: Purchase, now: int) -> bool:
-    return p.result is None and now - (p.paid_out_ms or now) < LAST_ASK_MS
+    return (p.result is None or p.doubted) and now - (p.paid_out_ms or now) < LAST_ASK_MS
 
 
 def _asked_once_more(p: Purchase, now: int) -> Purchase:
@@ -368,7 +357,7 @@ def _split(p: Purchase, node: NodePurchase, now: int) -> Purchase:
     returned = {amount.unit: amount.quantity for amount in back}
     if p.price and all(returned.get(amount.unit, 0) >= amount.quantity for amount in p.price):
         return p.move(Event.REFUNDED, now, returned=back, reason="the dispute was decided for us")
-    if not back and p.result is not None:
+    if not back and p.result is not None and not p.doubted:
         return p.move(Event.PAID_OUT, now, reason="the dispute was decided for the service")
     if _may_still_come(p, now):
         return _asked_once_more(p.but(returned=back), now)
@@ -398,6 +387,8 @@ def _next_look(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> int:
     if p.state is State.DELIVERED:
         if p.verified is None and now < times.submit_result_time:
             return now + (pace.lock_ms if now - p.result_ms < pace.verify_wait_ms else pace.node_ms)
+        if p.doubted:
+            return now + pace.node_ms
         return max(now + pace.node_ms, min(_after(now, times.unlock_time + NODE_SLACK_MS), now + 30 * 60_000))
     usual = now + pace.node_ms
     for deadline in (times.submit_result_time, times.unlock_time - NO_TEXT_MS):

@@ -119,7 +119,7 @@ build: $(VENV)/.made  ## wheel and source archive, checked
 extras: build  ## install the wheel with each extra alone, and use it
 	@for extra in core langchain crewai seller postgres cli demo mcp; do \
 		rm -rf $(ENVS)/extra; \
-		$(ENVIRONMENT) $(ENVS)/extra -c constraints.txt "$$(echo dist/*.whl)$$([ $$extra = core ] || echo "[$$extra]")" \
+		UV_COMPILE_BYTECODE=0 $(ENVIRONMENT) $(ENVS)/extra -c constraints.txt "$$(echo dist/*.whl)$$([ $$extra = core ] || echo "[$$extra]")" \
 			>/dev/null || exit 1; \
 		$(ENVS)/extra/bin/python -I scripts/try_extra.py $$extra || exit 1; \
 	done; rm -rf $(ENVS)/extra
@@ -139,7 +139,7 @@ $(ENVS)/demo/.made: pyproject.toml constraints.txt
 	@touch $@
 
 $(ENVS)/docs/.made: pyproject.toml constraints.txt
-	@$(ENVIRONMENT) $(ENVS)/docs -c constraints.txt --group docs -e '.[cli]'
+	@UV_COMPILE_BYTECODE=0 $(ENVIRONMENT) $(ENVS)/docs -c constraints.txt --group docs -e '.[cli]'
 	@cd $(ENVS)/docs && npm pack --silent mermaid@$(MERMAID) >/dev/null && tar -xzf mermaid-$(MERMAID).tgz package/dist/mermaid.min.js
 	@touch $@
 

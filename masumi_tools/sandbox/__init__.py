@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .sandbox import Sandbox, Service
+    from .sandbox import Sandbox
+from .services import Service
 
 __all__ = ["Sandbox", "Service"]
 

@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
+from .chain.escrow import World
+from .faults import Faults
+from .services import Seen, Service
 from .wire import Request, Response, reply
 
-if TYPE_CHECKING:
-    from .sandbox import Sandbox
+
+class Controlled(Protocol):
+    """What of a sandbox is seen and moved from outside."""
+
+    @property
+    def requests(self) -> list[Seen]: ...
+    @property
+    def world(self) -> World: ...
+    @property
+    def faults(self) -> Faults: ...
+    @property
+    def token(self) -> str: ...
+    def ready(self) -> dict[str, Any]: ...
+    def now_ms(self) -> int: ...
+    def advance(self, ms: int) -> int: ...
+    def ledger(self) -> dict[str, Any]: ...
+    def arm(self, fault: Mapping[str, Any]) -> None: ...
+    def register_service(
+        self,
+        name: str,
+        url: str,
+        price: str | None = None,
+        pricing_type: Any = None,
+        metadata_version: Any = 1,
+        *,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+    ) -> Service: ...
 
 
-def answer_control(sandbox: Sandbox, request: Request) -> Response:
+def answer_control(sandbox: Controlled, request: Request) -> Response:
     """Answer one control request; 400 with a sentence when it makes no sense."""
     route = (request.method, request.path.rstrip("/").removeprefix("/_sandbox"))
     try:
@@ -41,7 +71,7 @@ def answer_control(sandbox: Sandbox, request: Request) -> Response:
     )
 
 
-def _info(sandbox: Sandbox) -> dict[str, Any]:
+def _info(sandbox: Controlled) -> dict[str, Any]:
     world = sandbox.world
     return {
         **sandbox.ready(),
@@ -63,7 +93,7 @@ def _info(sandbox: Sandbox) -> dict[str, Any]:
     }
 
 
-def _register(sandbox: Sandbox, body: dict[str, Any]) -> dict[str, Any]:
+def _register(sandbox: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     known = {"name", "url", "price", "pricing_type", "metadata_version", "description", "tags"}
     if strange := set(body) - known:
         raise ValueError(f"A service has no {sorted(strange)[0]!r}; it has {', '.join(sorted(known))}.")

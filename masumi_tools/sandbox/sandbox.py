@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -25,47 +25,13 @@ from .sellers.mip003 import Service as Seller
 from .sellers.prices import price_text, read_price
 from .sellers.samples import SAMPLES
 from .server import HttpServer
+from .services import Pricing, Seen, Service
 from .wire import Request, Response, reply
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # httpx is not needed where nobody asks for a transport
     from .transport import SandboxTransport
 
 log = logging.getLogger(__name__)
-
-Pricing = Literal["Fixed", "Free", "Dynamic"]
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service that can be hired: a sample of the sandbox, or one that was registered and runs elsewhere."""
-
-    name: str
-    agent_identifier: str
-    url: str
-    price: str
-    seller_vkey: str
-    pricing_type: str
-    source_type: str
-
-    def listed(self) -> dict[str, str]:
-        """The four fields of the ready file."""
-        return {
-            "name": self.name,
-            "agent_identifier": self.agent_identifier,
-            "url": self.url,
-            "price": self.price,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One exchange in the log, to "node", "registry" or a service by name; status None: no answer."""
-
-    method: str
-    path: str
-    to: str
-    status: int | None
-    at_ms: int
 
 
 class Sandbox:
@@ -241,7 +207,7 @@ class Sandbox:
         """An httpx transport, sync and async, that answers for the sandbox's URLs without a socket."""
         from .transport import SandboxTransport
 
-        return SandboxTransport(self)
+        return SandboxTransport(self.origin, self.exchange, self.now_ms)
 
     # ---- exchanges ------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import anyio
@@ -13,9 +13,6 @@ from .faults import Answer
 from .timetext import http_date
 from .wire import Request, parsed_query
 
-if TYPE_CHECKING:
-    from .sandbox import Sandbox
-
 
 class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """Answers for the URLs of one sandbox; any other address is a ``httpx.ConnectError``.
@@ -24,9 +21,10 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     the request's read time-out allows, is a ``httpx.ReadTimeout`` (at once, without the waiting).
     """
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._netloc = urlsplit(sandbox.origin).netloc
+    def __init__(self, origin: str, exchange: Callable[[Request], Answer], now_ms: Callable[[], int]) -> None:
+        self._ask = exchange
+        self._now_ms = now_ms
+        self._netloc = urlsplit(origin).netloc
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()
@@ -50,7 +48,7 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             )
         headers = {name.lower(): value for name, value in request.headers.items()}
         query = parsed_query(url.query.decode())
-        answer = self._sandbox.exchange(Request(request.method, url.path, query, headers, request.content))
+        answer = self._ask(Request(request.method, url.path, query, headers, request.content))
         limit_s = request.extensions.get("timeout", {}).get("read")
         if answer.end == "hang" or (limit_s is not None and answer.wait_ms / 1000 > limit_s):
             raise httpx.ReadTimeout("The read operation timed out", request=request)
@@ -62,7 +60,7 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         response = answer.response
         if response is None:
             raise httpx.ReadError("Connection reset by peer", request=request)
-        now_ms = self._sandbox.now_ms()
+        now_ms = self._now_ms()
         headers = {**response.headers, "Sandbox-Now": str(now_ms), "date": http_date(now_ms)}
         body = b"" if request.method == "HEAD" else response.body
         return httpx.Response(response.status, headers=headers, content=body, request=request)

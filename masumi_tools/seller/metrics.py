@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from masumi_tools.seller.jobs.job import ENDED, Job
 
-if TYPE_CHECKING:
-    from masumi_tools.seller.shop import Shop
-
 _WORK_S = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600)
 _CALL_S = (0.01, 0.05, 0.1, 0.5, 1, 5, 30)
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """A shop at one moment: the open jobs of the whole service by state, and this process's places."""
+
+    states: Mapping[str, int]
+    workers: int
+    free: int
+    living: int
+    leads: bool
+    ready: bool
 
 
 class Metrics:
@@ -52,34 +62,35 @@ class Metrics:
         """The node was asked; `outcome` is "ok", "refused" or "down"."""
         self._calls.labels(name, outcome).observe(took_s)
 
-    def shown(self, shop: Shop) -> tuple[bytes, str]:
+    def shown(self, now: Now) -> tuple[bytes, str]:
         """The text for Prometheus, and its content type."""
         registry = self._prometheus.CollectorRegistry()
-        registry.register(_Now(self._prometheus, shop))
+        registry.register(_Gauges(self._prometheus, self._service, now))
         text = self._prometheus.generate_latest(registry) + self._prometheus.generate_latest(self._registry)
         return text, self._prometheus.CONTENT_TYPE_LATEST
 
 
-class _Now:
-    """The gauges: the open jobs of the whole service, and this process's places."""
+class _Gauges:
+    """What Prometheus asks for when it comes: one reading of the shop."""
 
-    def __init__(self, prometheus: Any, shop: Shop) -> None:
+    def __init__(self, prometheus: Any, service: str, now: Now) -> None:
         self._gauge = prometheus.metrics_core.GaugeMetricFamily
-        self._shop = shop
+        self._service = service
+        self._now = now
 
     def collect(self) -> Iterable[Any]:
-        shop, name = self._shop, self._shop.offer.name
+        now, name = self._now, self._service
         jobs = self._gauge("masumi_jobs", "Open jobs of the service, by state.", labels=["service", "state"])
-        for state, count in shop.watch.counts.states.items():
+        for state, count in now.states.items():
             if state not in ENDED:
                 jobs.add_metric([name, state], count)
         yield jobs
         for title, words, value in (
-            ("masumi_workers", "Places for work in this process.", shop.runner.workers),
-            ("masumi_workers_free", "Places that are free in this process.", shop.runner.free),
-            ("masumi_processes", "Processes of the service that live.", shop.life.living),
-            ("masumi_leads", "1 where this process looks after everybody's jobs.", shop.life.leads),
-            ("masumi_ready", "1 where this process can do its work.", not shop.wrong()),
+            ("masumi_workers", "Places for work in this process.", now.workers),
+            ("masumi_workers_free", "Places that are free in this process.", now.free),
+            ("masumi_processes", "Processes of the service that live.", now.living),
+            ("masumi_leads", "1 where this process looks after everybody's jobs.", now.leads),
+            ("masumi_ready", "1 where this process can do its work.", now.ready),
         ):
             gauge = self._gauge(title, words, labels=["service"])
             gauge.add_metric([name], float(value))

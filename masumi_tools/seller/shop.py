@@ -30,7 +30,7 @@ from masumi_tools.seller.jobs.runner import Runner
 from masumi_tools.seller.jobs.table import JobTable, Told, service_key
 from masumi_tools.seller.jobs.watch import Watch
 from masumi_tools.seller.logs import JobLog
-from masumi_tools.seller.metrics import metrics_for
+from masumi_tools.seller.metrics import Now, metrics_for
 from masumi_tools.seller.offering import Offer
 from masumi_tools.seller.payment_node import NodeTrouble, SellerNode, seen
 from masumi_tools.seller.web.limits import Limits, Room
@@ -347,6 +347,12 @@ class Shop:
         return after
 
     # GET /availability -------------------------------------------------------------------------------
+
+    def now(self) -> Now:
+        """What the metrics show of it at this moment."""
+        runner, life = self.runner, self.life
+        ready = not self.wrong()
+        return Now(self.watch.counts.states, runner.workers, runner.free, life.living, life.leads, ready)
 
     def wrong(self) -> dict[str, str]:
         """What keeps this process from doing its work now, by what is not well; empty when all is."""

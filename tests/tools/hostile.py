@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.sandbox.sandbox import Service
 from masumi_tools.sandbox.sellers.mip003 import Failed, Job
+from masumi_tools.sandbox.services import Service
 from tests.tools.market import open_service
 
 SECRET_URL = "https://user:geheim@evil.example/?token=abcdef0123456789"

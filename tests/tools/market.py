@@ -10,9 +10,9 @@ from typing import Any
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.sandbox.registry.listings import fixed_pricing
 from masumi_tools.sandbox.registry.routes import state_of
-from masumi_tools.sandbox.sandbox import Service as Listed
 from masumi_tools.sandbox.sellers.mip003 import Job, Sample, Service
 from masumi_tools.sandbox.sellers.samples import SAMPLES
+from masumi_tools.sandbox.services import Service as Listed
 from masumi_tools.sandbox.wire import Request, Response, reply
 from masumi_tools.settings import Settings
 

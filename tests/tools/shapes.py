@@ -20,7 +20,7 @@ from masumi_tools.errors import InputError
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.sandbox.sandbox import Service
+from masumi_tools.sandbox.services import Service
 from tests.inputs.arguments_report import Outcome, Row, _differs
 from tests.tools.market import Counter, open_service, settings_of
 

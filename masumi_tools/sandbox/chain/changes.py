@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from .book import Book
 from .rows import Action, Row, Transaction
-
-if TYPE_CHECKING:
-    from .escrow import World
 
 
 def set_action(
-    world: World,
+    world: Book,
     row: Row,
     requested: str,
     *,
@@ -28,7 +24,7 @@ def set_action(
     _stamp(world, row, now)
 
 
-def set_error(world: World, row: Row, kind: str | None, note: str | None) -> None:
+def set_error(world: Book, row: Row, kind: str | None, note: str | None) -> None:
     """Note an error on the present NextAction, which stays what it is."""
     now = world.now_ms()
     row.action.error_type, row.action.error_note = kind, note
@@ -43,7 +39,7 @@ def chained_note(row: Row, note: str) -> str:
     return f"{old}({row.action.requested}) -> {note}" if old else note
 
 
-def set_state(world: World, row: Row, state: str | None, result_hash: str | None) -> None:
+def set_state(world: Book, row: Row, state: str | None, result_hash: str | None) -> None:
     """What the chain says: on-chain state and result hash."""
     now = world.now_ms()
     row.on_chain = state
@@ -52,7 +48,7 @@ def set_state(world: World, row: Row, state: str | None, result_hash: str | None
     _stamp(world, row, now)
 
 
-def set_transaction(world: World, row: Row, tx: Transaction | None) -> None:
+def set_transaction(world: Book, row: Row, tx: Transaction | None) -> None:
     """A new CurrentTransaction; the old one goes into TransactionHistory."""
     if row.tx is not None and not any(row.tx is old for old in row.tx_history):
         row.tx_history.append(row.tx)
@@ -60,12 +56,12 @@ def set_transaction(world: World, row: Row, tx: Transaction | None) -> None:
     touch(world, row)
 
 
-def touch(world: World, row: Row) -> None:
+def touch(world: Book, row: Row) -> None:
     """A change that moves only ``updatedAt``."""
     row.updated_ms = world.now_ms()
 
 
-def _stamp(world: World, row: Row, now: int) -> None:
+def _stamp(world: Book, row: Row, now: int) -> None:
     row.updated_ms = now
     row.changed_ms = now
     world.moved(row)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..timetext import MINUTE
 from . import identifier
+from .book import Book
 from .changes import chained_note, set_action, set_error, set_state, set_transaction, touch
 from .guard import DENIED
 from .moves import (
@@ -30,9 +30,6 @@ from .moves import (
 from .rows import V1, Escrow, Funds, Payment, PaymentSource, Purchase, Row, Transaction, Wallet
 from .sums import FEE, InsufficientMoney, as_sums, collateral_for
 
-if TYPE_CHECKING:
-    from .escrow import World
-
 WAITING = "WaitingForExternalAction"
 MANUAL = "WaitingForManualAction"
 NO_LOCK = (
@@ -47,7 +44,7 @@ WRONG_AMOUNTS = "Payment amounts do not match. Expected and found amounts differ
 class Jobs:
     """The loops of one node over the rows of a world. ``running=False`` leaves rows as the API made them."""
 
-    def __init__(self, world: World, *, realistic: bool, running: bool) -> None:
+    def __init__(self, world: Book, *, realistic: bool, running: bool) -> None:
         self.world = world
         self.intervals = NODE if realistic else QUICK
         self.running = running

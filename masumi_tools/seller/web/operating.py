@@ -42,7 +42,7 @@ def add_to(app: FastAPI, door: Door, serving: Serving) -> None:
         shop = await door.open()
         if shop.metrics is None:
             raise Refusal(404, "metrics need the extra: pip install 'masumi_tools[metrics]'")
-        text, kind = shop.metrics.shown(shop)
+        text, kind = shop.metrics.shown(shop.now())
         return Response(text, media_type=kind)
 
 

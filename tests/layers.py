@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
@@ -79,17 +80,42 @@ def sources() -> tuple[Source, ...]:
     return tuple(Source(path) for path in sorted(PACKAGE.rglob("*.py")))
 
 
-def cycles(edges: dict[str, set[str]]) -> list[list[str]]:
-    """Every way from a room back to itself, each once, starting at its first room by name."""
-    found: list[list[str]] = []
+def functions(source: Source) -> Iterator[tuple[str, int]]:
+    """Each function and method with its lines, docstring and all."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            yield f"{source.name}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
 
-    def walk(path: list[str]) -> None:
-        for after in sorted(edges.get(path[-1], ())):
-            if after == path[0]:
-                found.append([*path, after])
-            elif after not in path and after > path[0]:
-                walk([*path, after])
 
-    for room in sorted(edges):
-        walk([room])
-    return found
+@cache
+def arrows() -> dict[str, set[str]]:
+    """Which files each file imports, also where only types are wanted."""
+    by_module = {_module(source.name): source.name for source in sources()}
+    return {
+        source.name: {
+            by_module[found]
+            for name in source.imports
+            if (found := _longest(name, by_module)) and by_module[found] != source.name
+        }
+        for source in sources()
+    }
+
+
+def circle(edges: Mapping[str, set[str]]) -> list[str]:
+    """One way from a place back to itself; empty where there is none."""
+    try:
+        tuple(TopologicalSorter(edges).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def _module(name: str) -> str:
+    return ".".join(("masumi_tools", *name.removesuffix(".py").split("/"))).removesuffix(".__init__")
+
+
+def _longest(name: str, modules: Mapping[str, str]) -> str | None:
+    """The module that an imported name is, or lies in; never the package's own face, which knows everything."""
+    while name not in modules and "." in name:
+        name = name.rpartition(".")[0]
+    return name if name in modules and name != "masumi_tools" else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import quantiles
 
 import pytest
 
-from tests.layers import Source, cycles, sources
+from tests.layers import Source, arrows, circle, functions, sources
 
 # From the ground up. A room may import from its own rank and below, and no way leads back.
 RANKS: tuple[set[str], ...] = (
@@ -52,6 +53,11 @@ CHANCE = {"random", "secrets", "uuid"}
 HTTP_CLIENTS = {"Client", "AsyncClient", "get", "post", "put", "patch", "delete", "head", "request", "stream"}
 OTHER_HTTP_LIBRARIES = {"requests", "aiohttp", "urllib3", "httpx2", "http.client", "urllib.request"}
 MOST_LINES = 600  # one concept, one file
+MOST_LINES_OF_A_FUNCTION = 100
+MOST_LINES_OF_NINE_IN_TEN = 21
+# What somebody sees who opens the package, beside the files that every package has.
+HALL = {"__init__", "__main__", "errors", "money", "settings", "clock"}
+MOST_ROOMS = 18
 
 
 def _is_in(source: Source, places: set[str]) -> bool:
@@ -84,7 +90,11 @@ def test_no_way_leads_back():
         if source.room not in TOP:
             edges.setdefault(source.room, set()).update(source.rooms_seen)
 
-    assert cycles(edges) == []
+    assert circle(edges) == []
+
+
+def test_no_way_leads_back_among_the_files_either():
+    assert circle(arrows()) == []
 
 
 @pytest.mark.parametrize("room", ["langchain", "crewai"])
@@ -204,6 +214,20 @@ def test_files_are_short():
     assert long == []
 
 
+def test_functions_are_short():
+    lengths = {where: lines for source in sources() for where, lines in functions(source)}
+    long = {where: lines for where, lines in lengths.items() if lines > MOST_LINES_OF_A_FUNCTION}
+
+    assert long == {}
+    assert quantiles(lengths.values(), n=10)[-1] <= MOST_LINES_OF_NINE_IN_TEN
+
+
+def test_the_hall_has_few_doors():
+    rooms = {source.room for source in sources()} - HALL
+
+    assert len(rooms) <= MOST_ROOMS, sorted(rooms)
+
+
 def test_the_reader_of_imports_sees_every_way_to_write_one(tmp_path: Path):
     (tmp_path / "seller").mkdir()
     file = tmp_path / "seller" / "app.py"
@@ -222,5 +246,6 @@ def test_the_reader_of_imports_sees_every_way_to_write_one(tmp_path: Path):
     assert source.uses(HTTP_CLIENTS, of="httpx") == ["seller/app.py:8 get"]
 
 
-def test_the_search_for_cycles_finds_them():
-    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c", "a"]]
+def test_the_search_for_circles_finds_them():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set(), "d": {"a"}}) == []
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}

@@ -106,6 +106,11 @@ def _node(settings: Settings, http: Http) -> Iterator[Finding]:
     if settings.node_token is None:
         yield Finding("token", False, "no API key for the node; give --node-token or MASUMI_NODE_TOKEN")
         return
+    yield from _key(settings, http)
+
+
+def _key(settings: Settings, http: Http) -> Iterator[Finding]:
+    """What the API key may do."""
     reply = http.send(node.key_status(settings.node_api))
     if reply.status == 401:
         yield Finding("token", False, f"the node refuses the API key: {heard(reply)}")

@@ -7,7 +7,7 @@ own level; values are text by MIP-003, numbers and booleans in the wild (protoco
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -73,8 +73,35 @@ def read_field(entry: Mapping[str, Any], field_id: str, group: str = "") -> tupl
     if any(label != label_of(value) for value, label in zip(values, labels, strict=True)):
         odd.append(f"{field_id}: choices have labels; their values are sent")
     rules = _rules(entry, data)
+    bounds = _bounds(rules, field_id, kind, odd)
+    if kind == "option" and not values:
+        odd.append(f"{field_id}: a choice without choices, taken as free text")
+    return (
+        InputField(
+            id=field_id,
+            type=kind or "unknown",
+            name=plain_text(entry.get("name") or entry.get("label") or entry.get("title"), 200),
+            description=plain_text(data.get("description") or entry.get("description")),
+            placeholder=plain_text(data.get("placeholder") or entry.get("placeholder"), 200),
+            required=not _optional(entry, data, rules),
+            values=values,
+            labels=labels,
+            formats=tuple(dict.fromkeys([*formats, *bounds.pop("formats")])),
+            **bounds,
+            output_format=plain_text(data.get("outputFormat"), 40).lower(),
+            multiple=data.get("multiple") is True or entry.get("multiple") is True,
+            default=_scalar_or_none(data.get("default", entry.get("default"))),
+            fixed=_scalar_or_none(data.get("value", data.get("default"))) if kind == "hidden" else None,
+            group=group,
+        ),
+        odd,
+    )
+
+
+def _bounds(rules: Sequence[tuple[str, Any]], field_id: str, kind: str, odd: list[str]) -> dict[str, Any]:
+    """What the rules say of the values, by the names that InputField has for it."""
     limits: dict[str, Any] = {}
-    required = not _optional(entry, data, rules)
+    formats: list[str] = []
     accept: tuple[str, ...] = ()
     max_size: int | None = None
     for rule, value in rules:
@@ -90,35 +117,15 @@ def read_field(entry: Mapping[str, Any], field_id: str, group: str = "") -> tupl
             max_size = int(size) if size is not None and size > 0 else None
         elif rule not in ("optional", "required", "step"):
             odd.append(f"{field_id}: rule {plain_text(rule, 40)!r} is not known and left to the service")
-    minimum = _limit(kind, limits.get("min"), field_id, "min", odd)
-    maximum = _limit(kind, limits.get("max"), field_id, "max", odd)
     step = next((number(value) for rule, value in rules if rule == "step"), None)
-    if kind == "option" and not values:
-        odd.append(f"{field_id}: a choice without choices, taken as free text")
-    return (
-        InputField(
-            id=field_id,
-            type=kind or "unknown",
-            name=plain_text(entry.get("name") or entry.get("label") or entry.get("title"), 200),
-            description=plain_text(data.get("description") or entry.get("description")),
-            placeholder=plain_text(data.get("placeholder") or entry.get("placeholder"), 200),
-            required=required,
-            values=values,
-            labels=labels,
-            minimum=minimum,
-            maximum=maximum,
-            step=step if step is not None and step > 0 else None,
-            formats=tuple(dict.fromkeys(formats)),
-            accept=accept,
-            max_size=max_size,
-            output_format=plain_text(data.get("outputFormat"), 40).lower(),
-            multiple=data.get("multiple") is True or entry.get("multiple") is True,
-            default=_scalar_or_none(data.get("default", entry.get("default"))),
-            fixed=_scalar_or_none(data.get("value", data.get("default"))) if kind == "hidden" else None,
-            group=group,
-        ),
-        odd,
-    )
+    return {
+        "minimum": _limit(kind, limits.get("min"), field_id, "min", odd),
+        "maximum": _limit(kind, limits.get("max"), field_id, "max", odd),
+        "step": step if step is not None and step > 0 else None,
+        "formats": formats,
+        "accept": accept,
+        "max_size": max_size,
+    }
 
 
 def read_values(

@@ -217,10 +217,9 @@ def _listing(entry: Names, network: str | None, *, listed: bool) -> Listing:
     problems: list[str] = []
     notes: list[str] = []
     agent = entry.text("agentIdentifier") or ""
-    if agent or listed or "agentIdentifier" in entry:
-        if not _AGENT.fullmatch(agent):
-            what = f"{quoted(agent)} is not policy id and asset name in hex" if agent else "missing"
-            problems.append(f"agentIdentifier: {what}")
+    if (agent or listed or "agentIdentifier" in entry) and not _AGENT.fullmatch(agent):
+        what = f"{quoted(agent)} is not policy id and asset name in hex" if agent else "missing"
+        problems.append(f"agentIdentifier: {what}")
     version = _version(names, problems)
     kind = reach.kind_of(names)
     if (other := reach.kind_problem(kind)) is not None:
@@ -229,10 +228,7 @@ def _listing(entry: Names, network: str | None, *, listed: bool) -> Listing:
     if kind == reach.STANDARD:  # the price of another kind is paid elsewhere, so it is not judged
         problems.extend(price.problems)
     notes.extend(price_notes(price))
-    wallet = names.object("sellerWallet", "SmartContractWallet")
-    key = names.text("sellerVkey") or (wallet.text("vkey", "walletVkey") if wallet else None)
-    if key is not None and not _KEY_HASH.fullmatch(key):
-        problems.append(f"sellerVkey: {quoted(key)} is not a key hash of 56 hex digits")
+    key = _seller_key(names, problems)
     url = names.text(*_URLS) or ""
     if url:
         _check_url(url, problems)
@@ -240,10 +236,6 @@ def _listing(entry: Names, network: str | None, *, listed: bool) -> Listing:
         problems.append("apiBaseUrl: missing, so that the service cannot be asked")
     _check_state(names, problems, notes)
     policy = agent[:56].lower()
-    source_type = source.text("paymentSourceType") if source else None
-    source_type = source_type or names.text("paymentType", "paymentSourceType")
-    if source_type not in (V1, V2):
-        source_type = V2 if version == 2 or policy == _V2_POLICY else V1 if version == 1 else None
     capability = names.object("Capability")
     author = names.object("Author")
     return Listing(
@@ -254,15 +246,13 @@ def _listing(entry: Names, network: str | None, *, listed: bool) -> Listing:
         price=price,
         seller_vkey=key,
         status=names.text("status") or "",
-        source_type=source_type,
+        source_type=_contract(names, source, version, policy),
         source_index=index_of(source) if source else None,
         network=(source.text("network") if source else None)
         or names.text("network")
         or _POLICY_NETWORK.get(policy),
         tags=tuple(tag for tag in map(joined, names.list("Tags")) if tag),
-        capability=" ".join(filter(None, (capability.text("name"), capability.text("version"))))
-        if capability
-        else "",
+        capability=" ".join(filter(None, map(capability.text, ("name", "version")))) if capability else "",
         example_outputs=tuple(_examples(names)),
         author=names.text("authorName", "authorOrganization")
         or (author.text("name") if author else None)
@@ -280,6 +270,24 @@ def _listing(entry: Names, network: str | None, *, listed: bool) -> Listing:
         claims=tuple(reach.claims(names)),
         out_of_reach=reach.out_of_reach(url) if url else "",
     )
+
+
+def _seller_key(names: Names, problems: list[str]) -> str | None:
+    wallet = names.object("sellerWallet", "SmartContractWallet")
+    key = names.text("sellerVkey") or (wallet.text("vkey", "walletVkey") if wallet else None)
+    if key is not None and not _KEY_HASH.fullmatch(key):
+        problems.append(f"sellerVkey: {quoted(key)} is not a key hash of 56 hex digits")
+    return key
+
+
+def _contract(names: Names, source: Names | None, version: int | None, policy: str) -> str | None:
+    """Which of the escrow contracts is paid into: as it says, else by the version or the policy."""
+    said = (source.text("paymentSourceType") if source else None) or names.text(
+        "paymentType", "paymentSourceType"
+    )
+    if said in (V1, V2):
+        return said
+    return V2 if version == 2 or policy == _V2_POLICY else V1 if version == 1 else None
 
 
 def _version(names: Names, problems: list[str]) -> int | None:

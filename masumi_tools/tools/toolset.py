@@ -107,14 +107,16 @@ def _usable(quote: Quote) -> bool:
 def cards(actions: Actions) -> list[Card]:
     """The seven tools of a toolkit. A service's input is shown as JSON text: no object of free form."""
     actions.follow = FOLLOW
+    return [*_before(actions), _hiring(actions), *_after(actions)]
+
+
+def _before(actions: Actions) -> list[Card]:
+    """What a model looks at before it hires."""
     query = optional("query", "What the service should do, in a few words")
     tags = optional("tags", "Tags that it must have", "list", item=InputField("tag"))
     capability = optional("capability", "The exact name of a capability")
     max_price = optional("max_price", "The most that it may cost, such as 2 ADA")
     everything = optional("everything", "true also shows services that the budget cannot pay", "boolean")
-
-    def hire(given: Mapping[str, Any], call: Call) -> Talk:
-        return actions.hire(given["agent"], given["input_data"], call, max_price=given.get("max_price"))
 
     def find(given: Mapping[str, Any], call: Call) -> Talk:
         return actions.find(
@@ -141,22 +143,32 @@ def cards(actions: Actions) -> list[Card]:
             form("QuoteService", AGENT),
             lambda given, call: actions.quote(given["agent"]),
         ),
-        Card(
-            HIRE,
-            "Hires one service, pays it from the budget through an escrow, waits and returns its result. This "
-            "costs the quoted price once. The same agent with the same input again joins the hire that is "
-            f"open and is not charged twice. Ask {QUOTE} for the input fields first.",
-            carrier(
-                "HireService",
-                {"agent": AGENT.description},
-                {
-                    "max_price": "The most that may be paid, such as 2 ADA; needed where the price is not fixed."
-                },
-                "input_data",
-                "The fields that the service wants, by the names that the quote gave.",
-            ),
-            hire,
+    ]
+
+
+def _hiring(actions: Actions) -> Card:
+    def hire(given: Mapping[str, Any], call: Call) -> Talk:
+        return actions.hire(given["agent"], given["input_data"], call, max_price=given.get("max_price"))
+
+    return Card(
+        HIRE,
+        "Hires one service, pays it from the budget through an escrow, waits and returns its result. This "
+        "costs the quoted price once. The same agent with the same input again joins the hire that is "
+        f"open and is not charged twice. Ask {QUOTE} for the input fields first.",
+        carrier(
+            "HireService",
+            {"agent": AGENT.description},
+            {"max_price": "The most that may be paid, such as 2 ADA; needed where the price is not fixed."},
+            "input_data",
+            "The fields that the service wants, by the names that the quote gave.",
         ),
+        hire,
+    )
+
+
+def _after(actions: Actions) -> list[Card]:
+    """What it does with a hire, and with what is left."""
+    return [
         Card(
             CHECK,
             "Waits for a hire that was not finished and returns its result or how it stands. Costs nothing. "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..clock import Clock
+from .guard import Guard
 from .ids import Ids
 from .rows import ApiKey, Payment, PaymentSource, Purchase, Row, Wallet
 from .sums import Chain
@@ -23,6 +24,7 @@ class Book:
         self.clock = clock
         self.rng = rng
         self.chain = Chain()
+        self.guard = Guard()
         self.sources: list[PaymentSource] = []
         self.wallets: list[Wallet] = []
         self.keys: dict[str, ApiKey] = {}

@@ -14,7 +14,6 @@ from ..clock import Clock
 from ..registry import agents
 from .book import Book
 from .crypto import Signer
-from .guard import Guard
 from .jobs import Jobs
 from .network import ADMINS, CONTRACTS, COOLDOWN_MS, FEE_RECEIVERS, FEES_PERMILLE, NETWORK, POLICIES, TUSDM
 from .objects import funds_json, payment_json, purchase_json
@@ -65,7 +64,6 @@ class World(Book):
         self.dialect: Dialect = dialect
         self.realistic = realistic
         self.production = production
-        self.guard = Guard()
         self.rails: list[dict[str, Any]] | None = None
         """What GET /rail-readiness answers; None for a node that has no such route yet."""
         self.jobs = Jobs(self, realistic=realistic, running=jobs)

@@ -110,7 +110,10 @@ LEFT_OUT: dict[str, dict[str, Scope]] = {
 
 
 def _today() -> dict[str, dict[str, Route]]:
-    by_id = actions.BY_IDENTIFIER
+    return {**_of_the_node(), **_of_payments(), **_of_purchases(), **_of_the_registry()}
+
+
+def _of_the_node() -> dict[str, dict[str, Route]]:
     return {
         "/health": {"GET": Route("none", NOTHING, _health)},
         "/api-key-status": {"GET": Route("read", NOTHING, keys.status)},
@@ -120,6 +123,21 @@ def _today() -> dict[str, dict[str, Route]]:
             "PATCH": Route("admin", keys.UPDATE, keys.update),
             "DELETE": Route("admin", keys.DELETE, keys.delete),
         },
+        "/payment-source": {"GET": Route("read", registry.SOURCES, registry.payment_sources)},
+        "/balance": {"GET": Route("read", registry.BALANCE, registry.balance)},
+        "/webhooks": {
+            "GET": Route("pay", keys.WEBHOOKS, keys.no_webhooks),
+            "POST": Route("pay", keys.WEBHOOK_NEW, keys.refuse_webhook, rate=30),
+            "PATCH": Route("pay", keys.WEBHOOK_CHANGE, keys.missing_webhook, rate=30),
+            "DELETE": Route("pay", keys.WEBHOOK, keys.missing_webhook, rate=30),
+        },
+        "/webhooks/test": {"POST": Route("pay", keys.WEBHOOK, keys.missing_webhook, rate=10)},
+    }
+
+
+def _of_payments() -> dict[str, dict[str, Route]]:
+    by_id = actions.BY_IDENTIFIER
+    return {
         "/payment": {
             "GET": Route("read", feeds.LIST, feeds.list_payments),
             "POST": Route("pay", payments.SCHEMA, payments.create),
@@ -138,6 +156,12 @@ def _today() -> dict[str, dict[str, Route]]:
         "/payment/submit-result": {"POST": Route("pay", actions.SUBMIT, actions.submit_result)},
         "/payment/authorize-refund": {"POST": Route("pay", by_id, actions.authorize_refund)},
         "/payment/error-state-recovery": {"POST": Route("pay", recovery.SCHEMA, recovery.recover_payment)},
+    }
+
+
+def _of_purchases() -> dict[str, dict[str, Route]]:
+    by_id = actions.BY_IDENTIFIER
+    return {
         "/purchase": {
             "GET": Route("read", feeds.LIST, feeds.list_purchases),
             "POST": Route("pay", purchases.SCHEMA, purchases.create),
@@ -156,6 +180,11 @@ def _today() -> dict[str, dict[str, Route]]:
         "/purchase/request-refund": {"POST": Route("pay", by_id, actions.request_refund)},
         "/purchase/cancel-refund-request": {"POST": Route("pay", by_id, actions.cancel_refund_request)},
         "/purchase/error-state-recovery": {"POST": Route("pay", recovery.SCHEMA, recovery.recover_purchase)},
+    }
+
+
+def _of_the_registry() -> dict[str, dict[str, Route]]:
+    return {
         "/registry": {
             "GET": Route("read", registry.LISTED, registry.listed),
             "POST": Route("pay", registration.REGISTER, registration.register),
@@ -166,15 +195,6 @@ def _today() -> dict[str, dict[str, Route]]:
         "/registry/diff": {"GET": Route("read", registry.DIFF, registry.diff)},
         "/registry/deregister": {"POST": Route("pay", registration.DEREGISTER, registration.deregister)},
         "/registry/update": {"POST": Route("pay", registration.UPDATE, registration.update)},
-        "/payment-source": {"GET": Route("read", registry.SOURCES, registry.payment_sources)},
-        "/balance": {"GET": Route("read", registry.BALANCE, registry.balance)},
-        "/webhooks": {
-            "GET": Route("pay", keys.WEBHOOKS, keys.no_webhooks),
-            "POST": Route("pay", keys.WEBHOOK_NEW, keys.refuse_webhook, rate=30),
-            "PATCH": Route("pay", keys.WEBHOOK_CHANGE, keys.missing_webhook, rate=30),
-            "DELETE": Route("pay", keys.WEBHOOK, keys.missing_webhook, rate=30),
-        },
-        "/webhooks/test": {"POST": Route("pay", keys.WEBHOOK, keys.missing_webhook, rate=10)},
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -144,8 +144,8 @@ def make_app(
     return app
 
 
-def _job_routes(app: FastAPI, offer: Offer, door: Door, body_bytes: int) -> dict[tuple[str, str], Handle]:
-    """The routes of a job's life; those that are called most are answered, for the short cut."""
+def _reader(body_bytes: int) -> Callable[[Request], Awaitable[dict[str, Any]]]:
+    """How a body is read that is an object, no larger than that, and comes in time."""
 
     async def read(request: Request) -> dict[str, Any]:
         raw = bytearray()
@@ -160,6 +160,14 @@ def _job_routes(app: FastAPI, offer: Offer, door: Door, body_bytes: int) -> dict
         except TimeoutError:
             raise Refusal(408, "the body did not come in time", {"Connection": "close"}) from None
         return _object(bytes(raw))
+
+    return read
+
+
+def _job_routes(app: FastAPI, offer: Offer, door: Door, body_bytes: int) -> dict[tuple[str, str], Handle]:
+    """The routes of a job's life; those that are called most are answered, for the short cut."""
+
+    read = _reader(body_bytes)
 
     @app.post(
         "/start_job",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import uuid4
 
 from masumi_tools.errors import InputError
 from masumi_tools.inputs import InputSpec, check
@@ -17,12 +18,14 @@ Ask = Callable[[InputSpec, str], dict[str, Any]]
 class _Alone:
     """The surroundings of work that nobody hired."""
 
-    job_id = "try"
-
     def __init__(self, ask: Ask, say: Callable[[str], None]) -> None:
-        self.ask = ask
+        self.job_id = f"try-{uuid4()}"  # nothing that work keeps by its job is found by the next try
+        self._ask = ask
         self.progress = say
         self.ended = threading.Event()
+
+    def ask(self, spec: InputSpec, message: str, key: str = "", resumed: bool = False) -> dict[str, Any]:
+        return self._ask(spec, message)
 
 
 def try_once(

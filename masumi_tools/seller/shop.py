@@ -127,7 +127,7 @@ class Shop:
             if earlier:
                 log.warning("the jobs of this agent were kept under the name %r; they go on here", earlier)
         await asyncio.to_thread(self.life.start)
-        await asyncio.to_thread(self.contracts.keep)
+        await asyncio.to_thread(self.contracts.keep, self.clock.now_ms())
         if not self.offer.free:
             await self._learn_of_ourselves()
         self.queue.start()

@@ -29,9 +29,12 @@ def test_a_job_that_was_sold_with_other_fields_is_done_after_a_deploy(
     with market.shop(work, database_url=url, fields=strict) as buying:
         buying.pay(job)
         done = buying.wait(job, "completed", "failed")
+        told = buying.http.get("/availability").json()["terms_changed"]
 
     assert done["result"] == "topic=x", done
-    assert "field tone is new" in caplog.text
+    assert "field tone is new" in caplog.text and "field tone is new" in told["what"]
+    with market.shop(work, database_url=url, fields=strict) as buying:  # the same terms again
+        assert buying.http.get("/availability").json()["terms_changed"] == told
 
 
 def test_a_job_that_todays_work_cannot_do_fails_in_words(market: Market, caplog: pytest.LogCaptureFixture):

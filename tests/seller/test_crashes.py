@@ -57,7 +57,7 @@ class Processes:
             )
         self.running.append(process)
         if port != "worker":
-            until(lambda: answers(f"http://127.0.0.1:{port}") or process.poll() is not None, "the start", 40)
+            until(lambda: answers(f"http://127.0.0.1:{port}") or process.poll() is not None, "the start", 90)
             assert process.poll() is None, (self.folder / f"log{self.number}").read_text()[-3000:]
         return process
 
@@ -143,7 +143,7 @@ def test_two_processes_share_the_work_and_none_is_done_twice(
 ):
     processes.start()
     processes.start("worker")
-    until(lambda: len(processes.word("started")) == 2, "both starts", 40)
+    until(lambda: len(processes.word("started")) == 2, "both starts", 90)
     with Buying(sandbox, f"http://127.0.0.1:{processes.port}") as buying:
         jobs = [buying.buy({"text": f"slow 0.5 {n}"}) for n in range(12)]
         for n, job in enumerate(jobs):

@@ -17,6 +17,7 @@ from masumi_tools.seller.work.base import Work, WorkFailed
 log = logging.getLogger("masumi_tools.seller")
 
 _NOW = "contract"
+_CHANGED = "contract changed"
 
 
 class Contracts:
@@ -36,17 +37,22 @@ class Contracts:
             sort_keys=True,
         )
         self.key = sha256(self._text.encode()).hexdigest()[:16]
+        self.changed: dict[str, Any] | None = None  # the last change: `at_ms`, and `what` in words
 
-    def keep(self) -> None:
-        """Save today's contract; what changed since the last start is told in the log."""
+    def keep(self, now_ms: int) -> None:
+        """Save today's contract; what changed since the last start is told in the log, and remembered."""
         before = self._table.fact(_NOW)
-        if before == self.key:
-            return
-        self._table.set_fact(f"{_NOW} {self.key}", self._text)
-        self._table.set_fact(_NOW, self.key)
-        if before is not None and (old := self._table.fact(f"{_NOW} {before}")) is not None:
-            changed = ", ".join(_changes(json.loads(old), json.loads(self._text)))
-            log.warning("what is sold has changed: %s; jobs that were sold before keep their terms", changed)
+        if before != self.key:
+            self._table.set_fact(f"{_NOW} {self.key}", self._text)
+            self._table.set_fact(_NOW, self.key)
+            if before is not None and (old := self._table.fact(f"{_NOW} {before}")) is not None:
+                changed = ", ".join(_changes(json.loads(old), json.loads(self._text)))
+                log.warning(
+                    "what is sold has changed: %s; jobs that were sold before keep their terms", changed
+                )
+                self._table.set_fact(_CHANGED, json.dumps({"at_ms": now_ms, "what": changed}))
+        kept = self._table.fact(_CHANGED)
+        self.changed = json.loads(kept) if kept is not None else None
 
     def values(self, job: Job, work: Work) -> dict[str, Any]:
         """A job's input, checked by today's fields or by those that it was sold under.

@@ -107,6 +107,7 @@ class Question:
     asked_ms: int
     answer: dict[str, Any] | None = None
     answered_ms: int | None = None
+    key: str = ""  # how work that goes on where it was names the question
 
 
 @dataclass(frozen=True, slots=True)

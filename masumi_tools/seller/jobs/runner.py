@@ -88,7 +88,7 @@ class Runner:
         self._values = values
         self._rules = rules
         self._owner = owner
-        self._now = now_ms
+        self.now_ms = now_ms
         self._result_hash = result_hash
         self._finished = finished
         self._usual_s = 0.0
@@ -121,7 +121,7 @@ class Runner:
 
     def claim(self, limit: int) -> list[Job]:
         """Take up to `limit` ready jobs for this process alone; each is to be given to `perform`."""
-        now = self._now()
+        now = self.now_ms()
 
         def how(job: Job) -> Job:
             step = next_step(job, now, self._rules)
@@ -201,7 +201,7 @@ class Runner:
             with self._guard:
                 runs = list(self._runs.values())
             try:
-                now = self._now()
+                now = self.now_ms()
                 for run in runs:
                     if run.has_place and now >= run.until_ms:
                         self._write_off(run)
@@ -216,7 +216,7 @@ class Runner:
         """The job fails now and its place is free, whatever its thread does."""
         job = self._table.get(run.job_id)
         why = too_long(job, self._rules) if job is not None else ""
-        self._change_now(run.job_id, run, lambda job: move(job, "broke", self._now(), error=why))
+        self._change_now(run.job_id, run, lambda job: move(job, "broke", self.now_ms(), error=why))
         log.error("job %s: its work does not come back and is written off: %s", run.job_id, why)
         with self._guard:
             if self._runs.get(run.job_id) is run:
@@ -250,7 +250,7 @@ class Runner:
         self._unattended = found
 
     def _give_on(self, job_id: str, version: int) -> None:
-        now = self._now()
+        now = self.now_ms()
 
         def how(job: Job) -> Job | None:
             return lose(job, now, self._rules) if job.version == version else None
@@ -283,7 +283,7 @@ class Runner:
         except Abandoned:
             raise
         except LoopLost:
-            now = self._now()
+            now = self.now_ms()
             self._change(job.job_id, run, lambda job: lose(job, now, self._rules))
         except (
             BaseException
@@ -294,7 +294,7 @@ class Runner:
             self._succeed(job, run, text)
 
     def _succeed(self, job: Job, run: _Run, text: str) -> None:
-        now = self._now()
+        now = self.now_ms()
         hashed = self._result_hash(job, text)
         if self._change(
             job.job_id,
@@ -306,7 +306,7 @@ class Runner:
             self._finished(job.job_id)
 
     def _fail(self, job_id: str, run: _Run, why: str) -> None:
-        now = self._now()
+        now = self.now_ms()
         if self._change(job_id, run, lambda job: move(job, "broke", now, error=why, finished_ms=now)):
             self._finished(job_id)
 
@@ -320,7 +320,7 @@ class Runner:
                 return None
             return how(job)
 
-        return self._table.change(job_id, self._now(), mine)
+        return self._table.change(job_id, self.now_ms(), mine)
 
     def _trying(self, job_id: str, do: Callable[[], T]) -> T:
         """What the table answers, asked again while the database does not work: the work is done and paid."""
@@ -335,10 +335,13 @@ class Runner:
 
     # Questions ---------------------------------------------------------------------------------------
 
-    def ask(self, job_id: str, run: _Run, spec: InputSpec, message: str) -> dict[str, Any]:
-        """The answer to a question of the job; parks until it is there. Several at once are asked in turn."""
+    def ask(self, job_id: str, run: _Run, spec: InputSpec, question: Question, exact: bool) -> dict[str, Any]:
+        """The answer to a question of the job; parks until it is there. Several at once are asked in turn.
+
+        One that was asked before has the same fields and words; `exact` wants the same key as well.
+        """
         with run.asking:
-            asked = self._put_question(job_id, run, served(spec), message)
+            asked = self._put_question(job_id, run, question, exact)
             if asked is None:
                 raise Abandoned
             job, status_id = asked
@@ -349,7 +352,7 @@ class Runner:
 
     def _answered(self, job_id: str, run: _Run, version: int) -> Job:
         """The job, running again, after people answered; Abandoned where that will not be."""
-        left_ms = run.until_ms - self._now()
+        left_ms = run.until_ms - self.now_ms()
         run.parked_version = version
         self._give_back(run)
         while True:
@@ -366,25 +369,23 @@ class Runner:
                 raise Abandoned
             run.parked_version = job.version
         self._take_place()
-        now = self._now()
+        now = self.now_ms()
         with self._guard:
             run.parked_version, run.has_place, run.begun = None, True, time.monotonic()
             run.until_ms = min(now + left_ms, self._rules.submit_by(job))
         return job
 
-    def _put_question(
-        self, job_id: str, run: _Run, schema: dict[str, Any], message: str
-    ) -> tuple[Job, str] | None:
+    def _put_question(self, job_id: str, run: _Run, fresh: Question, exact: bool) -> tuple[Job, str] | None:
         """The job with this question asked, or answered in an attempt before; and the question's id."""
-        now = self._now()
-        fresh = Question(str(uuid4()), schema, message, now)
+        now = fresh.asked_ms
 
         def same(job: Job) -> Question | None:
             return next(
                 (
                     question
                     for question in job.questions
-                    if (question.schema, question.message) == (schema, message)
+                    if (question.schema, question.message) == (fresh.schema, fresh.message)
+                    and (question.key == fresh.key or not exact)
                     and question.status_id not in run.answered
                 ),
                 None,
@@ -404,7 +405,7 @@ class Runner:
         return (asked, asked.questions[-1].status_id) if asked is not None else None
 
     def progress(self, job_id: str, run: _Run, text: str) -> None:
-        now = self._now()
+        now = self.now_ms()
         try:
             self._change_now(job_id, run, lambda job: replace(job, progress=text[:200], changed_ms=now))
         except JournalError as error:  # the work is worth more than a word about it
@@ -429,8 +430,9 @@ class _Context:
         self.job_id = job_id
         self.ended = run.ended
 
-    def ask(self, spec: InputSpec, message: str) -> dict[str, Any]:
-        return self._runner.ask(self.job_id, self._run, spec, message)
+    def ask(self, spec: InputSpec, message: str, key: str = "", resumed: bool = False) -> dict[str, Any]:
+        question = Question(str(uuid4()), served(spec), message, self._runner.now_ms(), key=key)
+        return self._runner.ask(self.job_id, self._run, spec, question, exact=resumed)
 
     def progress(self, text: str) -> None:
         self._runner.progress(self.job_id, self._run, text)

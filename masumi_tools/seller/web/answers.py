@@ -70,6 +70,9 @@ class AvailabilityAnswer(Loose):
     status: Literal["available", "unavailable"]
     type: Literal["masumi-agent"] = "masumi-agent"
     message: str | None = None
+    terms_changed: dict[str, Any] | None = Field(
+        default=None, description="the last change of what is sold: `at_ms`, and `what` in words"
+    )
 
 
 class InputSchemaAnswer(Loose):

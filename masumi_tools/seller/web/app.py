@@ -228,13 +228,15 @@ def _offer_routes(app: FastAPI, offer: Offer, door: Door) -> None:
     async def availability() -> JSONResponse:
         shop = await door.open()
         why = shop.unavailable()
-        body = {
+        body: dict[str, Any] = {
             "status": "unavailable" if why else "available",
             "type": "masumi-agent",
             "message": why or f"{offer.name} takes jobs; {shop.free_places}",
         }
         if shop.agent_identifier:
             body["agentIdentifier"] = shop.agent_identifier
+        if shop.contracts.changed is not None:
+            body["terms_changed"] = shop.contracts.changed
         return _json(body)
 
     app.head("/availability", include_in_schema=False)(availability)

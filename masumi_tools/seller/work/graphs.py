@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from masumi_tools.inputs import InputSpec
@@ -40,7 +41,7 @@ def run_graph(graph: Any, given: Any, context: WorkContext) -> Any:
         payload = None
     while True:
         if waiting:
-            payload = _resumed(waiting, context)
+            payload = _resumed(waiting, _Asking(context, thread.lasting, bool(state.next)))
         result = thread.go_on(payload)
         waiting = _interrupts(thread.state())
         if not waiting:
@@ -99,20 +100,38 @@ def _interrupts(state: Any) -> Sequence[Any]:
 # Questions -------------------------------------------------------------------------------------------
 
 
-def _resumed(waiting: Sequence[Any], context: WorkContext) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """How the interrupts of one run become questions.
+
+    A graph that goes on from its checkpoint has had the answers to its earlier interrupts, so an earlier
+    question of the same words is another one there. One that begins anew asks all again.
+    """
+
+    context: WorkContext
+    lasting: bool
+    resumed: bool
+
+    def __call__(self, spec: InputSpec, message: str, interrupt: Any) -> dict[str, Any]:
+        key = str(getattr(interrupt, "id", "")) if self.lasting else ""
+        return self.context.ask(spec, message, key, self.resumed and bool(key))
+
+
+def _resumed(waiting: Sequence[Any], ask: _Asking) -> Any:
     """Ask the buyer what the graph asks; the command that carries the answers on."""
     from langgraph.types import Command
 
-    answers = {one.id: _asked(one.value, context) for one in waiting}
+    answers = {one.id: _asked(one, ask) for one in waiting}
     return Command(resume=answers if len(answers) > 1 else next(iter(answers.values())))
 
 
-def _asked(value: Any, context: WorkContext) -> Any:
+def _asked(interrupt: Any, ask: _Asking) -> Any:
+    value = interrupt.value
     if isinstance(value, Mapping) and isinstance(value.get("action_requests"), list):
-        return _decided(value, context)
+        return _decided(interrupt, ask)
     if isinstance(value, Mapping) and ("input_data" in value or "input_groups" in value):
-        return context.ask(spec_of(value), _words(value.get("message", "")))
-    return _read(context.ask(spec_of(_ANSWER), _words(value))["answer"])
+        return ask(spec_of(value), _words(value.get("message", "")), interrupt)
+    return _read(ask(spec_of(_ANSWER), _words(value), interrupt)["answer"])
 
 
 def _words(value: Any) -> str:
@@ -130,13 +149,13 @@ def _read(answer: Any) -> Any:
     return answer
 
 
-def _decided(value: Mapping[str, Any], context: WorkContext) -> Any:
+def _decided(interrupt: Any, ask: _Asking) -> Any:
     """LangChain's human in the loop: a decision on each action, with words for a rejection."""
-    requests = value["action_requests"]
+    requests = interrupt.value["action_requests"]
     message = "\n".join(
         str(one.get("description") or f"{one.get('name')} {_words(one.get('args', {}))}") for one in requests
     )
-    given = context.ask(_decisions(len(requests)), message)
+    given = ask(_decisions(len(requests)), message, interrupt)
     decisions: list[dict[str, Any]] = []
     for number in range(1, len(requests) + 1):
         if given[f"decision_{number}"] == "approve":

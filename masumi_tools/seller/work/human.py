@@ -31,8 +31,12 @@ class WorkContext(Protocol):
     def ended(self) -> threading.Event:
         """Set when nobody wants the work any more: it was written off, or the process stops."""
 
-    def ask(self, spec: InputSpec, message: str) -> dict[str, Any]:
-        """Wait for people's answer to this question; the same question after a restart keeps its answer."""
+    def ask(self, spec: InputSpec, message: str, key: str = "", resumed: bool = False) -> dict[str, Any]:
+        """Wait for people's answer to this question; the same question after a restart keeps its answer.
+
+        Work that goes on where it was names its questions by `key`: with `resumed`, an earlier question of the
+        same words is another one.
+        """
 
     def progress(self, text: str) -> None:
         """Show where the work is; a buyer sees it in /status and never as a result."""

@@ -19,6 +19,7 @@ from masumi_tools.calls.call import Reply
 from masumi_tools.clock import Clock, is_dead
 from masumi_tools.errors import JournalBusy, JournalError, UnknownHire
 from masumi_tools.hire import rows
+from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import Asked, Budget
 from masumi_tools.hire.due import due_ms
 from masumi_tools.hire.easing import eased, stumbled
@@ -37,6 +38,7 @@ from masumi_tools.hire.steps import (
     Reserve,
     Rest,
     Send,
+    Step,
     Ways,
     at_rest,
     could_pay,
@@ -46,6 +48,7 @@ from masumi_tools.hire.steps import (
 )
 from masumi_tools.journal.store import Journal
 from masumi_tools.models import PricingType
+from masumi_tools.money import Amount
 from masumi_tools.settings import Settings
 
 log = logging.getLogger("masumi_tools")
@@ -116,11 +119,12 @@ class Driver:
         owner: str,
         held: Purchase | None = None,
         judge: Judge | None = None,
+        cap: tuple[Amount, ...] | None = None,
     ) -> Flow[Receipt]:
         """Drive the hire, or watch whoever drives it, until it rests or the patience is over.
 
         `held` is the record of a hire whose lease `owner` has already; `judge` is asked about a result that
-        does not match.
+        does not match; above `cap` nothing is paid by this call, whoever began the hire.
         """
         look, known = LOOK_S[0], held
         yield from self._hear_the_time(patience)
@@ -131,7 +135,7 @@ class Driver:
                     held = None
                     self._leases[hire_id] = owner
                     try:
-                        p = yield from self._drive(known, patience, owner, judge)
+                        p = yield from self._drive(known, patience, owner, judge, cap)
                     except GeneratorExit:  # the caller was cancelled: nothing may be awaited any more
                         self.release(hire_id, owner)
                         raise
@@ -202,7 +206,14 @@ class Driver:
             raise UnknownHire(f"there is no hire {hire_id!r} in this journal")
         return rows.purchase_of(row)
 
-    def _drive(self, p: Purchase, patience: Patience, owner: str, judge: Judge | None) -> Flow[Purchase]:
+    def _drive(
+        self,
+        p: Purchase,
+        patience: Patience,
+        owner: str,
+        judge: Judge | None,
+        cap: tuple[Amount, ...] | None,
+    ) -> Flow[Purchase]:
         """The loop: one step after the other, each reply saved before the next step is chosen."""
         renewed = self._monotonic()
         may_pay: bool | None = None  # whether the limits of now allow the price; None: not asked yet
@@ -233,6 +244,9 @@ class Driver:
                     continue
                 if patience.within_s <= 0:
                     return p
+                if may_pay is None and (too_much := _beyond(p, step, cap)):
+                    may_pay, p = False, (yield from self._denied(p, too_much))
+                    continue
                 if may_pay is None and could_pay(p, step):
                     may_pay, p = yield from self._limits_again(p, owner, patience)
                     if p.ended or (not may_pay and p.state is not State.PAYING):
@@ -350,14 +364,14 @@ class Driver:
         row, since = rows.row_of(p), self.budget.day_start_ms(self.clock.now()) if self.budget else 0
         usage = yield Do(lambda: self.journal.usage(row, since))
         denied = rows.refusal(p, self.budget, usage) or (yield from self._disapproved(p, owner, patience))
-        if denied is None:
-            return True, p
+        return (True, p) if denied is None else (False, (yield from self._denied(p, denied)))
+
+    def _denied(self, p: Purchase, why: str) -> Flow[Purchase]:
+        """The hire without a payment: it ends here, or is only asked about where the order may have left."""
         if p.state is State.PAYING:
-            return False, (yield from self.save(p, p.but(reason=f"{MAYBE}; {denied}")))
-        now = self.clock.now()
-        return False, (
-            yield from self.save(p, p.move(Event.REFUSED, now, reason=f"{denied}; nothing was paid"))
-        )
+            return (yield from self.save(p, p.but(reason=f"{MAYBE}; {why}")))
+        refused = p.move(Event.REFUSED, self.clock.now(), reason=f"{why}; nothing was paid")
+        return (yield from self.save(p, refused))
 
     def _elsewhere(self, p: Purchase, patience: Patience) -> Flow[str | None]:
         """Why the hire is none of this node's; None when it is. Which node this is is asked once in ten minutes."""
@@ -427,6 +441,12 @@ class Driver:
         for tell in listeners:
             with contextlib.suppress(Exception):  # a listener's fault must not stop a hire that moves money
                 tell(told)
+
+
+def _beyond(p: Purchase, step: Step, cap: tuple[Amount, ...] | None) -> str | None:
+    """Why this step would lead to a payment that the caller who joined this hire does not allow; None when not."""
+    leads = isinstance(step, Reserve) or could_pay(p, step)
+    return above(p.price, cap) if leads and not p.free else None
 
 
 def _unwritten(p: Purchase, error: JournalError) -> Purchase:

@@ -71,8 +71,9 @@ class Flows(Driver):
             if made.outcome in UNDONE:
                 made = made.model_copy(update={"notes": (*made.notes, BEFORE)})
         else:
-            held = p if known == "new" else None
-            made = yield from self.follow(p.hire_id, patience, owner, held, order.judge)
+            # What others began is not paid above what this caller allows.
+            held, cap = (p, None) if known == "new" else (None, order.max_price)
+            made = yield from self.follow(p.hire_id, patience, owner, held, order.judge, cap)
             if p.owed and made.outcome == "completed":  # what was delivered before is only proved now
                 made = made.model_copy(update={"outcome": "reused", "reused": True})
         if known != "new" or made.open:

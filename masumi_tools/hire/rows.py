@@ -96,9 +96,19 @@ def worth_saving(before: Purchase, after: Purchase) -> bool:
     return any(new[name] != old[name] for name in new if name not in _POLLING)
 
 
+def counts(p: Purchase) -> str:
+    """How the price of this hire counts against its budget: "reserved", "locked", "spent", "refunded", "released",
+    or "" for not at all. What a receipt says of the money follows from the same."""
+    if p.at(State.RESERVED) is None:
+        return ""
+    if p.free:
+        return "released"
+    return "spent" if p.money == "spent" else _COUNTS[p.state]
+
+
 def _lines(p: Purchase) -> tuple[str, tuple[Entry, ...]]:
-    money = "released" if p.free else _COUNTS[p.state]
-    if not money or p.at(State.RESERVED) is None:
+    money = counts(p)
+    if not money:
         return "", ()
     back = {amount.unit: amount.quantity for amount in p.returned}
     # The node returns the collateral with a refund; a budget never gets back more than it gave.

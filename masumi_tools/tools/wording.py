@@ -212,11 +212,10 @@ def _refund_requested(t: _Told) -> str:
 
 
 def _refunded(t: _Told) -> str:
-    head = "No result, and" if t.receipt.result is None else "There was a result, but"
-    return (
-        f"{head} {t.receipt.refunded_text} came back.{t.why} Nothing was spent. Hiring anybody for it would "
-        "be a new hire."
-    )
+    r = t.receipt
+    head = "No result, and" if r.result is None else "There was a result, but"
+    kept = "Nothing was spent." if r.refunded == r.price else f"That is not all of {text_of(r.price)}."
+    return f"{head} {r.refunded_text} came back.{t.why} {kept} Hiring anybody for it would be a new hire."
 
 
 def _disputed(t: _Told) -> str:

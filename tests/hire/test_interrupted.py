@@ -11,7 +11,7 @@ from masumi_tools.hire.budget import Asked, Budget
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.journal.store import Journal, now_ms
 from masumi_tools.sandbox import Sandbox
-from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal, purchases
+from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal, purchases, sent
 
 DATA = {"text": "hello"}
 
@@ -146,3 +146,35 @@ def test_while_a_person_is_asked_nobody_else_decides(sandbox: Sandbox, url: str)
     journal.close()
 
     assert made.outcome == "completed"
+
+
+@pytest.mark.parametrize("write", [2, 3, 4], ids=["reserved", "offered", "announced"])
+def test_what_others_reserved_is_not_paid_above_what_this_caller_allows(
+    sandbox: Sandbox, url: str, journal: Journal, write: int
+) -> None:
+    """The first process died before its order left; joining its hire would pay for it."""
+    die(sandbox, url, write, None, max_price="5 ADA")
+
+    begun = sent(sandbox).count("POST /start_job")
+
+    made = hire(sandbox, journal, None, max_price="0.5 ADA")
+
+    assert purchases(sandbox) == [] and made.paid_text == "nothing"
+    assert "the price is 1 ADA, more than the 0.5 ADA that was allowed" in made.reason
+    assert made.outcome == ("open" if write == 4 else "refused"), "an order may have left: it is asked about"
+    assert sent(sandbox).count("POST /start_job") == begun
+
+    richer = hire(sandbox, journal, None, max_price="5 ADA")
+    assert (richer.outcome, len(purchases(sandbox))) == ("completed", 1)
+
+
+def test_what_is_paid_already_is_joined_whatever_the_caller_allows(
+    sandbox: Sandbox, url: str, journal: Journal
+) -> None:
+    die(sandbox, url, 6, None, max_price="5 ADA")
+    (bought,) = purchases(sandbox)
+
+    made = hire(sandbox, journal, None, max_price="0.5 ADA")
+
+    assert (made.outcome, made.result) == ("completed", "HELLO")
+    assert [row["id"] for row in purchases(sandbox)] == [bought["id"]]

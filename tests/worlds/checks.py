@@ -248,7 +248,7 @@ class Checks:
             raise Violation(f"{said}, but the chain says {state}")
         if receipt.outcome in ("completed", "reused") and receipt.result is None:
             raise Violation(f"{said}, but there is no result")
-        if receipt.paid and (row is None or row.escrow is None):
+        if receipt.paid and (row is None or (row.escrow is None and row.tx is None)):
             raise Violation(f"{said} and paid {receipt.paid_text}, but nothing was locked")
         if receipt.money == "none" and row is not None and row.escrow is not None:
             raise Violation(f"{said} and that no money is involved, but it was locked ({state})")

@@ -121,6 +121,9 @@ def _place() -> str:
     return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
+_place()  # read now: no event loop waits for these files later
+
+
 @contextlib.contextmanager
 def turn() -> Iterator[str]:
     """The name under which one call drives hires; it is dead when the call has ended, however it did.

@@ -272,7 +272,10 @@ class AsyncBuyer(BuyerBase):
         async with AsyncBuyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
             receipt = await buyer.hire("<agent identifier or URL>", {"text": "..."})
 
-    Safe to share among event loops, one after the other or side by side.
+    Nothing here blocks the loop: `async with`, or else the first call, opens the journal in a thread, and raises
+    JournalError where it cannot be opened; nothing is sent then. `hires`, `recall` and `budget_lines` are plain
+    here too, and read the journal at once: `await asyncio.to_thread(buyer.hires)` where a loop may not wait. Safe to share among event loops, one after
+    the other or side by side.
     """
 
     @keywords()
@@ -285,7 +288,7 @@ class AsyncBuyer(BuyerBase):
         on_progress: Callable[[Progress], None] | None = None,
         transport: Any = None,
     ) -> None:
-        super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress)
+        super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress, later=True)
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
         self._http = AsyncHttp(self.settings, on_sandbox_now=self._clock.follow, async_transport=transport)
 
@@ -382,6 +385,7 @@ class AsyncBuyer(BuyerBase):
             self.journal.close()
 
     async def __aenter__(self) -> AsyncBuyer:
+        await anyio.to_thread.run_sync(self.journal.open)
         return self
 
     async def __aexit__(

@@ -31,13 +31,14 @@ class BuyerBase:
         budget: Budget | None = None,
         journal: Journal | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        later: bool = False,
     ) -> None:
         self.settings = settings or Settings.from_env()
         self.budget = budget
         self.on_progress = on_progress
         self._ways = flows.ways_of(self.settings)
         self._own_journal = journal is None
-        self.journal = journal or Journal(self.settings.database_url)
+        self.journal = journal or Journal(self.settings.database_url, later=later)
         self._clock = Clock()
         self._flows = Flows(
             self.settings, budget, self.journal, self._ways, self._clock, on_progress=on_progress

@@ -8,6 +8,7 @@ its write and never overwrites. A reservation is one transaction: sum, decide, s
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -95,29 +96,36 @@ def now_ms() -> int:
 class Journal:
     """Saved hires. Safe to share among threads; several processes may open the same database.
 
-    `now_ms` is the clock that leases run by.
+    `now_ms` is the clock that leases run by. With `later` the database is opened when it is first used, in
+    whichever thread that is: an event loop makes a journal without touching a file.
     """
 
-    def __init__(self, url: str, now_ms: Callable[[], int] = now_ms) -> None:
+    def __init__(self, url: str, now_ms: Callable[[], int] = now_ms, *, later: bool = False) -> None:
+        self.url = url
         self._now_ms = now_ms
-        self._engine = open_engine(url)
-        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        try:
-            with explained("opening it"):
-                self._migrate()
-        except BaseException:
-            self.close()
-            raise
+        self._opening = threading.Lock()
+        self._opened: tuple[sa.Engine, sa.Engine] | None = None
+        if not later:
+            self.open()
+
+    def open(self) -> tuple[sa.Engine, sa.Engine]:
+        """The engines that write and that read, opened now if they are not yet; JournalError says why not."""
+        if self._opened is None:
+            with self._opening:
+                self._opened = self._opened or _open(self.url)
+        return self._opened
 
     def close(self) -> None:
-        self._engine.dispose()
+        if self._opened is not None:
+            self._opened[0].dispose()
 
-    def _migrate(self) -> None:
-        tables = schema()
-        if self.schema_version() != tables.newest:
-            with self._engine.begin() as db:
-                tables.migrate(db)
-        tables.guard(self._engine)
+    @property
+    def _engine(self) -> sa.Engine:
+        return self.open()[0]
+
+    @property
+    def _reading(self) -> sa.Engine:
+        return self.open()[1]
 
     def schema_version(self) -> int:
         """The version that the database has now; 0 when it is new. Changes nothing."""
@@ -389,6 +397,24 @@ class Journal:
     def _by_call(self, db: sa.Connection, call_id: str) -> Row | None:
         hire_id = db.scalar(sa.select(calls.c.hire_id).where(calls.c.call_id == call_id))
         return self._one(db, hires.c.hire_id == hire_id) if hire_id else None
+
+
+def _open(url: str) -> tuple[sa.Engine, sa.Engine]:
+    """The engines of a journal, whose tables are brought to this version: one writes, one reads and locks nothing."""
+    engine, tables = open_engine(url), schema()
+    reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        with explained("opening it"):
+            with explained("reading its version"), reading.connect() as db:
+                known = tables.version(db)
+            if known != tables.newest:
+                with engine.begin() as db:
+                    tables.migrate(db)
+            tables.guard(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine, reading
 
 
 _KNOWN_BUDGET = sa.text("INSERT INTO masumi_budgets (name, limits) VALUES (:name, '') ON CONFLICT DO NOTHING")

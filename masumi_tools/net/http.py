@@ -19,6 +19,7 @@ from collections.abc import AsyncGenerator
 from functools import cache
 from types import TracebackType
 
+import anyio.to_thread
 import httpcore
 import httpx
 
@@ -160,7 +161,7 @@ class AsyncHttp:
         while (reply := exchange.reply) is None:
             try:
                 request = exchange.request()
-                transport = self._given or self._transport(loop, exchange.guarded)
+                transport = self._given or await self._transport(loop, exchange.guarded)
                 response = await transport.handle_async_request(request)
                 try:
                     if exchange.opened(response):
@@ -183,12 +184,14 @@ class AsyncHttp:
         await anext(loop.end)
         return loop
 
-    def _transport(self, loop: _Loop, guarded: bool) -> httpx.AsyncBaseTransport:
+    async def _transport(self, loop: _Loop, guarded: bool) -> httpx.AsyncBaseTransport:
         known = loop.transports.get(guarded)
         if known is None:
             check = self._party.check if guarded else None
-            context = self._ssl_context or _trusted(None if guarded else self._party.ca_bundle)
-            known = loop.transports[guarded] = _async_transport(check, context)
+            own = None if guarded else self._party.ca_bundle
+            # The certificates are files: no event loop waits for them.
+            context = self._ssl_context or await anyio.to_thread.run_sync(_trusted, own)
+            known = loop.transports.setdefault(guarded, _async_transport(check, context))
         return known
 
     async def close(self) -> None:

@@ -37,6 +37,7 @@ from masumi_tools.tools.talk import Call, Said, Shown, Talk, Wish
 log = logging.getLogger("masumi_tools.tools")
 
 MOST_FOUND = 2_000
+MOVES = frozenset({"hire", "resume", "answer", "refund"})  # the wishes after which money may move
 NO_LIMIT = "there is no budget and no max_price from the user, so only free services can be hired"
 
 
@@ -86,6 +87,7 @@ class Actions:
         """Do the wishes of an action plainly; never raises an Exception."""
         answer: Any = None
         error: Exception | None = None
+        moved = False
         try:
             while True:
                 wish = talk.throw(error) if error is not None else talk.send(answer)
@@ -95,7 +97,8 @@ class Actions:
                     method = getattr(buyer if wish.of == "buyer" else buyer.journal, wish.method)
                     answer = method(*wish.args, **wish.options)
                 except Exception as caught:
-                    error = caught
+                    error = _harmless(caught, wish, moved)
+                moved = moved or wish.method in MOVES
         except StopIteration as end:
             said: Said = end.value
             return said
@@ -108,6 +111,7 @@ class Actions:
         """Do the wishes of an action, awaiting; never raises an Exception. Cancelling detaches from a hire."""
         answer: Any = None
         error: Exception | None = None
+        moved = False
         try:
             while True:
                 wish = talk.throw(error) if error is not None else talk.send(answer)
@@ -121,7 +125,8 @@ class Actions:
                     else:
                         answer = await anyio.to_thread.run_sync(work)
                 except Exception as caught:
-                    error = caught
+                    error = _harmless(caught, wish, moved)
+                moved = moved or wish.method in MOVES
         except StopIteration as end:
             said: Said = end.value
             return said
@@ -374,6 +379,14 @@ def _canonical(target: str, payload: object) -> str:
     if isinstance(payload, Mapping):  # a framework may add the fields that were left out
         payload = {key: value for key, value in payload.items() if value is not None}
     return f"{Target.kept(target)}\x00{json.dumps(payload, sort_keys=True, default=repr)}"
+
+
+def _harmless(error: Exception, wish: Wish, moved: bool) -> Exception:
+    """The error; one of our own in a talk that has moved nothing says that nothing was sent and nothing paid."""
+    if moved or wish.method in MOVES or isinstance(error, MasumiError):
+        return error
+    log.error("a tool broke before anything was sent", exc_info=error)
+    return MasumiError(f"something went wrong here before anything was sent ({type(error).__name__})")
 
 
 def _broken(error: Exception) -> Said:

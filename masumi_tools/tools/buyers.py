@@ -9,6 +9,7 @@ from masumi_tools.errors import InputError
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import AsyncBuyer, Buyer
 from masumi_tools.hire.flows import Progress
+from masumi_tools.journal.store import Journal
 from masumi_tools.settings import Settings
 
 __all__ = ["Buyers"]
@@ -19,7 +20,8 @@ class Buyers:
 
     A given buyer is shared and stays its owner's to close; what is missing beside it is made over its
     journal, settings and budget. Without one both are made on first use, so that a tool can be built
-    before the journal exists. Safe to share among threads and event loops.
+    before the journal exists; what an event loop makes opens no file there. Safe to share among threads and
+    event loops.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Buyers:
         self._given = buyer
         self._on_progress = on_progress
         self._lock = threading.Lock()
+        self._journal: Journal | None = buyer.journal if buyer else None
         self._plain: Buyer | None = buyer if isinstance(buyer, Buyer) else None
         self._awaiting: AsyncBuyer | None = buyer if isinstance(buyer, AsyncBuyer) else None
 
@@ -60,25 +63,31 @@ class Buyers:
         """The Buyer for threads. SettingsError when no node is named, JournalError when there is no journal."""
         with self._lock:
             if self._plain is None:
+                journal = self._shared()
+                journal.open()
                 self._plain = Buyer(
-                    self.settings,
-                    budget=self.budget,
-                    journal=self._given.journal if self._given else None,
-                    on_progress=self._given.on_progress if self._given else self._on_progress,
+                    self.settings, budget=self.budget, journal=journal, on_progress=self._listener
                 )
             return self._plain
 
     def awaiting(self) -> AsyncBuyer:
-        """The AsyncBuyer for event loops; errors as `plain`."""
-        if self._awaiting is not None:
-            return self._awaiting
-        plain = self.plain()
+        """The AsyncBuyer for event loops. SettingsError as `plain`; its journal is opened when it is used."""
         with self._lock:
             if self._awaiting is None:
                 self._awaiting = AsyncBuyer(
-                    plain.settings, budget=plain.budget, journal=plain.journal, on_progress=plain.on_progress
+                    self.settings, budget=self.budget, journal=self._shared(), on_progress=self._listener
                 )
             return self._awaiting
+
+    @property
+    def _listener(self) -> Callable[[Progress], None] | None:
+        return self._given.on_progress if self._given is not None else self._on_progress
+
+    def _shared(self) -> Journal:
+        """The one journal of both buyers, which may not have been opened yet."""
+        if self._journal is None:
+            self._journal = Journal(self.settings.database_url, later=True)
+        return self._journal
 
     def close(self) -> None:
         """Close what was made here, not what was given. Open hires stay resumable, a later use opens anew."""
@@ -86,5 +95,8 @@ class Buyers:
             if self._plain is not None and self._plain is not self._given:
                 self._plain.close()
                 self._plain = None
-                if self._awaiting is not self._given:
-                    self._awaiting = None
+            if self._awaiting is not self._given:
+                self._awaiting = None
+            if self._given is None and self._journal is not None:
+                self._journal.close()
+                self._journal = None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-blockbuster = pytest.importorskip("blockbuster", reason="blockbuster is not installed")
+from blockbuster import blockbuster_ctx
 
 from masumi_tools import AsyncBuyer, Budget, Settings
 from masumi_tools.errors import JournalError
@@ -26,7 +25,7 @@ def settings(sandbox: Sandbox, file: Path) -> Settings:
 async def test_a_buyer_is_made_and_hires_without_blocking(sandbox, tmp_path):
     echo = sandbox.service("echo").agent_identifier
     here = settings(sandbox, tmp_path / "new" / "hires.sqlite3")
-    with blockbuster.blockbuster_ctx():
+    with blockbuster_ctx():
         buyer = AsyncBuyer(here, budget=Budget("20 ADA"))
         made = await buyer.hire(echo, {"text": "x"})
         await buyer.aclose()
@@ -35,7 +34,7 @@ async def test_a_buyer_is_made_and_hires_without_blocking(sandbox, tmp_path):
 
 async def test_every_method_of_a_buyer_runs_without_blocking(sandbox, tmp_path):
     echo, human = (sandbox.service(name).agent_identifier for name in ("echo", "human"))
-    with blockbuster.blockbuster_ctx():
+    with blockbuster_ctx():
         async with AsyncBuyer(settings(sandbox, tmp_path / "h.sqlite3"), budget=Budget("20 ADA")) as buyer:
             assert "Echo" in [one.name for one in await buyer.find("echo")]
             assert (await buyer.quote("Echo")).price_text == "1 ADA"

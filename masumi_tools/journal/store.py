@@ -110,10 +110,10 @@ class Journal:
 
     def open(self) -> tuple[sa.Engine, sa.Engine]:
         """The engines that write and that read, opened now if they are not yet; JournalError says why not."""
-        if self._opened is None:
-            with self._opening:
-                self._opened = self._opened or _open(self.url)
-        return self._opened
+        with self._opening:
+            if self._opened is None:
+                self._opened = _open(self.url)
+            return self._opened
 
     def close(self) -> None:
         if self._opened is not None:

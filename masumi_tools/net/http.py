@@ -190,7 +190,9 @@ class AsyncHttp:
             check = self._party.check if guarded else None
             own = None if guarded else self._party.ca_bundle
             # The certificates are files: no event loop waits for them.
-            context = self._ssl_context or await anyio.to_thread.run_sync(_trusted, own)
+            context = self._ssl_context
+            if context is None:
+                context = await anyio.to_thread.run_sync(_trusted, own)
             known = loop.transports.setdefault(guarded, _async_transport(check, context))
         return known
 

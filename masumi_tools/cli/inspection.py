@@ -345,7 +345,9 @@ def _start(visit: _Visit, listing: Listing, url: str, spec: InputSpec, given: An
     form = forms[0]
     reply = visit.send(service.start_job(url, form.body))
     if reply.status in (400, 422):
-        other = inputs.alternative([one.form for one in forms], reply.text, list(clean))
+        filled = next((one.hashed for one in forms if one.form == "defaults"), {})
+        defaults = [name for name in filled if name not in clean] if isinstance(filled, dict) else []
+        other = inputs.alternative([one.form for one in forms], reply.text, list(clean), defaults)
         if other is not None:
             form = forms[other]
             what = f"input_data: not taken as MIP-003 has it ({heard(reply)})"

@@ -24,7 +24,8 @@ _ENDS: Final = frozenset({"finish", "finished", "done", "end", "complete"})
 def check(spec: InputSpec, data: object) -> dict[str, Any]:
     """The input with every value checked, in the schema's order; InputError with `field_errors` else.
 
-    Optional fields that are null or "" are left out, a hidden field with a fixed value is filled in, 3.0
+    Optional fields that are null or "" are left out, a required one that is missing has its default where
+    the schema has one, a hidden field with a fixed value is filled in, 3.0
     becomes 3, positions of choices become the choices. Keys that the schema does not declare are kept, as
     some services read more than they say, unless the schema is closed or the key looks like a misspelt
     field. Strict: for what a language model sends see `tools.arguments`.
@@ -80,7 +81,9 @@ def _one(field: InputField, data: Mapping[str, Any], ends: bool) -> object:
             return _LEFT_OUT
         if field.fixed is not None:
             return field.fixed
-        raise Unfit("is required")
+        if field.needed:
+            raise Unfit("is required")
+        return fit(field, field.default)
     if is_blank(value) and not (field.kind == "choice" and field.choices):
         if not field.required and value == "":
             if "nonempty" in field.formats:
@@ -88,8 +91,10 @@ def _one(field: InputField, data: Mapping[str, Any], ends: bool) -> object:
             return _LEFT_OUT
         if field.required and ends and field.kind == "text":
             return value
-        if field.required:
+        if field.needed:
             raise Unfit("is required, blank text counts as missing")
+        if field.required:
+            return fit(field, field.default)
     elif value == "" and not field.required:
         return _LEFT_OUT
     return fit(field, _brought_in(field, value) if field.ours else value)

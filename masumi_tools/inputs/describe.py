@@ -44,7 +44,7 @@ def describe(spec: InputSpec) -> str:
     if not spec.asked:
         return "The service takes no input: send an empty object."
     lines: list[str] = []
-    for field in sorted(spec.asked, key=lambda field: not field.required):
+    for field in sorted(spec.asked, key=lambda field: not field.needed):
         lines.append(f"- {field.id} ({type_words(field)}, {need(field)}): {describe_field(field)}")
         if sum(map(len, lines)) > _MOST_CHARACTERS:
             lines.append(f"and {len(spec.asked) - len(lines)} more fields")
@@ -55,7 +55,7 @@ def describe(spec: InputSpec) -> str:
 
 def need(field: InputField) -> str:
     """The word "required" or "optional"."""
-    return "required" if field.required else "optional"
+    return "required" if field.needed else "optional"
 
 
 def type_words(field: InputField) -> str:

@@ -46,6 +46,25 @@ KINDS: Final[dict[str, Kind]] = {
     "object": "object",
     "list": "list",
     "none": "note",
+    **dict.fromkeys(  # words by which forms call what is only shown
+        (
+            "note",
+            "info",
+            "hint",
+            "instructions",
+            "markdown",
+            "html",
+            "heading",
+            "header",
+            "label",
+            "divider",
+            "separator",
+            "paragraph",
+            "static",
+            "display",
+        ),
+        "note",
+    ),
 }
 
 ALIASES: Final[dict[str, str]] = {
@@ -82,7 +101,8 @@ class InputField:
     `minimum` and `maximum` count characters of a text, choices of a choice, files of a file, items of a
     list, bound the value of a number (`above` and `below` without the bound itself), and are text for
     dates and times. `values` are what may be sent, `labels` the words for them; values on a text field
-    are only hints. `pattern` is one that is quick to run. `fixed` is the value of a hidden field. `parts` are the fields of an object, `item`
+    are only hints. `pattern` is one that is quick to run. `filled` says that the default is sent where nothing was given: in
+    JSON Schema; in MIP-003's form a default is a hint. `fixed` is the value of a hidden field. `parts` are the fields of an object, `item`
     one entry of a list. `ours` marks a field of our own service: it is served in a
     form of MIP-003's, and whatever that form brings in is read into what the work expects. Texts of the service are foreign: cut to size, without control characters.
     """
@@ -108,6 +128,7 @@ class InputField:
     output_format: str = ""
     multiple: bool = False
     default: JsonValue = None
+    filled: bool = False
     fixed: JsonValue = None
     group: str = ""
     parts: tuple[InputField, ...] = ()
@@ -123,6 +144,11 @@ class InputField:
     def asked(self) -> bool:
         """Whether a caller fills it in: no note, and no hidden field whose value is fixed."""
         return self.kind != "note" and not (self.type == "hidden" and self.fixed is not None)
+
+    @property
+    def needed(self) -> bool:
+        """Whether the caller has to give it: required, and without a default that is sent in its place."""
+        return self.required and not (self.filled and self.default is not None and self.default != "")
 
     @property
     def integer(self) -> bool:
@@ -183,7 +209,7 @@ class InputSpec:
     @property
     def required(self) -> tuple[InputField, ...]:
         """The asked fields that must be given."""
-        return tuple(field for field in self.asked if field.required)
+        return tuple(field for field in self.asked if field.needed)
 
     def field(self, field_id: str) -> InputField | None:
         """The field of this id, or None."""

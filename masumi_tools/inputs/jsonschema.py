@@ -58,6 +58,7 @@ def read_property(
         description=plain_text(shown.get("description")),
         placeholder=plain_text(_first(shown.get("examples")) or shown.get("placeholder"), 200),
         default=_plain(shown.get("default")),
+        filled=True,
         nullable=nullable,
     )
     values = shown.get("enum")

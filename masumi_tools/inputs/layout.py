@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 from masumi_tools.inputs.fields import InputSpec, as_word
 from masumi_tools.proof.hashing import JsonValue
 
-Form: TypeAlias = Literal["object", "text", "kv-list", "notes", "indexes", "strings", "flat"]
+Form: TypeAlias = Literal["object", "text", "kv-list", "notes", "defaults", "indexes", "strings", "flat"]
 
 NOTE_TEXT: Final = "-"  # the official kit wants any text that is not blank for a note (protocol I2)
 
@@ -44,14 +44,20 @@ def layouts(spec: InputSpec, data: dict[str, Any], identifier: str | None = None
     return [layout for number, layout in enumerate(made) if all(layout.body != o.body for o in made[:number])]
 
 
-def alternative(forms: Sequence[str], refusal: str, data: Sequence[str] = ()) -> int | None:
+def alternative(
+    forms: Sequence[str], refusal: str, data: Sequence[str] = (), defaults: Sequence[str] = ()
+) -> int | None:
     """Which of the forms to try once after the first was refused; None when another form cannot help.
 
     `forms` are the names from `layouts`, `refusal` is the text of the 400 or 422, `data` the ids of the
-    fields that were sent. Only a refusal that is about the form is a reason: a service that is refused
+    fields that were sent, `defaults` of those whose defaults another form would send. Only a refusal that is about the form is a reason: a service that is refused
     something else might take a wrong form, and be paid for it.
     """
     said = refusal[:20_000].lower()
+    if "kv-list" in forms[1:] and _wants_pairs(said):
+        return list(forms).index("kv-list")
+    if "defaults" in forms[1:] and _misses(said, defaults):
+        return list(forms).index("defaults")
     for number, form in enumerate(forms):
         if number > 0 and _SIGNS[form](said, [name.lower() for name in data]):
             return number
@@ -62,12 +68,16 @@ def _others(spec: InputSpec, data: dict[str, Any]) -> list[Form]:
     forms: list[Form] = []
     if _notes(spec) and spec.wire == "object":
         forms += ["notes", "object"]
+    if spec.wire == "object" and _defaults(spec, data):
+        forms.append("defaults")
     if any(field.values and field.type in ("option", "radio", "multiselect") for field in spec.fields):
         forms.append("indexes")
     if spec.wire == "object" and any(not isinstance(value, str) for value in data.values()):
         forms.append("strings")
     if spec.loose:
-        forms += ["flat", "kv-list"]
+        forms.append("flat")
+    if spec.wire == "object":
+        forms.append("kv-list")
     if spec.wire == "kv-list":
         forms.append("object")
     return forms
@@ -82,6 +92,8 @@ def _body(
         sent = next(iter(data.values()), "")
     elif form == "kv-list":
         sent = _key_values(spec, data)
+    elif form == "defaults":
+        sent = {**_defaults(spec, data), **data}
     elif form == "notes":
         sent = {**_notes(spec), **data}
     elif form == "indexes":
@@ -95,6 +107,15 @@ def _body(
 
 def _notes(spec: InputSpec) -> dict[str, str]:
     return {field.id: NOTE_TEXT for field in spec.fields if field.kind == "note" and field.required}
+
+
+def _defaults(spec: InputSpec, data: dict[str, Any]) -> dict[str, Any]:
+    """The defaults of fields that may be left out and were: for services that want them all the same."""
+    return {
+        field.id: field.default
+        for field in spec.asked
+        if not field.required and field.id not in data and field.default is not None and field.default != ""
+    }
 
 
 def _key_values(spec: InputSpec, data: dict[str, Any]) -> JsonValue:
@@ -134,12 +155,36 @@ def _wants_fields_outside(said: str, names: list[str]) -> bool:
     return any(place in (f'"body","{name}"', f"'body','{name}'") for place in places for name in names)
 
 
+def _misses(said: str, names: Sequence[str]) -> bool:
+    """Whether the refusal says of one of these fields that it is missing."""
+    if re.search("missing|required|must be (?:given|provided|present)|not (?:given|provided)", said) is None:
+        return False
+    return any(re.search(rf"(?<![\w-]){re.escape(name.lower())}(?![\w-])", said) for name in names)
+
+
+def _wants_pairs(said: str) -> bool:
+    """The whole input should be a list, by the place that FastAPI names or by a sentence about input_data."""
+    listed = (
+        re.search("list_type|valid list|(?:be|expected) an? (?:list|array)|array of|list of", said)
+        is not None
+    )
+    places = [re.sub(r"\s", "", place) for place in re.findall(r'"loc"\s*:\s*\[([^\]]*)\]', said)]
+    if places:
+        return listed and '"body","input_data"' in places
+    about = (
+        re.search(r"input_?data\W{0,3}(?:\w+ ){0,3}(?:must|should|has to|expected|is not|needs)", said)
+        is not None
+    )
+    return (listed and about) or re.search(r"\bkey\b.{0,40}\bvalue\b", said) is not None
+
+
 _SIGNS: Final[dict[str, Callable[[str, list[str]], bool]]] = {
     "object": _says(
         r"valid dict", "dict_type", r"must be an? (?:object|dict)", r"expected (?:an? )?(?:object|dict)"
     ),
     "text": lambda said, names: False,
     "notes": _says(r"\binfo(?:_\d+)?\b"),
+    "defaults": lambda said, names: False,  # `alternative` looks at what is missed
     "indexes": _says(
         r"\bindex", r"\bindices\b", r"(?:list|array) of (?:int|number)", "must be (?:an? )?(?:array|list)"
     ),
@@ -147,5 +192,5 @@ _SIGNS: Final[dict[str, Callable[[str, list[str]], bool]]] = {
         "string_type", "valid string", r"must be (?:an? )?str", r"\bstr type expected", "expected string"
     ),
     "flat": _wants_fields_outside,
-    "kv-list": _says("list_type", "valid list", r"must be (?:an? )?(?:list|array)", r"\bkey\b.*\bvalue\b"),
+    "kv-list": lambda said, names: _wants_pairs(said),
 }

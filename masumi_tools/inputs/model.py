@@ -127,9 +127,9 @@ def _argument(field: InputField, name: str, quoting: bool) -> tuple[Any, Any]:
     words = describe_field(field, quoting=quoting) + (
         " Given as JSON text." if _is_json_text(field, 0) else ""
     )
-    if field.required and not field.nullable:
+    if field.needed and not field.nullable:
         return kind, Field(description=words)
-    if field.required:
+    if field.needed:
         return kind | None, Field(description=words)
     return kind | None, Field(default=None, description=words)
 
@@ -170,8 +170,8 @@ def _nested(field: InputField, name: str, depth: int, quoting: bool) -> type[Bas
     parts: dict[str, Any] = {}
     for part in field.parts:
         kind = _type(part, f"{name}_{part.id}", depth + 1, quoting)
-        default = ... if part.required else None
-        wanted = kind if part.required and not part.nullable else kind | None
+        default = ... if part.needed else None
+        wanted = kind if part.needed and not part.nullable else kind | None
         parts[part.id] = (wanted, Field(default, description=describe_field(part, quoting=quoting)))
     return create_model(name, __base__=_Arguments, **parts)
 

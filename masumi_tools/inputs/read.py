@@ -32,8 +32,17 @@ _LIST_KEYS: Final = ("input", "inputs", "fields", "parameters")
 _WRAPPERS: Final = ("input_schema", "inputSchema", "schema", "json_schema", "data", "result", "body")
 _ERROR_KEYS: Final = frozenset({"detail", "error", "errors", "message", "msg"})
 _META_KEYS: Final = frozenset(
-    {"status", "success", "message", "version", "$schema", "$id", "title", "description", "name"}
-)
+    {
+        "status", "success", "message", "version", "$schema", "$id", "title", "description", "name",
+        "note", "notes", "comment", "comments", "hint", "info", "instructions", "help", "example", "examples",
+    }
+)  # fmt: skip
+# Lists of nothing but names, by whether what they name has to be given.
+_NAME_LISTS: Final = {
+    "required_fields": True, "requiredFields": True, "required_inputs": True, "requiredInputs": True,
+    "required": True, "mandatory": True, "optional_fields": False, "optionalFields": False,
+    "optional_inputs": False, "optional": False,
+}  # fmt: skip
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
@@ -89,6 +98,12 @@ def _read(body: object, depth: int) -> InputSpec:
             return _inside(body, key, depth)
     if _is_keyed(body):
         return _keyed(body)
+    if fields := _named(body):
+        return InputSpec(
+            fields, "names only", loose=True, problems=("the fields have names only, taken as texts",)
+        )
+    if "identifier_from_purchaser" in body and isinstance(body["identifier_from_purchaser"], str):
+        return _example({key: value for key, value in body.items() if key not in _ENVELOPE})
     said = read_error(body)
     if said or _ERROR_KEYS & set(body):
         return InputSpec(
@@ -110,11 +125,15 @@ def _inside(body: Mapping[str, Any], key: str, depth: int) -> InputSpec:
         return _read({name: value for name, value in body.items() if name != key}, depth)
     if key in _DATA_KEYS and isinstance(inner, str) and inner.strip().lower() in ALIASES:
         return InputSpec((InputField("input_data"),), "text", wire="text")
+    if key in _DATA_KEYS and isinstance(inner, str) and (names := _names_in(inner)):
+        return _entries(names, "names only")
     if depth > 4:
         return InputSpec(refusal="the schema is wrapped too often")
     if isinstance(inner, Mapping) and not inner and key not in _DATA_KEYS:
         return _read(None, depth)
     spec = _read(inner, depth + 1)
+    if spec.refusal and key in _DATA_KEYS and isinstance(inner, Mapping) and not _ERROR_KEYS & set(inner):
+        return _example(inner)
     # n8n's documented shape: a status beside the schema, and a body that is a list of key and value
     if spec.dialect == "keyed by field" and "status" in body:
         return replace(spec, wire="kv-list")
@@ -206,13 +225,60 @@ def _key_values(entries: list[Any]) -> InputSpec:
         if field_id is None:
             return InputSpec(dialect="key-value list", wire="kv-list", refusal="an entry has no usable key")
         word = entry.get("type", entry.get("value"))
+        if "type" not in entry and not _is_type_word(word):  # a value to show how one looks
+            fields.append(_by_example(field_id, word))
+            continue
         # the draft writes "string" for all, so a key that is itself a type word says more
-        if word == "string" and "type" not in entry and field_id in KINDS:
+        if word == "string" and "type" not in entry and KINDS.get(field_id, "note") != "note":
             word = field_id
         field, _ = read_field({**entry, "type": word}, field_id)
         fields.append(field)
     problem = "the fields are a list of key and value; no rules are given"
     return InputSpec(tuple(fields), "key-value list", "kv-list", problems=(problem,))
+
+
+def _names_in(text: str) -> list[str]:
+    """The names in a text such as "text, language"; empty where it is anything else."""
+    names = [part.strip() for part in text.split(",")]
+    return names if len(names) > 1 and all(map(_NAME.fullmatch, names)) else []
+
+
+def _named(body: Mapping[str, Any]) -> tuple[InputField, ...]:
+    """The fields of lists of names, such as required_fields and optional_fields; empty where there are none."""
+    found: dict[str, InputField] = {}
+    for key, required in _NAME_LISTS.items():
+        names = body.get(key)
+        if isinstance(names, list) and all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+            found |= {name: InputField(name, required=required) for name in names if name not in found}
+    return tuple(found.values())
+
+
+def _is_type_word(value: object) -> bool:
+    return isinstance(value, str) and (value.strip().lower() in ALIASES or value.strip().lower() in KINDS)
+
+
+def _example(body: Mapping[str, Any]) -> InputSpec:
+    """The fields of an example body that stands in the place of a schema: names, and kinds by the values."""
+    fields = [_by_example(field_id, value) for key, value in body.items() if (field_id := usable_id(key))]
+    problem = (
+        "an example stands in the place of the schema: names and kinds are taken from it, and all are needed"
+    )
+    return InputSpec(tuple(fields), "example", loose=True, problems=(problem,))
+
+
+def _by_example(field_id: str, value: object) -> InputField:
+    """The field that an example value is one of; the value is shown as the example."""
+    if isinstance(value, str) and _is_type_word(value):
+        return read_field({"type": value}, field_id)[0]
+    if isinstance(value, bool):
+        return InputField(field_id, "boolean")
+    if isinstance(value, int | float):
+        return InputField(field_id, "number", placeholder=str(value)[:40])
+    if isinstance(value, Mapping | list):
+        return InputField(field_id, "object")
+    return InputField(
+        field_id, "text" if isinstance(value, str) else "any", placeholder=plain_text(value, 200)
+    )
 
 
 def _is_json_schema(body: Mapping[str, Any]) -> bool:
@@ -261,7 +327,8 @@ def _is_field(body: Mapping[str, Any]) -> bool:
 
 def _is_keyed(body: Mapping[str, Any]) -> bool:
     return any(_is_entry(value) for value in body.values()) and all(
-        _is_entry(value) or key in _META_KEYS for key, value in body.items()
+        _is_entry(value) or key in _META_KEYS or str(key).startswith(("_", "$"))
+        for key, value in body.items()
     )
 
 

@@ -29,6 +29,10 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME: Final = re.compile(r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?")
 _MONTH: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 _WEEK: Final = re.compile(r"([0-9]{4})-W([0-9]{2})")
+_NUL: Final = re.compile(r"\x00")
+_CONTROL: Final = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]"
+)  # all but tab and ends of lines
 _ZONE: Final = re.compile(r"(?:Z|[+-][0-9]{2}:[0-9]{2})$")
 
 
@@ -72,6 +76,8 @@ def _text(field: InputField, value: JsonValue) -> JsonValue:
         return value
     if not isinstance(value, str):
         raise Unfit(f"{kind_word(value)} was given where text is expected")
+    if found := (_CONTROL if field.type != "textarea" else _NUL).search(value):
+        raise Unfit(f"contains the control character {_control_name(found[0])} at position {found.start()}")
     for word in (field.type, *field.formats):
         rule = _FORMATS.get(word)
         if rule and not rule[0](value):
@@ -84,6 +90,11 @@ def _text(field: InputField, value: JsonValue) -> JsonValue:
     if isinstance(high, Decimal) and len(value) > high:
         raise Unfit(f"is too long: {counted(len(value), 'character')}, at most {high} are allowed")
     return value
+
+
+def _control_name(char: str) -> str:
+    number = f"U+{ord(char):04X}"
+    return f"NUL ({number})" if char == "\0" else number
 
 
 def _is_url(text: str) -> bool:
@@ -332,6 +343,8 @@ def _object(field: InputField, value: JsonValue) -> JsonValue:
     clean = dict(value)
     for part in field.parts:
         given = value.get(part.id)
+        if given is None and part.required and not part.needed and part.id not in value:
+            given = part.default
         if given is None:
             if part.required and not (part.nullable and part.id in value):
                 raise Unfit(f"its field {part.id} is required")

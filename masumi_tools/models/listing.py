@@ -139,7 +139,20 @@ def read_agent_metadata(body: Any, network: str | None = None, *, http_status: i
 
 def _no_listing(body: Any, http_status: int) -> str:
     said = read_error(body) if not 200 <= http_status < 300 or _failed(layers(body)) else None
+    if said is None and 200 <= http_status < 300 and (seen := _seen(body)):
+        return f"No agent in the answer (HTTP {http_status}); it is in a form of its own: {seen}"
     return f"No agent in the answer (HTTP {http_status}){f': {said}' if said else '.'}"
+
+
+def _seen(body: Any) -> str:
+    """What an answer in a form of its own has in it: the names of its innermost object, or its first words."""
+    found = layers(body)
+    if found and found[-1].raw:
+        names = list(found[-1].raw)
+        return short(", ".join(map(str, names[:12])), 200) + (" …" if len(names) > 12 else "")
+    if isinstance(body, str):
+        return f'"{text}"' if (text := read_error(body)) else ""
+    return f"a list of {len(body)}" if isinstance(body, list) and body else ""
 
 
 def _failed(found: list[Names]) -> bool:
@@ -149,7 +162,7 @@ def _failed(found: list[Names]) -> bool:
 def _listings(body: Any, http_status: int, network: str | None) -> Iterator[Listing]:
     if not 200 <= http_status < 300:
         return
-    if isinstance(body, list) and (len(body) > 1 or any(map(_is_agent, body))):
+    if isinstance(body, list) and (len(body) > 1 or any(_is_agent(row) and _has_url(row) for row in body)):
         body = {"entries": body}
     found = layers(body)
     for names in found:
@@ -171,11 +184,24 @@ def _list_in(names: Names) -> list[Any] | None:
     for value in names.all(*_LISTS, "data"):
         if isinstance(value, list) and (not value or isinstance(value[0], Mapping)):
             return value
-    # A list under a name of its own: its rows show what it is.
-    for value in names.raw.values():
-        if isinstance(value, list) and any(_is_agent(row) for row in value):
-            return value
-    return None
+    return _rows_within(names.raw, 0)
+
+
+def _rows_within(value: Any, depth: int) -> list[Any] | None:
+    """A list under a name of its own, some levels down, or an object keyed by agent: its rows show what it is."""
+    if depth > 3 or not isinstance(value, Mapping) or _is_agent(value):
+        return None
+    for part in value.values():
+        if isinstance(part, list) and any(_is_agent(row) for row in part):
+            return part
+    rows = [row for row in value.values() if _is_agent(row)]
+    if len(rows) > 1 or (rows and _AGENT.fullmatch(str(next(iter(value))))):
+        return rows
+    return next((found for part in value.values() if (found := _rows_within(part, depth + 1))), None)
+
+
+def _has_url(row: Mapping[str, Any]) -> bool:
+    return any(name in Names(row) for name in _URLS)
 
 
 def _is_agent(row: Any) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from masumi_tools.models.status import JobState, state_of
+from masumi_tools.models.status import JobState, JobStatus, read_status, state_of
 from masumi_tools.models.terms import Terms, place_of, read_terms
-from masumi_tools.models.wire import Names, field_errors, is_refusal, layers, read_error
+from masumi_tools.models.wire import Names, field_errors, is_refusal, joined, layers, read_error
 
 _MAX_JOB_ID: Final = 500
 # Words that say that start_job went well; as the state of a job they would mean that it is done.
@@ -20,7 +20,8 @@ _TOKENS: Final = ("continuationToken", "input_token", "job_token")
 class Started:
     """What became of start_job.
 
-    `started` is True when the service gave a job id, False when it said or showed that there is no job,
+    `started` is True when the service gave a job id, or at once the finished `result` without one (as free
+    services do; `result_value` is its JSON value), False when it said or showed that there is no job,
     None when nobody knows (5xx, no JSON): then nothing is paid and nothing is sent again blindly.
     `terms` is None where no payment is asked, which is a free job only if the registry says Free, and
     where `problems` (each led by the field, in words for the seller's owner) say why it cannot be paid.
@@ -37,11 +38,13 @@ class Started:
     notes: tuple[str, ...] = ()
     field_errors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     continuation_token: str | None = field(default=None, repr=False)
+    result: str | None = None
+    result_value: Any = field(default=None, repr=False)
 
     @property
     def payable(self) -> bool:
         """Whether there are terms and nothing is wrong with their form."""
-        return self.started is True and self.terms is not None and not self.problems
+        return bool(self.started and self.job_id and self.terms is not None and not self.problems)
 
 
 def read_started(body: Any, http_status: int = 200, *, sent: str | None = None) -> Started:
@@ -62,8 +65,13 @@ def read_started(body: Any, http_status: int = 200, *, sent: str | None = None) 
     waits = place_of(found) is not None
     failed = state is JobState.FAILED or outer.get("success") is False
     told_only = not waits and state is JobState.UNKNOWN and any(outer.all("error", "errors"))
+    if job_id is None and not failed and not told_only and not waits:
+        done = _at_once(body, found)
+        if done is not None and done.has_answer:
+            return Started(True, None, done.state, result=done.result, result_value=done.result_value)
     if job_id is None or failed or told_only:
-        error = read_error(outer.raw) or "the service named no job"
+        error = read_error(outer.raw) or joined(outer.get("result")) if failed else read_error(outer.raw)
+        error = error or "the service named no job"
         return Started(False, job_id, state, error=error, field_errors=field_errors(outer.raw))
     read = read_terms(found, waits=state is JobState.AWAITING_PAYMENT, sent=sent)
     if word.strip().lower() in _STARTED_WELL:
@@ -78,6 +86,22 @@ def read_started(body: Any, http_status: int = 200, *, sent: str | None = None) 
         notes=read.notes,
         continuation_token=token,
     )
+
+
+def _at_once(body: Any, found: list[Names]) -> JobStatus | None:
+    """The finished work, where the answer has a result and nothing that says otherwise."""
+    read = read_status(body)
+    if read.state is JobState.COMPLETED:
+        return read
+    outer = found[0]
+    silent = not any(names.text("status", "state") for names in found) and not any(
+        outer.all("error", "errors")
+    )
+    value = next((v for names in reversed(found) if (v := names.get("result", "output")) is not None), None)
+    word = value if isinstance(value, str) else None
+    if silent and value is not None and state_of(word) is JobState.UNKNOWN:
+        return read_status({**found[-1].raw, "status": "completed"})
+    return None
 
 
 def _refused(body: Any, http_status: int, found: list[Names]) -> Started:

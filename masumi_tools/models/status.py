@@ -81,6 +81,19 @@ _TAKEN_BACK: Final = frozenset(
         "input",
     ]
 )
+# Behind "failed" a reason is usual; these words say that it is not over.
+_NOT_FAILED: Final = frozenset(
+    ["not", "no", "retry", "retrying", "retried", "recovering", "recovered", "resuming", "but", "partially"]
+)
+# "pending" is said before the payment and after it: what stands beside it tells which.
+_IS_PAID: Final = re.compile(r"paid|complete|confirm|success|received|locked|settled", re.IGNORECASE)
+_NOT_PAID: Final = re.compile(
+    r"unpaid|not[ _]|pending|await|waiting|required|unconfirmed|incomplete", re.IGNORECASE
+)
+_SAYS_PAID: Final = re.compile(
+    r"\bpayment (?:(?:was|is|has been) )?(?:received|confirmed|complete|completed|successful)\b",
+    re.IGNORECASE,
+)
 # A service that lost its memory says "failed" of a job that it does not know; that is no word about the job.
 _FORGOTTEN: Final = re.compile(
     r"^\W*(?:not[ _-]?found|unknown job|no such job)\W*$"
@@ -106,10 +119,11 @@ def state_of(word: str | None) -> JobState:
         return known
     # "running (step 2 of 5)", "completed: all good": a known word first, and then nothing that takes it back.
     words = re.findall(r"[a-z0-9]+", parted)[:12]
-    for length in range(min(3, len(words) - 1), 0, -1):
+    for length in range(min(3, len(words)), 0, -1):
         known = _WORDS.get("_".join(words[:length]))
         if known is not None:
-            return JobState.UNKNOWN if _TAKEN_BACK.intersection(words[length:]) else known
+            takes_back = _NOT_FAILED if known is JobState.FAILED else _TAKEN_BACK
+            return JobState.UNKNOWN if takes_back.intersection(words[length:]) else known
     return JobState.UNKNOWN
 
 
@@ -147,6 +161,8 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
     if http_status in (404, 410):
         return JobStatus(JobState.NOT_FOUND, notes=_sentence(body))
     found = layers(body)
+    if 400 <= http_status < 500:  # the service refused the question: what it says is no word about the job
+        return JobStatus(JobState.ERROR, error=read_error(body), notes=(f"HTTP {http_status}",))
     if not 200 <= http_status < 300 or not found:
         return JobStatus(JobState.ERROR, notes=_sentence(body) or (f"HTTP {http_status} without JSON",))
     names = _said(found)
@@ -175,10 +191,22 @@ def read_status(body: Any, http_status: int = 200) -> JobStatus:
         if state is JobState.FAILED and value is None and error and _FORGOTTEN.search(error[:300]):
             return JobStatus(JobState.NOT_FOUND, word, notes=(error,), status_id=status_id, job_id=job_id)
         return JobStatus(state, word, error=error, status_id=status_id, job_id=job_id)
+    if state is JobState.PENDING:
+        state = _pending(names)
     schema = _input_schema(names) if state is JobState.AWAITING_INPUT else None
     return JobStatus(
         state, word, progress=_progress(names, value), input_schema=schema, status_id=status_id, job_id=job_id
     )
+
+
+def _pending(names: Names) -> JobState:
+    """Whether "pending" waits for the payment, or for the work after it."""
+    beside = names.text("payment_status", "payment_state") or ""
+    if _NOT_PAID.search(beside):
+        return JobState.AWAITING_PAYMENT
+    if _IS_PAID.search(beside) or names.get("paid", "is_paid") is True:
+        return JobState.RUNNING
+    return JobState.RUNNING if _SAYS_PAID.search(names.text("message") or "") else JobState.PENDING
 
 
 def _word(names: Names) -> str | None:

@@ -231,7 +231,11 @@ def field_errors(body: Any) -> dict[str, tuple[str, ...]]:
     names = Names(as_object(body) or {})
     found: dict[str, list[str]] = {}
     for holder in (names, names.object("detail"), names.object("error")):
-        listed = holder.get("field_errors") if holder is not None else None
+        listed = (
+            holder.get("field_errors", "fieldErrors", "validation_errors") if holder is not None else None
+        )
+        if listed is None and holder is not None:
+            listed = next((v for v in holder.all("errors", "fields") if _is_by_field(v)), None)
         if isinstance(listed, Mapping):
             for name, texts in listed.items():
                 sentences = texts if isinstance(texts, list) else [texts]
@@ -244,6 +248,20 @@ def field_errors(body: Any) -> dict[str, tuple[str, ...]]:
             if place:
                 found.setdefault(place[0], []).append(short(str(entry.get("msg", "")), 300))
     return {name: tuple(texts) for name, texts in found.items()}
+
+
+def _is_by_field(value: Any) -> bool:
+    """Whether an object says something about single fields: names of fields, each with text or texts."""
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and not {_FOLDS[str(name)] for name in value}
+        & {_FOLDS[name] for name in (*_ERROR_NAMES, "code", "status")}
+        and all(
+            isinstance(t, str) or (isinstance(t, list) and all(isinstance(p, str) for p in t))
+            for t in value.values()
+        )
+    )
 
 
 def short(text: str, limit: int = 60) -> str:

@@ -2,7 +2,8 @@
 
 Done: numbers and booleans as text, whole numbers for text, one value for a list and a list of one for a
 value, lists and objects as JSON text, a choice by its label or in other letter case. Never: a number with
-a unit or with separators, an object where a value belongs, a word that may be a text or mean nothing.
+a unit or with separators, an object where a value belongs, a word for nothing as the text of a field that is
+needed. For one that is not needed such a word ("None", "null") leaves it out.
 """
 
 from __future__ import annotations
@@ -38,10 +39,14 @@ def _nothing(field: InputField, value: str) -> Any:
     word = value.strip()
     free = field.type in FREE_TEXT or field.kind == "any" or (field.kind == "choice" and not field.choices)
     if not free:
-        if field.required:
+        if field.needed:
             raise Unfit(f"is required, {word or 'blank text'} was given")
         return None
     if word in _NULL_WORDS:
+        if (
+            not field.needed
+        ):  # left out, the service does without it; sent as a text it would be taken at its word
+            return None
         raise Unfit(f"{word} may be a text or mean nothing: write a text, or leave the field out")
     return value
 

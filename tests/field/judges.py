@@ -44,8 +44,16 @@ def started(row: Row) -> str | None:
         or (read.started and _says(means, "job_id", read.job_id))
         or _says(means, "payable", read.payable)
         or (_terms(read, terms) if terms else _reasons(read, means.get("why") or ""))
-        or None
+        or _says(means, "fields", {name: list(texts) for name, texts in read.field_errors.items()})
+        or ("result" in means and _result(read.result, read.result_value, means["result"]))
+        or _words(means, *read.problems, *read.notes, read.error)
     )
+
+
+def _words(means: Row, *said: str | None) -> str | None:
+    """Whether what we say has the words that the row wants in it."""
+    wanted, ours = str(means.get("says") or ""), " ".join(filter(None, said))
+    return None if wanted in ours else f"we say {ours or 'nothing'!r} and not {wanted!r}"
 
 
 def _terms(read: Started, wanted: Row) -> str | None:
@@ -103,7 +111,7 @@ def status(row: Row) -> str | None:
         or ("result" in means and _result(read.result, read.result_value, means["result"]))
         or ("error" in means and _differs("error", read.error, _one_line(means["error"])))
         or _says(means, "has_input_schema", read.input_schema is not None)
-        or None
+        or _words(means, read.error, read.word, read.progress, *read.notes)
     )
 
 
@@ -143,7 +151,7 @@ def payment_information(row: Row) -> str | None:
     try:
         listing = read_payment_information(row["body"], http_status=_code(row))
     except WireError as error:
-        return _no_listing(row, str(error))
+        return _no_listing(row, str(error)) or _words(row["means"], str(error))
     return _listing(row["means"], listing)
 
 
@@ -173,8 +181,34 @@ def _listing(means: Row, listing: Listing) -> str | None:
         or _differs("usable_for_payment", listing.payable, means["usable_for_payment"])
         or _says(means, "url", listing.api_base_url)
         or _says(means, "seller_vkey", listing.seller_vkey)
-        or None
+        or _says(means, "source_index", listing.source_index)
+        or (None if listing.payable else _same_reason(str(means.get("why") or ""), listing))
+        or _words(means, listing.obstacle(), *listing.notes)
     )
+
+
+# What a row's reason speaks of, and what ours must then speak of.
+_ABOUT = (
+    (r"\bticker|\bas unit\b|\bunits are\b|\bunit is\b", r"unit"),
+    (r"placeholder", r"agentIdentifier|AgentPricing|apiBaseUrl|sellerVkey"),
+    (r"\bstate\b|not on chain|until confirmed|not registered", r"state|agentIdentifier"),
+    (r"Fixed without", r"Fixed without amounts"),
+    (r"version|metadata", r"metadata"),
+    (r"no agentIdentifier", r"agentIdentifier"),
+)
+
+
+def _same_reason(why: str, listing: Listing) -> str | None:
+    """What cannot be paid is refused for what the row names too; free ones need no reason."""
+    said = listing.obstacle() or ""
+    if listing.price.is_free or not why:
+        return None
+    told = [ours for theirs, ours in _ABOUT if re.search(theirs, why, re.IGNORECASE)]
+    if not said:
+        return "nothing is said"
+    if told and not any(re.search(ours, said) for ours in told):
+        return f"the reason is {why!r}, we say {said!r}"
+    return None
 
 
 def _code(row: Row) -> int:

@@ -33,6 +33,9 @@ def wrong(kind: str, place: str, change: Change, fits: Callable[[Any], bool]) ->
     for row in rows(kind):
         if fits(row):
             other = {**row, place: change(copy.deepcopy(row[place]))}
+            for told in ("means", "expected"):  # in which words is another matter
+                if told in row:
+                    other[told] = {name: value for name, value in row[told].items() if name != "says"}
             fault = judge(other)
             if fault is not None:
                 found[row["id"]] = fault

@@ -44,6 +44,7 @@ def _differs(row: Row, got: Outcome) -> str | None:
         other = str(row.get("also_acceptable") or "")
         named = re.search(r"naming field (\S+)", other)
         right = right or (other.startswith("refuse") and (named is None or named[1] in at))
+        right = right and str(wanted.get("says") or "") in str(got)
         return None if right else f"refused at {', '.join(at)} ({got}), should be {meant}"
     right = wanted["verdict"] == "accept" and _text(got) == _text(wanted["as"])
     return (

@@ -81,6 +81,7 @@ ACCEPTED = [
     # nothing meant
     ({"topic": "x", "depth": None, "note": None}, {"topic": "x"}),
     ({"topic": "x", "depth": "null", "day": "None", "page": "", "tone": "NULL"}, {"topic": "x"}),
+    ({"topic": "x", "note": "NULL"}, {"topic": "x"}),
     ({"topic": "x", "note": "", "depth": "n/a"}, {"topic": "x"}),
     ({"topic": "x", "note": "none"}, {"topic": "x", "note": "none"}),
 ]  # fmt: skip
@@ -131,7 +132,6 @@ REFUSED = [
     ({"topic": None}, "topic", "required"),
     ({"topic": "  "}, "topic", "required"),
     ({"topic": "None"}, "topic", "may be a text or mean nothing"),
-    ({"topic": "x", "note": "NULL"}, "note", "may be a text or mean nothing"),
     ({"topic": "x", "depth": "5 km"}, "depth", "not a number"),
     ({"topic": "x", "depth": "1,000"}, "depth", "not a number"),
     ({"topic": "x", "depth": True}, "depth", "not a number"),

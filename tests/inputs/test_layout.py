@@ -66,7 +66,25 @@ def test_a_dialect_that_does_not_tell_the_body_can_be_sent_flat_or_as_a_list():
 
 
 def test_forms_that_come_out_alike_are_one():
-    assert list(made([FIELDS[1]], {"city": "Rome"})) == ["object"]
+    assert list(made([FIELDS[1]], {"city": "Rome"})) == ["object", "kv-list"]
+
+
+def test_defaults_of_fields_that_were_left_out_are_sent_to_who_misses_them():
+    lang = {
+        "id": "lang",
+        "type": "text",
+        "data": {"default": "en"},
+        "validations": [{"validation": "optional"}],
+    }
+    forms = made([FIELDS[1], lang], {"city": "Rome"})
+    names = list(forms)
+
+    assert forms["object"].hashed == {"city": "Rome"}
+    assert forms["defaults"].hashed == {"lang": "en", "city": "Rome"}
+    missed = alternative(names, '{"detail": "Missing required field: lang"}', ["city"], ["lang"])
+    assert missed is not None and names[missed] == "defaults"
+    assert alternative(names, '{"detail": "city is missing"}', ["city"], ["lang"]) is None
+    assert alternative(names, '{"detail": "language is required"}', ["city"], ["lang"]) is None
 
 
 ANY = ["object", "notes", "indexes", "strings", "flat", "kv-list"]

@@ -245,7 +245,9 @@ def _other_form(p: Purchase, reply: Reply) -> int | None:
     sent = p.layouts[0].hashed
     names = list(sent) if isinstance(sent, dict) else []
     usual = [form for form in forms if form != IDENTIFIED]
-    other = inputs.alternative(usual, reply.text, names)
+    filled = next((one.hashed for one in p.layouts if one.form == "defaults"), None)
+    defaults = [name for name in filled if name not in names] if isinstance(filled, dict) else []
+    other = inputs.alternative(usual, reply.text, names, defaults)
     if other is None and IDENTIFIED in forms and "identifier" in reply.text.lower():
         return forms.index(IDENTIFIED)
     return other

@@ -14,7 +14,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from masumi_tools.errors import Money, StateError
 from masumi_tools.models import JobStatus, Listing, NodePurchase, OnChainState, Terms
@@ -203,6 +203,9 @@ class Purchase(BaseModel):
     layouts: tuple[Layout, ...] = ()
     layout: int = 0
     start_attempts: int = 0
+    field_errors: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict
+    )  # what was refused of the input, by field
 
     # The offer and the payment.
     job_id: str | None = None

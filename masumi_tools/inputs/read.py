@@ -259,7 +259,11 @@ def _is_type_word(value: object) -> bool:
 
 def _example(body: Mapping[str, Any]) -> InputSpec:
     """The fields of an example body that stands in the place of a schema: names, and kinds by the values."""
-    fields = [_by_example(field_id, value) for key, value in body.items() if (field_id := usable_id(key))]
+    fields = [
+        _by_example(field_id, value)
+        for key, value in body.items()
+        if not str(key).startswith(("_", "$")) and (field_id := usable_id(key))
+    ]
     problem = (
         "an example stands in the place of the schema: names and kinds are taken from it, and all are needed"
     )

@@ -22,8 +22,9 @@ KINDS = (*JUDGES, *ELSEWHERE)
 def rows() -> list[Any]:
     found = []
     for kind in KINDS:
-        content = json.loads((SAMPLES / f"{kind}.json").read_text(encoding="utf-8"))
-        found.extend(pytest.param(kind, row, id=f"{kind}-{row['id']}") for row in content)
+        for file in sorted(SAMPLES.glob(f"{kind}*.json")):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            found.extend(pytest.param(kind, row, id=f"{kind}-{row['id']}") for row in content)
     return found
 
 

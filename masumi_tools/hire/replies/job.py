@@ -19,6 +19,7 @@ GONE_ENOUGH = 20
 # So many times the longest pause without a word of the service are worth telling.
 SILENT_POLLS = 5
 SILENT = "the service gives no answer about its job"
+OTHER_WORDS = "the service says of its job"
 _UNKNOWN_JOB = re.compile(
     r"\b(?:job|task|run|execution|session)(?:\b|_).{0,80}\b(?:not found|not exist|unknown|not known)"
     r"|\b(?:unknown|no such|invalid|cannot find|could not find)\s+(?:job|task|run)(?:\b|_)",
@@ -36,6 +37,8 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         wait = max(wait, int(reply.retry_after_s * 1000))
     quiet = p.but(quiet_polls=polls, next_job_ms=now + wait)
     job = _readable(reply)
+    if job is not None and job.state is JobState.UNKNOWN:
+        return _in_other_words(quiet, job, now)
     if job is None:
         if p.free and polls >= GONE_ENOUGH:
             return p.move(Event.BROKEN, now, reason=f"the free service stopped answering: {said(reply)}")
@@ -43,7 +46,7 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         if silent and p.state in (State.LOCKED, State.RUNNING) and not p.refund_wanted:
             return quiet.but(reason=f"{SILENT} ({said(reply)}); it is asked on until its deadline")
         return quiet
-    if p.reason.startswith(SILENT):
+    if p.reason.startswith((SILENT, OTHER_WORDS)):
         quiet = quiet.but(reason="")
     job = replace(job, progress=_clean(job.progress), error=_clean(job.error))
     told = p.job is None or (job.state, job.progress) != (p.job.state, p.job.progress)
@@ -66,6 +69,21 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         event = Event.FREE if p.free else Event.ANSWERED
         return quiet.move(event, now, answer=None, answer_attempts=0, answered_status=None)
     return quiet.but(answered_status=None)
+
+
+def _in_other_words(p: Purchase, job: JobStatus, now: int) -> Purchase:
+    """A word that is not known is an answer all the same: it is told, and decides nothing."""
+    word = redact(job.word or "", 80)
+    p = p.but(last_seen_job_ms=now, quiet_polls=min(p.quiet_polls, GONE_ENOUGH // 2))
+    if p.state not in (State.LOCKED, State.RUNNING):
+        return p
+    progress = ", ".join(filter(None, (word, _clean(job.progress))))
+    told = p.but(job=replace(job, progress=progress, error=_clean(job.error)))
+    if p.refund_wanted:
+        return told
+    return told.but(
+        reason=f"{OTHER_WORDS} {quoted(word)}, which is not known here; it is asked on until its deadline"
+    )
 
 
 def _clean(text: str | None) -> str | None:
@@ -157,4 +175,6 @@ def _readable(reply: Reply) -> JobStatus | None:
     job = read_status(reply.content, reply.status)
     if job.state is JobState.FAILED and job.error and _UNKNOWN_JOB.search(job.error):
         return None  # a service that has forgotten a job says nothing of how it ended
+    if job.state is JobState.UNKNOWN and job.word:
+        return job
     return None if job.state in (JobState.NOT_FOUND, JobState.ERROR, JobState.UNKNOWN) else job

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from pydantic import JsonValue
 
 from masumi_tools import inputs
@@ -13,7 +15,6 @@ from masumi_tools.hire.purchase import Event, Layout, Purchase
 from masumi_tools.hire.replies.words import said
 from masumi_tools.hire.steps import Ways
 from masumi_tools.models import (
-    JobState,
     Listing,
     PricingType,
     read_agent_metadata,
@@ -21,14 +22,14 @@ from masumi_tools.models import (
     read_payment_information,
     read_registry_entries,
     read_started,
-    read_status,
 )
 from masumi_tools.money import total
 from masumi_tools.target import Target
-from masumi_tools.text import quoted
+from masumi_tools.text import quoted, redact
 
 MOST_STARTS = 3
 IDENTIFIED = "identified"
+UNREADABLE = "the service's payment information cannot be read"
 
 
 def listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
@@ -39,8 +40,11 @@ def listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     try:
         found = read_payment_information(reply.body, network=ways.network) if reply.ok else None
     except WireError as error:
-        if by_url:
-            return _refused(p, now, f"the service's payment information cannot be read: {quoted(error)}")
+        unread = f"{UNREADABLE}: {quoted(error)}"
+        if by_url and (p.asked_registry or not ways.registry):
+            return _refused(p, now, unread)
+        if by_url:  # the registry may list this URL, whatever form the service's own answer has
+            return p.but(asked_registry=True, notes=(*p.notes, unread))
         found = None
     if found is not None:
         return _listed(p, found.at(p.target) if by_url else found, now, ways)
@@ -80,9 +84,8 @@ def search(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if len(here) == 1:
         return _listed(p, here[0], now, ways)
     many = f"{len(here)} agents are registered" if here else "no agent is registered"
-    return _refused(
-        p, now, f"the service tells no price, and {many} for {url}; hire it by its agent identifier"
-    )
+    why = next((note for note in p.notes if note.startswith(UNREADABLE)), "the service tells no price")
+    return _refused(p, now, f"{why}, and {many} for {url}; hire it by its agent identifier")
 
 
 def _listed(p: Purchase, found: Listing, now: int, ways: Ways) -> Purchase:
@@ -139,6 +142,7 @@ def lay_out(p: Purchase, spec: inputs.InputSpec, now: int) -> Purchase:
         clean = inputs.check(spec, p.input_data)
         forms = inputs.layouts(spec, clean, None if p.free else p.nonce)
     except InputError as error:
+        p = p.but(field_errors=_kept_errors(error.field_errors))
         return _refused(p, now, f"the input does not fit: {quoted(_fields(error), 1_000)}")
     declared = {field.id for field in spec.fields}
     if spec.fields and not spec.open_ended and (extra := [key for key in clean if key not in declared]):
@@ -161,13 +165,14 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if not reply.ok:
         return _not_started(p, reply, now, ways)
     job = read_started(reply.content, reply.status or 200, sent=None if p.free else p.nonce)
-    if (not job.started or job.job_id is None) and (result := _at_once(reply)) is not None:
+    if job.job_id is None and job.result is not None:
+        done = {"result": job.result, "result_ms": now, "verified": None}
         if p.free:
             begun = p.move(Event.FREE, now, next_job_ms=now)
-            return begun.move(Event.DELIVERED, now, result=result, result_ms=now, reason="", verified=None)
-        return _refused(
-            p, now, "the service gave a result at once, no job and no payment terms; nothing was paid"
-        )
+            return begun.move(Event.DELIVERED, now, reason="", **done)
+        words = "the service gave a result at once, with neither job nor payment terms; the result is kept"
+        return _refused(p.but(**done), now, f"{words}, nothing was paid")
+    p = p.but(job_id=job.job_id)
     if not job.started or job.job_id is None:
         why = quoted(job.error) if job.error else "id: missing from the answer of start_job"
         return _refused(p, now, f"the service did not start the job: {why}")
@@ -210,12 +215,6 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     )
 
 
-def _at_once(reply: Reply) -> str | None:
-    """The result, where start_job answered with the finished work instead of a job; None where it did not."""
-    told = read_status(reply.content, reply.status or 200)
-    return told.result if told.state is JobState.COMPLETED and told.has_answer else None
-
-
 def _not_started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """Only a definite no may be asked again, in another form or later; after silence there may be a job."""
     if reply.status in (400, 422) and p.layout == 0 and (other := _other_form(p, reply)):
@@ -234,6 +233,7 @@ def _not_started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
             p, now, f"the service did not start the job as far as is known: {said(reply)}; {unknown}"
         )
     fields = job.field_errors if job is not None else {}
+    p = p.but(field_errors=_kept_errors(fields))
     about = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in list(fields.items())[:10])
     more = f" ({quoted(about)})" if about else ""
     return _refused(p, now, f"the service did not start the job: {said(reply)}{more}")
@@ -265,6 +265,14 @@ def _start_again(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
 
 def _refused(p: Purchase, now: int, reason: str) -> Purchase:
     return p.move(Event.REFUSED, now, reason=reason)
+
+
+def _kept_errors(errors: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """What was said of single fields, as far as it is kept: of 20 of them, a few sentences each, without secrets."""
+    return {
+        name[:200]: tuple(redact(text, 300) for text in texts[:5])
+        for name, texts in list(errors.items())[:20]
+    }
 
 
 def _fields(error: InputError) -> str:

@@ -299,7 +299,10 @@ def approval(
             if not approving.asks(given, call):
                 return None
             question = approving.question(given, call)
-            return None if (ask(question) if ask else _asked(context, question)) is True else False
+            if (ask(question) if ask else _asked(context, question)) is not True:
+                return False
+            approving.vouch(given, call, "a person in CrewAI")
+            return None
         except Exception:
             return False
 

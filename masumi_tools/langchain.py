@@ -286,7 +286,10 @@ def _interrupt(tool: _Tool, above: AmountsLike | None, decisions: list[str]) -> 
         return approving.asks(*call(request.tool_call))
 
     def description(tool_call: Any, state: Any, runtime: Any) -> str:
-        return approving.question(*call(tool_call))
+        given, caller = call(tool_call)
+        # Who is shown this and says no keeps the tool from being called.
+        approving.vouch(given, caller, "a person in LangGraph")
+        return approving.question(given, caller)
 
     return {"allowed_decisions": decisions, "when": when, "description": description}
 

@@ -215,6 +215,7 @@ class McpTools:
         else:
             answer = await session.ask(question, _APPROVE)
         if answer is not None and answer.get("approve") is True:
+            approving.vouch(arguments, call, "the user of an MCP host")
             return None
         why = (
             "this host cannot ask its user"

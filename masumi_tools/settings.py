@@ -32,9 +32,15 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "most_bound_days": ("MASUMI_MOST_BOUND_DAYS",),
     "sandbox": ("MASUMI_SANDBOX",),
     "ca_bundle": ("MASUMI_CA_BUNDLE", "SSL_CERT_FILE"),
+    "notify_url": ("MASUMI_NOTIFY_URL",),
+    "notify_key": ("MASUMI_NOTIFY_KEY",),
 }
 
-_EXAMPLES = {"node_url": "http://localhost:3001/api/v1", "registry_url": "http://localhost:3000/api/v1"}
+_EXAMPLES = {
+    "node_url": "http://localhost:3001/api/v1",
+    "registry_url": "http://localhost:3000/api/v1",
+    "notify_url": "https://ntfy.sh/my-topic",
+}
 _YES = ("1", "true", "yes", "on")
 _NO = ("0", "false", "no", "off")
 
@@ -59,6 +65,7 @@ class Settings:
     of its own for each network in the user's data folder. `sandbox` allows services on loopback (and
     follows the sandbox's clock); it must be False where money is real. `most_bound_days` is for how long
     an offer may bind the money at the most, up to its last deadline; one that asks for more is refused unpaid.
+    `notify_url` is told when a person is asked for an approval, signed with `notify_key`.
 
     Raises SettingsError that names the setting and its environment variable; a settings object shows
     no secret in its repr and cannot be pickled while it holds one.
@@ -75,6 +82,8 @@ class Settings:
     sandbox: bool = False
     most_bound_days: float = 14.0
     ca_bundle: str | None = None
+    notify_url: str | None = None
+    notify_key: Secret | None = None
     _database_password: Secret | None = field(default=None, init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -163,7 +172,7 @@ class Settings:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.node_token or self.registry_token or self._database_password:
+        if self.node_token or self.registry_token or self.notify_key or self._database_password:
             raise TypeError("Settings with secrets are not pickled. Make them anew in the other process.")
         return type(self), tuple(getattr(self, f.name) for f in fields(self) if f.init)
 
@@ -384,6 +393,8 @@ _READERS = {
     "sandbox": _read_switch,
     "most_bound_days": _read_days,
     "ca_bundle": _read_ca,
+    "notify_url": _read_url,
+    "notify_key": _read_secret,
 }
 
 

@@ -60,6 +60,8 @@ SETTINGS = {
         "",
         "A file of certificate authorities (PEM) that are trusted beside the usual ones, for your node and registry only.",
     ),
+    "notify_url": ("", "An address of yours that is told when a hire waits for an approval."),
+    "notify_key": ("", "The key that such a notice is signed with."),
 }
 OTHERS = {
     "MASUMI_DEMO_MODEL": "A real model for `masumi-tools demo`, such as `openai:gpt-5-mini`; `--model` is the same.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-Target = Literal["node", "registry", "service"]
+Target = Literal["node", "registry", "service", "notice"]
 Fault = Literal["unsent", "lost", "refused-address", "too-large", "not-json"]
 
 # Replies of a stranger's service are capped; 4 MB holds any text that an agent can use.
@@ -33,6 +33,7 @@ class Call:
     body: bytes | None = None
     timeout_s: float = 30.0
     cap_bytes: int = DEFAULT_CAP_BYTES
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def method(self) -> str:

@@ -112,6 +112,9 @@ def hire(
     max_price: MaxPrice = None,
     limit: Annotated[str | None, typer.Option("--budget", help='A budget in all, such as "20 ADA".')] = None,
     budget_name: Annotated[str, typer.Option(help="Its name in the journal.")] = "default",
+    approve_above: Annotated[
+        str | None, typer.Option(help="Above this price a person is asked first: see `approvals`.")
+    ] = None,
     patience: Patience = 600,
     scope: Annotated[str, typer.Option(help="Keeps equal hires of different purposes apart.")] = "",
     again: Annotated[
@@ -128,7 +131,9 @@ def hire(
         raise InputError("--on-mismatch is keep or refund")
     data = read_input(pairs or [], given)
     writable(output)
-    bounds = Budget(limit, name=budget_name) if limit else None
+    if approve_above and not limit:
+        raise InputError("--approve-above needs --budget")
+    bounds = Budget(limit, name=budget_name, approve_above=approve_above) if limit else None
     cap = parse_amounts(max_price) if max_price else None
     with show.live(context) as told, Buyer(context.settings, budget=bounds, on_progress=told) as buyer:
         found = None

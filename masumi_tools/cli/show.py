@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.text import Text
 from masumi_tools import inputs
 from masumi_tools.cli.context import Context
 from masumi_tools.errors import StateError
+from masumi_tools.hire.approvals import PendingApproval
 from masumi_tools.hire.budget import text_of
 from masumi_tools.hire.flows import Progress
 from masumi_tools.hire.quote import Quote
@@ -90,7 +92,12 @@ def receipt(made: Receipt, framed: bool = True) -> RenderableType:
         )
     if made.result is not None:
         table.add_row("checked", _checked(made))
-    if made.outcome == "needs_input":
+    if made.approval is not None and made.approval.by:
+        said = {"yes": "approved", "no": "refused"}.get(made.approval.answer, "not answered")
+        table.add_row("asked", foreign(f"{said} by {made.approval.by}, {when(made.approval.at_ms)}", 300))
+    if made.outcome == "needs_approval":
+        table.add_row("next", f"masumi-tools approve {made.hire_id}   (or: deny {made.hire_id} WHY)")
+    elif made.outcome == "needs_input":
         spec = question_spec(made)
         given = " ".join(f"{field.id}=..." for field in spec.required or spec.asked)
         table.add_row("asked", foreign(_fields_line(spec)))
@@ -127,6 +134,22 @@ def receipts(found: Sequence[Receipt]) -> Table:
             made.paid_text,
             made.refunded_text,
             foreign(made.reason or (made.where_the_money_is if made.open else ""), 200),
+        )
+    return table
+
+
+def approvals(found: Sequence[PendingApproval]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("hire", "service", "price", "input", "budget", "waits until"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        table.add_row(
+            one.hire_id,
+            foreign(one.name or one.url, 60),
+            Text(one.price_text, style="bold"),
+            foreign(json.dumps(one.input_data, ensure_ascii=False), 300),
+            foreign(one.budget, 60),
+            when(one.until_ms),
         )
     return table
 

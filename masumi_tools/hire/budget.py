@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import zoneinfo
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from masumi_tools.errors import InputError
@@ -60,7 +62,10 @@ class Budget:
     `per_day` what is reserved since midnight in `time_zone` (default: this machine's), `per_service`
     what one service gets. A unit that a limit does not name has no money under that limit; a unit that
     `total` does not name has no budget at all. `allow` and `deny` list agent identifiers or service
-    URLs, in any spelling. A price above `approve_above` asks `approve`; False or an error of it is a refusal.
+    URLs, in any spelling. A price above `approve_above` asks `approve`; anything but True, or an error of it, is a refusal.
+    Without `approve` the question waits in the journal (outcome "needs_approval") until a person answers it
+    with `Buyer.approve`, the command line or the page, or until `approval_within` (a timedelta, or seconds;
+    a day) is over, which is a refusal.
     The use is summed from the journal's rows, so processes and frameworks that share journal and name
     share one budget. InputError for entries of a list that no service can match, AmountError for amounts that cannot be read.
     """
@@ -73,6 +78,7 @@ class Budget:
     deny: frozenset[Target]
     approve_above: tuple[Amount, ...] | None
     approve: Approve | None = field(repr=False, compare=False)
+    approval_within_ms: int
     name: str
     time_zone: dt.tzinfo | None = field(repr=False)
 
@@ -89,16 +95,19 @@ class Budget:
         approve: Approve | None = None,
         name: str = "default",
         time_zone: dt.tzinfo | None = None,
+        approval_within: dt.timedelta | float = dt.timedelta(days=1),
     ) -> None:
         def limit(value: AmountsLike | None) -> tuple[Amount, ...] | None:
             return None if value is None else parse_amounts(value)
 
         if not name or len(name) > 200:
             raise InputError("a budget's name has 1 to 200 characters")
-        if approve_above is not None and approve is None:
-            raise InputError("approve_above needs approve=, a function that says yes or no to a price")
         if approve is not None and approve_above is None:
             raise InputError('approve is asked above a price only: add approve_above="0 ADA" for every price')
+        if isinstance(approval_within, dt.timedelta):
+            approval_within = approval_within.total_seconds()
+        if not 0 < approval_within <= _LONGEST_S:
+            raise InputError("approval_within is a time of up to ten years: a timedelta, or seconds")
         values: dict[str, object] = {
             "total": parse_amounts(total),
             "per_hire": limit(per_hire),
@@ -108,6 +117,7 @@ class Budget:
             "deny": targets(() if deny is None else deny, "deny"),
             "approve_above": limit(approve_above),
             "approve": approve,
+            "approval_within_ms": int(approval_within * 1000),
             "name": name,
             "time_zone": time_zone,
         }
@@ -159,12 +169,57 @@ class Budget:
             return False
         return _over(self.approve_above, price, {}, "") is not None
 
+    def as_json(self) -> dict[str, Any]:
+        """The limits as plain JSON values: whoever hears a person's yes later keeps to them."""
+        return {
+            item.name: _dumped(getattr(self, item.name)) for item in fields(self) if item.name != "approve"
+        }
+
+    @classmethod
+    def of_json(cls, data: Any) -> Budget:
+        """The budget whose limits were kept by `as_json`, without its approve function."""
+        budget = cls(())
+        for name, value in (data if isinstance(data, dict) else {}).items():
+            if name in cls.__dataclass_fields__:
+                object.__setattr__(budget, name, _loaded(value))
+        return budget
+
     def day_start_ms(self, now: int) -> int:
         """Midnight before `now` in the budget's time zone, in ms."""
         here = dt.datetime.fromtimestamp(now / 1000, dt.UTC).astimezone(self.time_zone)
         # This machine's zone is asked anew: at midnight its clocks may have stood otherwise than now.
         midnight = dt.datetime(here.year, here.month, here.day, tzinfo=self.time_zone)
         return int(midnight.timestamp() * 1000)
+
+
+_A_DAY = dt.datetime.fromtimestamp(0, dt.UTC).replace(tzinfo=None)
+_LONGEST_S = 10 * 366 * 86_400
+
+
+def _dumped(value: Any) -> Any:
+    match value:
+        case tuple():
+            return {"amounts": [[str(amount.quantity), amount.unit] for amount in value]}
+        case frozenset():
+            return {"services": sorted(str(target) for target in value)}
+        case dt.tzinfo():
+            offset = value.utcoffset(_A_DAY) or dt.timedelta()
+            return {"zone": getattr(value, "key", None), "offset_s": offset.total_seconds()}
+    return value
+
+
+def _loaded(value: Any) -> Any:
+    match value:
+        case {"amounts": amounts}:
+            return tuple(Amount(int(quantity), unit) for quantity, unit in amounts)
+        case {"services": services}:
+            return targets(services, "limits")
+        case {"zone": zone, "offset_s": offset_s}:
+            if zone:
+                with contextlib.suppress(KeyError, ValueError, OSError):
+                    return zoneinfo.ZoneInfo(zone)
+            return dt.timezone(dt.timedelta(seconds=offset_s))
+    return value
 
 
 def _over(limit: Sequence[Amount], price: Sequence[Amount], used: dict[str, int], words: str) -> str | None:

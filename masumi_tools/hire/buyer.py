@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from masumi_tools.calls.call import Reply
 from masumi_tools.clock import turn
+from masumi_tools.hire.answering import PATIENCE_S, Answering, AsyncAnswering
 from masumi_tools.hire.budget import AmountsLike, Budget
 from masumi_tools.hire.buyer_base import BuyerBase
 from masumi_tools.hire.callbacks import adecide, ajudge, decide, judge
@@ -34,7 +35,6 @@ from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.settings import Settings
 
 T = TypeVar("T")
-PATIENCE_S = 600.0
 
 
 class HireOptions(TypedDict, total=False):
@@ -58,12 +58,13 @@ class _Loop:
     feed_lock: anyio.Lock = field(default_factory=anyio.Lock)
 
 
-class Buyer(BuyerBase):
+class Buyer(Answering, BuyerBase):
     """Hires agentic services within a budget and keeps every hire in a journal.
 
         with Buyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
             receipt = buyer.hire("<agent identifier or URL>", {"text": "..."}, max_price="2 ADA")
 
+    `notify` is an address that is told when a person is asked for an approval (else `settings.notify_url`).
     Safe to share among threads. Raises SettingsError when no node is named, JournalError when the
     journal cannot be opened; nothing is sent then.
     """
@@ -77,8 +78,9 @@ class Buyer(BuyerBase):
         journal: Journal | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         transport: Any = None,
+        notify: str | None = None,
     ) -> None:
-        super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress)
+        super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress, notify=notify)
         self._feed, self._feed_lock = Feed(self._ways), threading.Lock()
         self._http = Http(self.settings, on_sandbox_now=self._clock.follow, transport=transport)
 
@@ -96,6 +98,7 @@ class Buyer(BuyerBase):
         reuse_within_s: float = 600,
         on_mismatch: Policy | Judge = "keep",
         quote: Quote | None = None,
+        approved_by: str = "",
     ) -> Receipt:
         """Hire the service, or go on with the same hire, and return its Receipt after at most `patience_s`.
 
@@ -108,7 +111,8 @@ class Buyer(BuyerBase):
         `reuse_within_s` is returned again and not charged; `again=True` buys anew. When patience ends the
         hire goes on: the same call, `resume` or `sweep` picks it up. `on_mismatch` says what becomes of a
         result that does not match its hash on the chain: "keep" (marked unverified), "refund", or a function
-        that is shown the receipt and answers one of the two. Raises InputError for arguments that
+        that is shown the receipt and answers one of the two. `approved_by` says that a person has said yes to
+        this hire at the price of `quote`, and where. Raises InputError for arguments that
         no hire can have and JournalError for a journal that cannot be written; then nothing was paid.
         Whatever else happens is in the Receipt: `outcome`, `reason`, `where_the_money_is`.
         """
@@ -123,6 +127,7 @@ class Buyer(BuyerBase):
             again=again,
             reuse_within_s=reuse_within_s,
             on_mismatch=on_mismatch,
+            approved_by=approved_by,
         )
         return self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote))
 
@@ -266,7 +271,7 @@ class Buyer(BuyerBase):
         return None
 
 
-class AsyncBuyer(BuyerBase):
+class AsyncBuyer(AsyncAnswering, BuyerBase):
     """`Buyer` for asyncio: the same methods, awaited. Cancelling a call detaches from the hire, which goes on.
 
         async with AsyncBuyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
@@ -287,8 +292,11 @@ class AsyncBuyer(BuyerBase):
         journal: Journal | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         transport: Any = None,
+        notify: str | None = None,
     ) -> None:
-        super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress, later=True)
+        super().__init__(
+            settings, budget=budget, journal=journal, on_progress=on_progress, notify=notify, later=True
+        )
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
         self._http = AsyncHttp(self.settings, on_sandbox_now=self._clock.follow, async_transport=transport)
 
@@ -306,6 +314,7 @@ class AsyncBuyer(BuyerBase):
         reuse_within_s: float = 600,
         on_mismatch: Policy | Judge = "keep",
         quote: Quote | None = None,
+        approved_by: str = "",
     ) -> Receipt:
         """As `Buyer.hire`."""
         quote = quote or (target if isinstance(target, Quote) else None)
@@ -319,6 +328,7 @@ class AsyncBuyer(BuyerBase):
             again=again,
             reuse_within_s=reuse_within_s,
             on_mismatch=on_mismatch,
+            approved_by=approved_by,
         )
         return await self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote))
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from masumi_tools.clock import Clock
-from masumi_tools.hire import flows, rows
+from masumi_tools.hire import approvals, flows, rows
+from masumi_tools.hire.approvals import PendingApproval
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.flows import Flows, Progress
 from masumi_tools.hire.keywords import keywords
 from masumi_tools.hire.operations import Fetch
-from masumi_tools.hire.purchase import Purchase
+from masumi_tools.hire.purchase import Purchase, State
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.hire.request import call_key, within
 from masumi_tools.journal.store import Journal
@@ -31,9 +33,12 @@ class BuyerBase:
         budget: Budget | None = None,
         journal: Journal | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        notify: str | None = None,
         later: bool = False,
     ) -> None:
         self.settings = settings or Settings.from_env()
+        if notify is not None:
+            self.settings = replace(self.settings, notify_url=notify)
         self.budget = budget
         self.on_progress = on_progress
         self._ways = flows.ways_of(self.settings)
@@ -67,6 +72,17 @@ class BuyerBase:
         """The receipts in the journal, the newest first; of `scope` and the scopes inside it. Reads only."""
         hires = [rows.purchase_of(row) for row in self.journal.rows(only_open=only_open, budget=budget)]
         return [receipt_of(p) for p in hires if within(p.scope, scope)]
+
+    @keywords()
+    def approvals(self) -> list[PendingApproval]:
+        """The hires that wait for a person to say yes to their price, the oldest first. Reads only."""
+        found = []
+        for question in self.journal.unanswered(State.AWAITING.value):
+            row = self.journal.get(question.hire_id)
+            shown = approvals.pending(question, row) if row else None
+            if shown is not None:
+                found.append(shown)
+        return found
 
     @keywords()
     def recall(self, call_id: str, *, scope: str = "") -> Receipt | None:

@@ -18,7 +18,7 @@ from masumi_tools.calls import node
 from masumi_tools.calls.call import Reply
 from masumi_tools.clock import Clock, is_dead
 from masumi_tools.errors import JournalBusy, JournalError, UnknownHire
-from masumi_tools.hire import rows
+from masumi_tools.hire import approvals, rows
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import Asked, Budget
 from masumi_tools.hire.due import due_ms
@@ -34,6 +34,7 @@ from masumi_tools.hire.request import Judge
 from masumi_tools.hire.steps import (
     Ask,
     Become,
+    Consult,
     Pause,
     Reserve,
     Rest,
@@ -46,7 +47,8 @@ from masumi_tools.hire.steps import (
     may_be_shared,
     next_step,
 )
-from masumi_tools.journal.store import Journal
+from masumi_tools.journal.questions import Question
+from masumi_tools.journal.store import Journal, now_ms
 from masumi_tools.models import PricingType
 from masumi_tools.money import Amount
 from masumi_tools.settings import Settings
@@ -156,7 +158,8 @@ class Driver:
                     return receipt_of(_unwritten(known, error))
                 log.debug("hire %s: %s", hire_id, error)
             else:
-                if at_rest(known, self.clock.now(), self.ways) or patience.left_s <= 0:
+                rests = at_rest(known, self.clock.now(), self.ways) and known.state is not State.AWAITING
+                if rests or patience.left_s <= 0:
                     return receipt_of(known)
             yield Sleep(min(look, max(patience.left_s, 0.001)))
             look = min(look * 2, LOOK_S[1])
@@ -255,8 +258,14 @@ class Driver:
                 if isinstance(step, Send) and step.announce is not None:
                     p = yield from self.save(p, step.announce)
                     self.driven[p.hire_id, owner] = p
+                if isinstance(step, Consult):
+                    heard = yield from self._consult(p, owner, patience)
+                    if heard is p:
+                        return p
+                    p = heard
+                    continue
                 p = yield from self._take(p, step, owner, patience)
-                may_pay = True if isinstance(step, Reserve) else may_pay
+                may_pay = True if p.state is State.RESERVED and isinstance(step, Reserve) else may_pay
             except TimeIsUp:
                 return p
             except JournalBusy:
@@ -330,23 +339,96 @@ class Driver:
         if not p.free:
             yield from self._elsewhere(p, patience)
             p = p.but(node_ids=self._node_ids, node_url=self.ways.node)
+        budget = self._budget_of(p)
         if not self._is_its_budget(p):
             denied = f"it was begun under the budget {p.budget!r}, which is not the one here"
-        denied = denied or (yield from self._disapproved(p, owner, patience))
+        if denied is None and not p.free:
+            p = yield from self._heard_before(p)
+            if budget is not None and budget.needs_approval(p.price) and not approvals.approved(p):
+                return (yield from self._put_question(p, budget))
         before = p
         # The time is taken where the work is done: a machine may sleep before it, over midnight.
-        p = yield Do(lambda: rows.reserve(self.journal, before, self.budget, denied, self.clock.now()))
+        p = yield Do(lambda: rows.reserve(self.journal, before, budget, denied, self.clock.now()))
         self._tell(p)
         return p
 
+    def _budget_of(self, p: Purchase) -> Budget | None:
+        """The budget of this hire: ours, or the limits that were kept when a person was asked."""
+        if p.bounds is not None and p.budget != (self.budget.name if self.budget else ""):
+            return Budget.of_json(p.bounds)
+        return self.budget
+
+    # Asking a person --------------------------------------------------------------------------
+
+    def _put_question(self, p: Purchase, budget: Budget) -> Flow[Purchase]:
+        """Put the question into the journal, then let the hire wait; nothing is reserved."""
+        now = self.clock.now()
+        question = approvals.question_of(p, now, budget.approval_within_ms)
+        yield Do(lambda: self.journal.ask(question))
+        waiting = p.move(Event.APPROVAL_ASKED, now, bounds=budget.as_json(), approval=None)
+        return (yield from self.save(p, waiting))
+
+    def _heard_before(self, p: Purchase) -> Flow[Purchase]:
+        """A yes that was given before the hire, in a framework, goes into the same table."""
+        if not approvals.vouched(p) or approvals.approved(p):
+            return p
+        now = self.clock.now()
+        question = yield Do(lambda: self.journal.ask(approvals.question_of(p, now, 0)))
+        if not question.answer:
+            question, _ = yield Do(lambda: self.journal.answer(question, "yes", p.vouched_by, "", now))
+        return approvals.with_answer(p, question)
+
+    def _consult(self, p: Purchase, owner: str, patience: Patience) -> Flow[Purchase]:
+        """The hire after the answer to its question; the very same record where nobody has answered yet."""
+        question = yield Do(lambda: self.journal.question(p.hire_id, approvals.digest_of(p)))
+        if question is None:  # never without one: the question is kept first
+            question = approvals.question_of(p, p.changed_ms, 0)
+            yield Do(lambda: self.journal.ask(question))
+        if not question.answer and self.clock.now() >= question.until_ms:
+            now = self.clock.now()
+            question, _ = yield Do(lambda: self.journal.answer(question, "expired", "", "", now))
+        budget = self.budget
+        if not question.answer and budget is not None and budget.approve and budget.name == p.budget:
+            yield from self._hold(p, owner, APPROVAL_MS)
+            self._leases[p.hire_id] = owner
+            began = self._monotonic()
+            denied = yield Approve(budget, self.asked(p))
+            patience.forgive(self._monotonic() - began)
+            yield from self._hold(p, owner, LEASE_MS)  # who dies from now on is not waited for so long
+            said, why, now = ("no", denied, self.clock.now()) if denied else ("yes", "", self.clock.now())
+            question, _ = yield Do(lambda: self.journal.answer(question, said, approvals.CALLBACK, why, now))
+        if not question.answer:
+            yield from self._notify(p, question)
+            return p
+        yield from self._hold(p, owner, LEASE_MS)  # who asked gave it back, as the hire was at rest
+        self._leases[p.hire_id] = owner
+        return (yield from self.save(p, approvals.after(p, question, self.clock.now())))
+
+    def _notify(self, p: Purchase, question: Question) -> Flow[None]:
+        """Tell the user's own address that somebody is asked, until it has arrived; a failure stops nothing."""
+        url, now = self.settings.notify_url, self.clock.now()
+        if url is None or not (yield Do(lambda: self.journal.to_tell(question, now))):
+            return
+        at_ms = now_ms()
+        page = yield Do(lambda: self.journal.page(at_ms))
+        call = approvals.notice(p, question, url, self.settings.notify_key, at_ms // 1000, page)
+        reply = yield Fetch(call)
+        if reply.status is not None and 200 <= reply.status < 300:
+            yield Do(lambda: self.journal.told(question))
+
     def _is_its_budget(self, p: Purchase) -> bool:
-        return p.budget == (self.budget.name if self.budget else "")
+        budget = self._budget_of(p)
+        return p.budget == (budget.name if budget else "")
 
     def _disapproved(self, p: Purchase, owner: str, patience: Patience) -> Flow[str | None]:
         """Why a person or function says no to this price, where the budget asks one; None for yes."""
-        budget = self.budget
+        budget = self._budget_of(p)
         if budget is None or p.free or not budget.needs_approval(p.price):
             return None
+        if approvals.approved(p):
+            return None
+        if budget.approve is None:
+            return "its price needs an approval, which nobody gave"
         yield from self._hold(p, owner, APPROVAL_MS)
         self._leases[p.hire_id] = owner
         began = self._monotonic()
@@ -361,9 +443,10 @@ class Driver:
             name = f"the budget {p.budget!r}" if p.budget else "no budget but a max_price"
             why = f"it was begun under {name}; it goes on where it was begun, or ends by itself unpaid"
             return False, p.but(reason=why if p.state is not State.PAYING else f"{MAYBE}; {why}")
-        row, since = rows.row_of(p), self.budget.day_start_ms(self.clock.now()) if self.budget else 0
+        budget = self._budget_of(p)
+        row, since = rows.row_of(p), budget.day_start_ms(self.clock.now()) if budget else 0
         usage = yield Do(lambda: self.journal.usage(row, since))
-        denied = rows.refusal(p, self.budget, usage) or (yield from self._disapproved(p, owner, patience))
+        denied = rows.refusal(p, budget, usage) or (yield from self._disapproved(p, owner, patience))
         return (True, p) if denied is None else (False, (yield from self._denied(p, denied)))
 
     def _denied(self, p: Purchase, why: str) -> Flow[Purchase]:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from masumi_tools import inputs
 from masumi_tools.clock import is_dead
 from masumi_tools.errors import InputError, JournalBusy, JournalError, SettingsError, StateError
+from masumi_tools.hire import approvals
 from masumi_tools.hire import quote as search
 from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.acceptance import above
@@ -36,7 +37,7 @@ from masumi_tools.journal.store import Row
 from masumi_tools.proof import hashing
 from masumi_tools.settings import Settings
 from masumi_tools.target import Target, is_target
-from masumi_tools.text import parts, plain
+from masumi_tools.text import parts, plain, plain_text
 
 __all__ = ["LISTENER", "Flows", "Progress", "ways_of"]
 
@@ -159,13 +160,15 @@ class Flows(Driver):
     def _first(self, order: Order, quote: Quote | None) -> Purchase:
         now = self.clock.now()
         p = self.new_purchase(order, now)
-        if quote is None or quote.listing is None or now > quote.until_ms:
+        if quote is None or quote.listing is None:
             return p
         price = p.max_price or () if quote.dynamic else quote.price
+        seen = approvals.vouch(p.but(listing=quote.listing, price=price), order.approved_by)
+        if now > quote.until_ms:
+            return p.but(vouched=seen.vouched, vouched_by=seen.vouched_by)
         if reason := above(price, p.max_price):
             return p.move(Event.REFUSED, now, reason=reason)
-        p = p.move(Event.LISTED, now, listing=quote.listing, price=price, free=quote.free)
-        return lay_out(p, quote.spec, now)
+        return lay_out(seen.move(Event.LISTED, now, free=quote.free), quote.spec, now)
 
     def _gives_way(self, p: Purchase, mine: Purchase, owner: str) -> Flow[bool]:
         """Whether a hire that nobody drives and that holds no money was given up, for its limits are not mine."""
@@ -292,6 +295,25 @@ class Flows(Driver):
 
         yield from self._change(hire_id, closed)
         return receipt_of((yield from self._load(hire_id)))
+
+    def decide(
+        self, hire_id: str, answer: Literal["yes", "no"], by: str, why: str, patience_s: float, owner: str
+    ) -> Flow[Receipt]:
+        """Give a person's answer to a price, and go on. The first answer counts; StateError tells who comes later."""
+        patience = self._patience(patience_s)
+        yield from self._hear_the_time(patience)
+        p, now = (yield from self._load(hire_id)), self.clock.now()
+        question = yield Do(lambda: self.journal.question(hire_id))
+        asked = question is not None and question.digest == approvals.digest_of(p)
+        if question is None or question.answer or p.state is not State.AWAITING or not asked:
+            raise approvals.told_already(p, question)
+        by, why = plain_text(by, 200), plain_text(why, 1_000)
+        said = "expired" if now >= question.until_ms else answer
+        kept, mine = yield Do(lambda: self.journal.answer(question, said, by, why, now))
+        made = yield from self.follow(hire_id, patience, owner)
+        if not mine or said == "expired":
+            raise approvals.told_already((yield from self._load(hire_id)), kept)
+        return made
 
     def _change(self, hire_id: str, change: Callable[[Purchase], Purchase]) -> Flow[None]:
         """Change a record that others may be driving; who drives it loses one save and reads it again."""

@@ -11,7 +11,18 @@ from typing import Any, Final, TypeVar, cast
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OF_THE_BUDGET: Final = frozenset(
-    {"total", "per_hire", "per_day", "per_service", "allow", "deny", "approve_above", "approve", "time_zone"}
+    {
+        "total",
+        "per_hire",
+        "per_day",
+        "per_service",
+        "allow",
+        "deny",
+        "approve_above",
+        "approve",
+        "approval_within",
+        "time_zone",
+    }
 )
 
 

@@ -28,6 +28,7 @@ class State(StrEnum):
 
     ASKED = "asked"
     LISTED = "listed"
+    AWAITING = "awaiting_approval"
     RESERVED = "reserved"
     STARTED = "started"
     PAYING = "paying"
@@ -50,6 +51,9 @@ class Event(StrEnum):
     """What can happen to a hire."""
 
     LISTED = "listed"  # the price is known
+    APPROVAL_ASKED = "approval_asked"  # a person has to say yes to the price
+    APPROVED = "approved"  # somebody said yes to exactly this
+    LOOKED_AGAIN = "looked_again"  # yes, but to a price of long ago: it is looked up once more
     RESERVED = "reserved"  # the budget holds the price
     OFFERED = "offered"  # start_job answered with terms that we accept
     FREE = "free"  # start_job of a free service answered
@@ -89,7 +93,8 @@ _ON_CHAIN = {
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
     _S.ASKED: {_E.LISTED: _S.LISTED, **_BEFORE_MONEY},
-    _S.LISTED: {_E.RESERVED: _S.RESERVED, **_BEFORE_MONEY},
+    _S.LISTED: {_E.APPROVAL_ASKED: _S.AWAITING, _E.RESERVED: _S.RESERVED, **_BEFORE_MONEY},
+    _S.AWAITING: {_E.APPROVED: _S.LISTED, _E.LOOKED_AGAIN: _S.ASKED, **_BEFORE_MONEY},
     _S.RESERVED: {_E.OFFERED: _S.STARTED, _E.FREE: _S.RUNNING, **_BEFORE_MONEY},
     _S.STARTED: {_E.SENT: _S.PAYING, **_BEFORE_MONEY},
     _S.PAYING: {
@@ -129,7 +134,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 }
 
 # Up to here no request that could move money has been sent, so the hire may still be given up.
-BEFORE_PAYING = frozenset({_S.ASKED, _S.LISTED, _S.RESERVED, _S.STARTED})
+BEFORE_PAYING = frozenset({_S.ASKED, _S.LISTED, _S.AWAITING, _S.RESERVED, _S.STARTED})
 ENDED = frozenset(state for state, moves in TRANSITIONS.items() if not moves)
 # A second identical call joins a hire in one of these states instead of starting another.
 JOINABLE = frozenset(TRANSITIONS) - ENDED - {_S.DELIVERED}
@@ -156,6 +161,19 @@ class Moment(BaseModel):
 
     state: State
     at_ms: int
+
+
+class Approval(BaseModel):
+    """What was answered when a person was asked for a price: to what (a digest), by whom, and when, in ms."""
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str
+    answer: Literal["yes", "no", "expired"]
+    by: str = ""
+    why: str = ""
+    asked_ms: int = 0
+    at_ms: int = 0
 
 
 class Layout(BaseModel):
@@ -206,6 +224,12 @@ class Purchase(BaseModel):
     field_errors: dict[str, tuple[str, ...]] = Field(
         default_factory=dict
     )  # what was refused of the input, by field
+
+    # A person's yes to the price.
+    bounds: JsonValue = None  # the budget's limits when it was asked: whoever hears the yes keeps to them
+    approval: Approval | None = None
+    vouched: str = ""  # the digest of what a person said yes to before the hire, and where that was
+    vouched_by: str = ""
 
     # The offer and the payment.
     job_id: str | None = None

@@ -13,7 +13,7 @@ from masumi_tools.errors import IdentifierError, Money
 from masumi_tools.hire.acceptance import signed_terms
 from masumi_tools.hire.budget import text_of
 from masumi_tools.hire.notebook import facts
-from masumi_tools.hire.purchase import Moment, Purchase, State
+from masumi_tools.hire.purchase import Approval, Moment, Purchase, State
 from masumi_tools.hire.rows import counts
 from masumi_tools.hire.steps import refundable_until
 from masumi_tools.models import JobTimes, OnChainState, PricingType, Terms
@@ -27,6 +27,7 @@ Outcome = Literal[
     "refused",
     "lapsed",
     "open",
+    "needs_approval",
     "needs_input",
     "refund_requested",
     "refunded",
@@ -35,6 +36,7 @@ Outcome = Literal[
 ]
 
 _OUTCOMES: dict[State, Outcome] = {
+    State.AWAITING: "needs_approval",
     State.DELIVERED: "completed",
     State.SETTLED: "completed",
     State.NEEDS_INPUT: "needs_input",
@@ -62,7 +64,7 @@ class Receipt(BaseModel):
     """What a hire came to. Times are ms of the node's clock, amounts base units with their unit.
 
     `outcome` is one of completed, reused, refused (nothing paid), lapsed (never locked, nothing spent),
-    open, needs_input (`question` says what is asked), refund_requested, refunded, disputed, failed (the
+    open, needs_approval (a person has to approve the price; nothing is paid or reserved), needs_input (`question` says what is asked), refund_requested, refunded, disputed, failed (the
     money is with the service, split or stuck; `reason` says so). `paid` went into escrow, or left
     and is not known to have come back; `refunded` came back. Both are what the budget counts. `verified` is True when
     the result matches the hash on the chain, False when it does not, None when there is none to compare. What a
@@ -101,6 +103,7 @@ class Receipt(BaseModel):
     where_the_money_is: str = ""
     refundable_until_ms: int | None = None
 
+    approval: Approval | None = None
     state: State = State.ASKED
     states: tuple[Moment, ...] = ()
     created_ms: int = 0
@@ -127,7 +130,7 @@ class Receipt(BaseModel):
     @property
     def open(self) -> bool:
         """Whether the hire still goes on, or waits for somebody."""
-        return self.outcome in ("open", "needs_input", "refund_requested", "disputed")
+        return self.outcome in ("open", "needs_approval", "needs_input", "refund_requested", "disputed")
 
     @property
     def blockchain_identifier(self) -> str | None:
@@ -228,6 +231,7 @@ def receipt_of(p: Purchase, *, reused: bool = False) -> Receipt:
         money=p.money,
         where_the_money_is=where_the_money_is(p),
         refundable_until_ms=refundable_until(p),
+        approval=p.approval,
         state=p.state,
         states=p.history,
         created_ms=p.created_ms,
@@ -260,6 +264,7 @@ def where_the_money_is(p: Purchase) -> str:
     if p.free:
         return "The service is free; no money is involved."
     sentences = {
+        State.AWAITING: f"Nothing is paid or reserved; {price} waits for a person to say yes.",
         State.PAYING: f"It is not known yet whether {price} was paid: the node has to be asked, and will be.",
         State.PAID: f"The node holds the order to pay {price}; nothing is locked in escrow yet.",
         State.LOCKED: f"{price} is locked in escrow until the result comes or the refund is due.",

@@ -34,6 +34,7 @@ class Order:
     reuse_within_ms: int
     on_mismatch: Literal["keep", "refund", "ask"]
     judge: Judge | None = None
+    approved_by: str = ""  # where a person said yes to the price of the quote before
 
     @property
     def key(self) -> str:
@@ -62,6 +63,7 @@ def order_of(
     again: bool = False,
     reuse_within_s: float = 600,
     on_mismatch: Policy | Judge = "keep",
+    approved_by: str = "",
 ) -> Order:
     """The arguments of `hire`, checked before anything is sent; InputError says what is wrong."""
     policy = checked_policy(on_mismatch)
@@ -80,6 +82,7 @@ def order_of(
         reuse_within_ms=int(reuse_within_s * 1000),
         on_mismatch="ask" if callable(policy) else policy,
         judge=policy if callable(policy) else None,
+        approved_by=approved_by,
     )
 
 

@@ -15,10 +15,11 @@ from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
 from masumi_tools.money import Amount
 from masumi_tools.target import Target
 
-# How a hire counts against its budget. ASKED and LISTED hold nothing yet.
+# How a hire counts against its budget. Before RESERVED nothing is held yet.
 _COUNTS: dict[State, str] = {
     State.ASKED: "",
     State.LISTED: "",
+    State.AWAITING: "",
     State.RESERVED: "reserved",
     State.STARTED: "reserved",
     State.PAYING: "reserved",

@@ -17,12 +17,13 @@ from masumi_tools.calls import node, registry, service
 from masumi_tools.calls.call import Call
 from masumi_tools.calls.node import PURCHASE_S
 from masumi_tools.hire.acceptance import HORIZON_MS, MINUTE_MS, times_problem
-from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, ON_DEMAND, Event, Purchase, State
+from masumi_tools.hire.purchase import MISMATCH, ON_DEMAND, Event, Purchase, State
 from masumi_tools.models import OnChainState
 from masumi_tools.models.sources import V1
 
 # A hire that nobody drove for this long before it paid is given up: its caller is gone.
 ABANDON_MS = 15 * MINUTE_MS
+_IN_PASSING = frozenset({State.ASKED, State.LISTED, State.RESERVED})
 # The node's batch takes no purchase with less time left to pay_by (57 s); a later POST only asks.
 LAST_POST_MS = MINUTE_MS
 # The node writes off an unlocked purchase 5 minutes after pay_by; then a repeat creates nothing.
@@ -111,6 +112,11 @@ class Reserve:
 
 
 @dataclass(frozen=True, slots=True)
+class Consult:
+    """See what the person who was asked for this price has answered; without an answer there is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
 class Become:
     """Save this record: time alone decided."""
 
@@ -130,7 +136,7 @@ class Rest:
     """Nothing to do any more, or nothing without somebody's answer."""
 
 
-Step = Send | Reserve | Become | Pause | Rest
+Step = Send | Reserve | Consult | Become | Pause | Rest
 
 
 def next_step(p: Purchase, now: int, ways: Ways, *, may_pay: bool = True) -> Step:
@@ -142,7 +148,7 @@ def next_step(p: Purchase, now: int, ways: Ways, *, may_pay: bool = True) -> Ste
         return Rest()
     if p.state is State.PAYING:
         return _paying(p, now, ways, may_pay)
-    if p.state in BEFORE_PAYING and p.state is not State.STARTED and now - p.changed_ms > ABANDON_MS:
+    if p.state in _IN_PASSING and now - p.changed_ms > ABANDON_MS:
         return Become(p.move(Event.REFUSED, now, reason="it was interrupted before anything was paid"))
     return _STEPS[p.state](p, now, ways)
 
@@ -166,6 +172,8 @@ def kept_up(p: Purchase, now: int) -> Purchase:
 def at_rest(p: Purchase, now: int, ways: Ways) -> bool:
     """Whether the caller has what a hire can give now: an end, a question, or a result that was checked."""
     if p.ended:
+        return True
+    if p.state is State.AWAITING:
         return True
     if p.state is State.NEEDS_INPUT:
         return p.answer is None
@@ -201,6 +209,10 @@ def _asked(p: Purchase, now: int, ways: Ways) -> Step:
 
 def _listed(p: Purchase, now: int, ways: Ways) -> Step:
     return Reserve()
+
+
+def _awaiting(p: Purchase, now: int, ways: Ways) -> Step:
+    return Consult()
 
 
 def _reserved(p: Purchase, now: int, ways: Ways) -> Step:
@@ -376,6 +388,7 @@ def _refunding(p: Purchase, now: int, ways: Ways) -> Step:
 _STEPS: dict[State, Callable[[Purchase, int, Ways], Step]] = {
     State.ASKED: _asked,
     State.LISTED: _listed,
+    State.AWAITING: _awaiting,
     State.RESERVED: _reserved,
     State.STARTED: _started,
     State.PAYING: _paying,

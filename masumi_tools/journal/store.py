@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from masumi_tools.errors import JournalBusy
 from masumi_tools.journal import totals, turns
 from masumi_tools.journal.database import explained, open_engine
+from masumi_tools.journal.questions import Questions
 from masumi_tools.journal.tables import (
     budgets,
     calls,
@@ -93,7 +94,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Journal:
+class Journal(Questions):
     """Saved hires. Safe to share among threads; several processes may open the same database.
 
     `now_ms` is the clock that leases run by. With `later` the database is opened when it is first used, in
@@ -219,9 +220,17 @@ class Journal:
         No other reservation of the same budget can come between the sum and the save. `limits` is kept
         beside the budget's name, for those who want to see it.
         """
-        with explained("reserving money"), self._engine.begin() as db:
-            self._lock_budget(db, row.budget, limits)
-            return self._save(db, decide(self._usage(db, row, since_ms)))
+
+        def save(decide: Callable[[Usage], Row]) -> Row:
+            with self._engine.begin() as db:
+                self._lock_budget(db, row.budget, limits)
+                return self._save(db, decide(self._usage(db, row, since_ms)))
+
+        with explained("reserving money"):
+            try:
+                return save(decide)
+            except sa.exc.IntegrityError:  # a newer hire is open under the key: that one is joined, not this
+                return save(lambda usage: replace(decide(usage), joinable=False))
 
     def _save(self, db: sa.Connection, row: Row) -> Row:
         done = db.execute(

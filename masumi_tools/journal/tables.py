@@ -92,6 +92,44 @@ notes = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("text", sa.Text, nullable=False),
 )
+approvals = sa.Table(
+    "masumi_approvals",
+    metadata,
+    sa.Column("hire_id", sa.String(40), primary_key=True),
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("asked_ms", sa.BigInteger, nullable=False),
+    sa.Column("until_ms", sa.BigInteger, nullable=False),
+    sa.Column("answer", sa.String(12), nullable=False),
+    sa.Column("answered_by", sa.String(200), nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("tellings", sa.Integer, nullable=False),
+    sa.Column("tell_ms", sa.BigInteger, nullable=False),
+)
+pages = sa.Table(
+    "masumi_pages",
+    metadata,
+    sa.Column("url", sa.String(500), primary_key=True),
+    sa.Column("until_ms", sa.BigInteger, nullable=False),
+)
+
+
+def _approvals(db: sa.Connection) -> None:
+    db.execute(
+        sa.text(
+            "CREATE TABLE IF NOT EXISTS masumi_approvals"
+            " (hire_id VARCHAR(40) NOT NULL, digest VARCHAR(64) NOT NULL, asked_ms BIGINT NOT NULL,"
+            " until_ms BIGINT NOT NULL, answer VARCHAR(12) NOT NULL, answered_by VARCHAR(200) NOT NULL,"
+            " why TEXT NOT NULL, at_ms BIGINT NOT NULL, tellings INTEGER NOT NULL, tell_ms BIGINT NOT NULL,"
+            " PRIMARY KEY (hire_id, digest))"
+        )
+    )
+    db.execute(
+        sa.text(
+            "CREATE TABLE IF NOT EXISTS masumi_pages"
+            " (url VARCHAR(500) NOT NULL PRIMARY KEY, until_ms BIGINT NOT NULL)"
+        )
+    )
 
 
 def _notes(db: sa.Connection) -> None:
@@ -157,7 +195,7 @@ def _turns(db: sa.Connection) -> None:
 
 
 # Each is one step from the version before it; see `Schema`.
-STEPS: list[Step] = [_notes, _totals, _turns]
+STEPS: list[Step] = [_notes, _totals, _turns, _approvals]
 
 
 def schema() -> Schema:

@@ -58,6 +58,8 @@ class Party:
             self.own["node"] = _own(settings.node_api, settings.node_token)
         if settings.registry_url is not None:
             self.own["registry"] = _own(settings.registry_api, settings.registry_token)
+        if settings.notify_url is not None:
+            self.own["notice"] = _own(settings.notify_url, None)
 
     def check(self, host: str, addresses: Sequence[str]) -> None:
         check_addresses(host, addresses, sandbox=self.sandbox)
@@ -100,6 +102,7 @@ class Exchange:
             headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(call.body))]
         elif call.method != "GET":
             headers.append((b"content-length", b"0"))
+        headers += [(name.encode(), value.encode()) for name, value in call.headers]
         origin, token = self._party.own.get(call.to, (None, ()))
         self.guarded = origin != _origin(url)
         if self.guarded:

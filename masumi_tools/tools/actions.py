@@ -76,6 +76,7 @@ class Actions:
         self._trace_content = trace_content
         self._quotes: dict[Target, Quote] = {}
         self._shown: dict[str, str] = {}
+        self._asked: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Actions:
@@ -195,8 +196,10 @@ class Actions:
         reason = reason or (yield from self._changed(quote, target, payload, call))
         if reason:
             return Said(wording.not_hired(reason), True, "refused")
+        approved_by = yield from self._asked_before(target, payload, call)
         options = {
             "quote": quote,
+            "approved_by": approved_by,
             "max_price": cap,
             "patience_s": self._patience_s,
             "reuse_within_s": self._reuse_within_s,
@@ -251,7 +254,7 @@ class Actions:
             whose = {"only_open": True, "budget": self._budget_name, "scope": call.family}
             mine = yield Wish("hires", (), whose)
             waiting = [receipt for receipt in mine if receipt.open]
-            if len(waiting) == 1 and waiting[0].outcome == "open":
+            if len(waiting) == 1 and waiting[0].outcome in ("open", "needs_approval"):
                 return (yield from self._said((yield Wish("resume", (waiting[0].hire_id,), waiting_for))))
             now = yield Wish("now_ms")
             recent = [receipt for receipt in mine if not receipt.open][:5]
@@ -327,9 +330,30 @@ class Actions:
         shown = Shown.read(noted)
         if shown is None:
             return "its price could not be shown to a person before; ask again"
+        if not shown.same_service(quote):
+            return "the service's address or key is not the one that was approved"
         if (shown.price, shown.dynamic) == (quote.price, quote.dynamic):
             return None
         return f"the price is {quote.price_text} now, and {shown.price_text} was approved"
+
+    def vouch(self, target: str, payload: object, call: Call, by: str) -> Talk:
+        """Remember that this call, when it comes, was approved by a person in the framework `by`."""
+        name = _asked_name(target, payload, call)
+        if call.call_id is None:
+            with self._lock:
+                self._asked[name] = by
+        else:
+            yield Wish("note", (name, by), of="journal")
+        return Said("")
+
+    def _asked_before(self, target: str, payload: object, call: Call) -> Generator[Wish, Any, str]:
+        """Where a person said yes to this very call before it was made; "" where nobody was asked."""
+        name = _asked_name(target, payload, call)
+        with self._lock:
+            here = self._asked.pop(name, "")
+        if here or not self.asks_first or call.call_id is None:
+            return here
+        return (yield Wish("noted", (name,), of="journal")) or ""
 
     # Inside ----------------------------------------------------------------------------------
 
@@ -373,6 +397,10 @@ def call_name(target: str, payload: object, call: Call) -> str | None:
 
 def _shown_name(target: str, payload: object, call: Call) -> str:
     return call_key(f"shown\x00{call.call_id or ''}\x00{_canonical(target, payload)}", call.scope)
+
+
+def _asked_name(target: str, payload: object, call: Call) -> str:
+    return call_key(f"asked\x00{call.call_id or ''}\x00{_canonical(target, payload)}", call.scope)
 
 
 def _canonical(target: str, payload: object) -> str:

@@ -50,6 +50,12 @@ class Approval:
             f"Input: {plain_text(str(self._payload(given)), 2_000)}"
         )
 
+    def vouch(self, given: Any, call: Call, by: str) -> None:
+        """A person said yes to this call in the framework `by`: the hire that it makes is approved for its price."""
+        target = self._target or _part(given, "agent")
+        if isinstance(target, str):
+            self._actions.run(self._actions.vouch(target, self._payload(given), call, by))
+
     def _payload(self, given: Any) -> Any:
         return given if self._target is not None else _part(given, "input_data")
 

@@ -16,6 +16,7 @@ EVENT: Final = "masumi_progress"
 STEPS: Final = {
     "asked": "looking the service up",
     "listed": "the price is known",
+    "awaiting_approval": "waiting for a person to approve the price",
     "reserved": "the price is reserved in the budget",
     "started": "the job is started, the offer is checked",
     "paying": "ordering the payment into escrow",

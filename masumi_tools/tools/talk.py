@@ -65,6 +65,7 @@ class Shown:
     price: tuple[Amount, ...]
     dynamic: bool
     price_text: str
+    seller_vkey: str | None = None
 
     @staticmethod
     def of(quote: Quote) -> str:
@@ -74,7 +75,7 @@ class Shown:
             return "null"
         price = [[amount.quantity, amount.unit] for amount in quote.price]
         parts = [listing.name, listing.agent_identifier, listing.api_base_url, price]
-        return json.dumps([*parts, quote.dynamic, quote.price_text])
+        return json.dumps([*parts, quote.dynamic, quote.price_text, listing.seller_vkey])
 
     @classmethod
     def read(cls, text: str) -> Shown | None:
@@ -82,5 +83,13 @@ class Shown:
         parts = json.loads(text)
         if parts is None:
             return None
-        name, agent, url, price, dynamic, price_text = parts
-        return cls(name, agent, url, tuple(Amount(*pair) for pair in price), dynamic, price_text)
+        name, agent, url, price, dynamic, price_text, *vkey = parts
+        return cls(name, agent, url, tuple(Amount(*pair) for pair in price), dynamic, price_text, *vkey)
+
+    def same_service(self, quote: Quote) -> bool:
+        """Whether the quote is of the agent, the address and the key that the person was shown."""
+        listing = quote.listing
+        if listing is None:
+            return False
+        same = (self.agent_identifier, self.url) == (listing.agent_identifier, listing.api_base_url)
+        return same and self.seller_vkey in (None, listing.seller_vkey)

@@ -190,6 +190,16 @@ def _open(t: _Told) -> str:
     return f"Not finished yet: the hire goes on. {t.money}{deadline}{t.why} Do not hire again. {t.later}{progress}"
 
 
+def _needs_approval(t: _Told) -> str:
+    r = t.receipt
+    price = text_of(r.price)
+    return (
+        f"Waiting for a person: {t.who} costs {price}, and somebody has to approve that first ({t.hire}). "
+        f"{t.money} Do not hire again, neither this service nor another one for it: tell the user that it "
+        f"waits. You cannot approve it. {t.later}"
+    )
+
+
 def _needs_input(t: _Told) -> str:
     r = t.receipt
     fields = describe(read_input_schema(r.question))
@@ -241,6 +251,7 @@ _WORDS: dict[str, Callable[[_Told], str]] = {
     "refused": _refused,
     "lapsed": _lapsed,
     "open": _open,
+    "needs_approval": _needs_approval,
     "needs_input": _needs_input,
     "refund_requested": _refund_requested,
     "refunded": _refunded,
@@ -277,6 +288,7 @@ def hires_told(waiting: Sequence[Receipt], finished: Sequence[Receipt], now_ms: 
 _STANDS = {
     "completed": "the result is here",
     "open": "goes on",
+    "needs_approval": "waits for a person to approve its price",
     "needs_input": "asks a question",
     "refund_requested": "the money is on its way back",
     "disputed": "is disputed",

@@ -13,6 +13,7 @@ from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import AsyncBuyer, Buyer
 from masumi_tools.hire.operations import Operation, Sleep
 from masumi_tools.hire.steps import Pace
+from masumi_tools.journal.questions import Question
 from masumi_tools.journal.store import Journal, Row, Usage
 from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.sandbox import Sandbox
@@ -51,6 +52,12 @@ class CrashingJournal(Journal):
         return self._crash_around(
             lambda: super(CrashingJournal, self).save_decided(row, decide, since_ms, limits)
         )
+
+    def ask(self, question: Question) -> Question:
+        return self._crash_around(lambda: super(CrashingJournal, self).ask(question))
+
+    def answer(self, *given: Any) -> tuple[Question, bool]:
+        return self._crash_around(lambda: super(CrashingJournal, self).answer(*given))
 
     def drop_lease(self, hire_id: str, owner: str) -> None:
         """A process that dies gives nothing back; the next one of this test finds its lease run out."""

@@ -78,7 +78,7 @@ def test_approval_is_needed_above_the_threshold_and_for_units_without_one() -> N
     ]
 
 
-@pytest.mark.parametrize("arguments", [{"total": "1,5 ADA"}, {"total": "20 ADA", "approve_above": "1 ADA"}])
+@pytest.mark.parametrize("arguments", [{"total": "1,5 ADA"}, {"total": "20 ADA", "approval_within": 0}])
 def test_a_budget_that_cannot_be_meant_is_an_input_error(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Budget(**arguments)

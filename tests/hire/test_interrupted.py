@@ -138,7 +138,7 @@ def test_while_a_person_is_asked_nobody_else_decides(sandbox: Sandbox, url: str)
         ahead_ms = 30 * 60_000
         sweeper = ClockedBuyer(sandbox, None, journal)
         assert sweeper.sweep() == []
-        assert [(one.hire_id, one.outcome) for one in sweeper.hires()] == [(asked.hire_id, "open")]
+        assert [(one.hire_id, one.outcome) for one in sweeper.hires()] == [(asked.hire_id, "needs_approval")]
         return True
 
     budget = Budget("20 ADA", approve_above="0.5 ADA", approve=think_for_half_an_hour)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from masumi_tools.errors import JournalError, JournalVersionError
 from masumi_tools.journal import tables
 from masumi_tools.journal.database import open_engine
+from masumi_tools.journal.questions import Question
 from masumi_tools.journal.store import Journal, Usage
 from tests.hire.test_journal import row
 
@@ -53,6 +55,26 @@ def test_an_older_journal_is_brought_up_to_date_with_all_that_is_in_it(first_ver
     assert journal.budgets() == {"default": "20 ADA"}
     assert (journal.note("n", "text"), journal.noted("n")) == ("text", "text")
     journal.close()
+
+
+def test_a_journal_without_approvals_gets_their_table_and_a_question_waits_in_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(tables, "STEPS", [step for step in tables.STEPS if step is not tables._approvals])
+        with contextlib.closing(Journal(database_url)) as older:
+            older.add(row("h1"))
+            with older._engine.begin() as db:
+                db.exec_driver_sql("DROP TABLE masumi_approvals")
+                db.exec_driver_sql("DROP TABLE masumi_pages")
+
+    with contextlib.closing(Journal(database_url)) as journal:
+        asked = journal.ask(Question("h1", "d1", 1, 9))
+        assert journal.answer(asked, "yes", "ann", "", 2)[1]
+        assert not journal.answer(asked, "no", "bob", "", 3)[1]
+        kept = journal.question("h1")
+        assert kept is not None and (kept.answer, kept.by) == ("yes", "ann")
+        assert journal.get("h1") is not None and journal.schema_version() == tables.schema().newest
 
 
 def test_a_step_that_is_added_runs_once_and_on_older_journals_alone(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from masumi_tools.calls.call import Call, Reply
+from masumi_tools.errors import StateError
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import AsyncBuyer, Buyer
 from masumi_tools.hire.receipt import Receipt
@@ -21,7 +22,7 @@ from masumi_tools.net.exchange import Exchange
 from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.settings import Settings
 
-WRITES = ("add", "save", "save_decided", "take_lease", "drop_lease")
+WRITES = ("add", "save", "save_decided", "take_lease", "drop_lease", "ask", "answer")
 CALM_S = 3.0  # nothing has moved for so long: nothing will, before the clock is moved
 
 
@@ -99,12 +100,13 @@ def hire(
     kill_at: str | None = None,
     answer: Any = None,
     colour: str = "sync",
+    approve_above: str | None = None,
     **options: Any,
 ) -> int:
     """Hire, answer when asked, print the receipt and the points that were passed."""
     points = Points(kill_at, colour)
     install(points)
-    bounds = Budget(budget, name=name) if budget else None
+    bounds = Budget(budget, name=name, approve_above=approve_above) if budget else None
     made = (_hire_async if colour == "async" else _hire)(bounds, target, data, answer, options)
     told = {"outcome": made.outcome, "hire_id": made.hire_id, "result": made.result, "reason": made.reason}
     print(json.dumps(told | {"notes": made.notes, "passed": points.passed}))
@@ -114,6 +116,11 @@ def hire(
 def _hire(bounds: Budget | None, target: str, data: Any, answer: Any, options: dict[str, Any]) -> Receipt:
     with Buyer(Settings.from_env(), budget=bounds) as buyer:
         made = buyer.hire(target, data, **options)
+        if made.outcome == "needs_approval":
+            try:
+                made = buyer.approve(made.hire_id, by="ann", patience_s=options.get("patience_s", 60))
+            except StateError:  # whoever died had said yes already
+                made = buyer.resume(made.hire_id, patience_s=options.get("patience_s", 60))
         if made.outcome == "needs_input" and answer is not None:
             made = buyer.answer(made.hire_id, answer, patience_s=options.get("patience_s", 60))
         return made

@@ -46,6 +46,7 @@ SAYS = {
     "refused": ["Nothing was paid", "will be refused for the same reason"],
     "lapsed": ["Nothing was paid", "new hire at the full price"],
     "open": ["Do not hire again", "in 40 minutes", "asked back by itself", "1 ADA is somewhere"],
+    "needs_approval": ["Waiting for a person", "Do not hire again", "You cannot approve it"],
     "needs_input": ["Do not hire again", "approve (true or false, required)", "in 40 minutes"],
     "refund_requested": ["nothing to do", "1 ADA is somewhere", "in 40 minutes"],
     "refunded": ["1 ADA came back", "Nothing was spent", "would be a new hire"],

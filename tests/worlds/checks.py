@@ -12,10 +12,12 @@ from typing import Any
 
 from masumi_tools.calls.call import Call, Reply
 from masumi_tools.errors import InputError, JournalError, MasumiError, StateError, UnknownHire
+from masumi_tools.hire import approvals
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.purchase import BEFORE_PAYING, TRANSITIONS, Purchase, State
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.journal.store import Journal, Row
+from masumi_tools.models import PricingType
 from masumi_tools.money import Amount
 from masumi_tools.sandbox.chain import identifier
 from masumi_tools.sandbox.chain.rows import Purchase as Bought
@@ -58,6 +60,8 @@ class Checks:
         self.by_id: dict[str, Hire] = {}
         self.documented: Callable[[Task, Exception], bool] = _documented
         self._seen = 0
+        self.yes: set[tuple[str, tuple[Amount, ...]]] = set()
+        self.digest_of = approvals.digest_of
 
     # At every save ---------------------------------------------------------------------------------------
 
@@ -122,6 +126,7 @@ class Checks:
         if int(body["payByTime"]) < announced_ms + MINUTE_MS:
             raise Violation(f"hire {hire.hire_id} pays an offer whose payByTime is too near to be kept")
         self._within_price(hire, p, body["Amounts"])
+        self._approved(hire, p)
 
     def _within_price(self, hire: Hire, p: Purchase, amounts: list[dict[str, str]]) -> None:
         asked: dict[str, int] = {}
@@ -133,6 +138,19 @@ class Checks:
         for what, limit in (("max_price", p.max_price), ("per_hire", budget.per_hire if budget else None)):
             if limit is not None and over(asked, limit):
                 raise Violation(f"hire {hire.hire_id} pays {asked}, more than its {what} {limit}")
+
+    def _approved(self, hire: Hire, p: Purchase) -> None:
+        """A price above the budget's threshold is paid only after a yes to exactly that; the person saw this price."""
+        budget = self.budgets.get(hire.budget)
+        if budget is None or not budget.needs_approval(p.price):
+            return
+        agreed = p
+        if p.listing is not None and p.listing.price.pricing is PricingType.DYNAMIC:
+            agreed = p.but(price=p.max_price)  # the offer names its price, up to the one that was approved
+        question = self.journal.question(hire.hire_id, self.digest_of(agreed))
+        said = budget.approve is not None or (hire.hire_id, agreed.price) in self.yes
+        if question is None or question.answer != "yes" or not said:
+            raise Violation(f"hire {hire.hire_id} pays {p.price} without a yes to exactly that")
 
     # After a request had its effect ------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import datetime as dt
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.budget import Asked, Budget
@@ -95,6 +95,7 @@ class History:
         self._lives: list[Life] = []
         self._dead: dict[str, bool] = {}
         self.receipts: list[Receipt] = []
+        self._asked: set[str] = set()
 
     # Processes -----------------------------------------------------------------------------------------
 
@@ -212,6 +213,28 @@ class History:
             )
             if receipt.outcome == "needs_input" and self.rng.random() < self.plan.patience_of_answers:
                 self._answer(task.life, receipt)
+            if receipt.outcome == "needs_approval" and receipt.hire_id not in self._asked:
+                self._asked.add(receipt.hire_id)
+                self._person(receipt)
+
+    def _person(self, receipt: Receipt) -> None:
+        """Somebody sees the question some time later and answers, or nobody does; two may at the same moment."""
+        after = self.rng.choice((0, 100, 30_000, 10 * MINUTE_MS, 5 * 60 * MINUTE_MS, 30 * 60 * MINUTE_MS))
+        for _person in range(self.rng.choice((0, 1, 1, 1, 1, 2))):
+            answer: Literal["yes", "no"] = "yes" if self.rng.random() < 0.8 else "no"
+
+            def decide(answer: Literal["yes", "no"] = answer) -> None:
+                row = self.journal.get(receipt.hire_id)
+                if self.rng.random() < 0.5:
+                    self.stage.raise_price(receipt.agent_identifier)
+                if row is not None and answer == "yes":
+                    self.checks.yes.add((receipt.hire_id, ledger.purchase_of(row).price))
+                life = self.life(self.rng.randrange(self.plan.processes))
+                flow = life.flows.decide(receipt.hire_id, answer, "ann", "", 600, life.turn())
+                self._begin(life, f"{answer} to {receipt.hire_id}", flow, Wish("resume", 0, life.number))
+                self._asked.discard(receipt.hire_id)  # another price may be asked about again
+
+            self.scheduler.after(after, decide)
 
     def _answer(self, life: Life, receipt: Receipt) -> None:
         data = {"approve": True} if self.rng.random() < 0.9 else {"approve": "perhaps"}
@@ -245,7 +268,10 @@ class History:
     def _until_next(self, hires: list[Purchase]) -> int:
         """How long the one who sweeps may sleep: to the next deadline of an open hire, at least a minute."""
         now, rest = self.stage.now(), self.plan.rest_ms
-        quiet = all(p.state in (State.DELIVERED, State.REFUND_REQUESTED, State.DISPUTED) for p in hires)
+        quiet = all(
+            p.state in (State.AWAITING, State.DELIVERED, State.REFUND_REQUESTED, State.DISPUTED)
+            for p in hires
+        )
         dues = []
         for p in hires:
             if p.terms is not None:
@@ -279,7 +305,7 @@ def _budget(limits: Limits) -> Budget:
         limits.per_day,
         limits.per_service,
         approve_above=limits.approve_above,
-        approve=approve if limits.approve_above else None,
+        approve=approve if limits.approve_above and limits.answers != "later" else None,
         name=limits.name,
         time_zone=dt.UTC,
     )

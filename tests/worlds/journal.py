@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from masumi_tools.errors import JournalBusy
+from masumi_tools.journal.questions import Question
 from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
 
 Summed = dict[str, int]
@@ -42,6 +43,7 @@ class MemoryJournal(Journal):
         self._calls: dict[str, str] = {}
         self._notes: dict[str, str] = {}
         self._limits: dict[str, str] = {}
+        self._questions: dict[tuple[str, str], Question] = {}
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -109,6 +111,32 @@ class MemoryJournal(Journal):
             kept.money, kept.service = row.money, row.service
             kept.entries, kept.at_ms = row.entries, row.at_ms or row.created_ms
 
+    # Questions -------------------------------------------------------------------------------
+
+    def ask(self, question: Question) -> Question:
+        return self._questions.setdefault((question.hire_id, question.digest), question)
+
+    def answer(self, question: Question, answer: str, by: str, why: str, at_ms: int) -> tuple[Question, bool]:
+        kept = self._questions.get((question.hire_id, question.digest))
+        if kept is None or kept.answer:
+            return kept or question, False
+        answered = replace(kept, answer=answer, by=by, why=why, at_ms=at_ms)
+        self._questions[question.hire_id, question.digest] = answered
+        return answered, True
+
+    def question(self, hire_id: str, digest: str | None = None) -> Question | None:
+        asked = [
+            one for one in self._questions.values() if one.hire_id == hire_id and digest in (None, one.digest)
+        ]
+        return max(asked, key=lambda one: (one.asked_ms, one.digest), default=None)
+
+    def unanswered(self, state: str) -> list[Question]:
+        asked = [one for one in self._questions.values() if not one.answer]
+        found = [
+            one for one in asked if one.hire_id in self._kept and self._kept[one.hire_id].row.state == state
+        ]
+        return sorted(found, key=lambda one: (one.asked_ms, one.hire_id, one.digest))
+
     # Leases ----------------------------------------------------------------------------------
 
     def take_lease(self, hire_id: str, owner: str, for_ms: int, is_dead: Callable[[str], bool]) -> bool:
@@ -130,15 +158,22 @@ class MemoryJournal(Journal):
         self, now: int, after: tuple[int, str], is_dead: Callable[[str], bool], limit: int = 200
     ) -> list[Row]:
         at = self._now_ms()
-        found = [
-            replace(kept.shown(), due_ms=kept.due_ms)
-            for kept in self._kept.values()
-            if kept.row.is_open
-            and kept.due_ms <= now
-            and (kept.due_ms, kept.row.hire_id) > after
-            and (kept.lease_owner is None or kept.lease_until_ms < at or is_dead(kept.lease_owner))
-        ]
-        return sorted(found, key=lambda row: (row.due_ms, row.hire_id))[:limit]
+        found = sorted(
+            (kept.due_ms, hire_id)
+            for hire_id, kept in self._kept.items()
+            if kept.row.is_open and after < (kept.due_ms, hire_id) and kept.due_ms <= now
+        )
+        while page := found[:limit]:  # those that are driven are left out of a page, which is shorter then
+            found = found[limit:]
+            kept_of = [self._kept[hire_id] for _, hire_id in page]
+            free = [
+                replace(kept.shown(), due_ms=kept.due_ms)
+                for kept in kept_of
+                if kept.lease_owner is None or kept.lease_until_ms < at or is_dead(kept.lease_owner)
+            ]
+            if free:
+                return free
+        return []
 
     def put_off(self, due: Sequence[tuple[Row, int]]) -> None:
         for row, due_ms in due:

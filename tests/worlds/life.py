@@ -16,6 +16,7 @@ from masumi_tools.hire.flows import Flows
 from masumi_tools.hire.operations import Fetch
 from masumi_tools.hire.purchase import Purchase
 from masumi_tools.hire.steps import Pace, Ways
+from masumi_tools.journal.questions import Question
 from masumi_tools.journal.store import Journal, Row, Usage, Used
 from masumi_tools.settings import Settings
 from tests.worlds.plan import Wish
@@ -103,6 +104,22 @@ class Door(Journal):
 
     def drop_lease(self, hire_id: str, owner: str) -> None:
         self._write(lambda: self._journal.drop_lease(hire_id, owner))
+
+    def ask(self, question: Question) -> Question:
+        asked: Question = self._write(lambda: self._journal.ask(question))
+        return asked
+
+    def answer(self, question: Question, answer: str, by: str, why: str, at_ms: int) -> tuple[Question, bool]:
+        answered: tuple[Question, bool] = self._write(
+            lambda: self._journal.answer(question, answer, by, why, at_ms)
+        )
+        return answered
+
+    def question(self, hire_id: str, digest: str | None = None) -> Question | None:
+        return self._journal.question(hire_id, digest)
+
+    def unanswered(self, state: str) -> list[Question]:
+        return self._journal.unanswered(state)
 
     def get(self, hire_id: str) -> Row | None:
         return self._journal.get(hire_id)

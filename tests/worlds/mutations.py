@@ -14,7 +14,7 @@ import pytest
 
 from masumi_tools.calls import node
 from masumi_tools.calls.call import Reply
-from masumi_tools.hire import acceptance, rows, steps
+from masumi_tools.hire import acceptance, approvals, rows, steps
 from masumi_tools.hire.driver import Driver
 from masumi_tools.hire.operations import Do, Sleep
 from masumi_tools.hire.purchase import Event, Purchase, State
@@ -194,6 +194,14 @@ def results_are_not_saved(patch: Patch) -> None:
     patch.setattr(Driver, "save", careless)
 
 
+def nobody_is_asked(patch: Patch) -> None:
+    patch.setattr(approvals, "approved", lambda p: True)
+
+
+def a_yes_to_anything(patch: Patch) -> None:
+    patch.setattr(approvals, "digest_of", lambda p: p.hire_id)
+
+
 MUTATIONS = (
     Mutation("a payment is announced in the journal before it is sent", no_announcement, "announce"),
     Mutation("an order is repeated in the same bytes", other_bytes, "other bytes"),
@@ -207,6 +215,10 @@ MUTATIONS = (
     Mutation("only the node's own word is a no", a_page_is_a_no, "refused|another job|of one key"),
     Mutation("never more than max_price or the agreed price", no_max_price, "more than its|breaks a rule"),
     Mutation("never more than the budget", no_budget, "more than"),
+    Mutation(
+        "a person says yes before a price above the threshold is paid", nobody_is_asked, "without a yes"
+    ),
+    Mutation("a yes is to exactly one price", a_yes_to_anything, "without a yes"),
     Mutation("a reservation is one transaction", reservation_in_two_steps, "more than"),
     Mutation("one open hire per key", many_open_under_a_key, "of one key"),
     Mutation("who was overtaken cannot save", last_save_wins, ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from masumi_tools.sandbox.chain.network import TUSDM
@@ -37,7 +37,7 @@ class Limits:
     per_day: tuple[str, ...] | None = None
     per_service: tuple[str, ...] | None = None
     approve_above: str | None = None
-    answers: Literal["yes", "no", "fails"] = "yes"
+    answers: Literal["yes", "no", "fails", "later"] = "yes"
     name: str = "default"
 
 
@@ -108,6 +108,15 @@ def plan_of(seed: int) -> Plan:
     processes = rng.choice((1, 1, 2, 2, 3))
     shared = _limits(rng, "default")
     limits = tuple(_of_process(rng, shared) for _ in range(processes))
+    people = random.Random(f"people {seed}")
+    if people.random() < 0.5:  # nobody is at hand: a person answers later
+        asks = "1 ADA" if people.random() < 0.5 else None
+        later = {
+            one: replace(one, answers="later", approve_above=asks or one.approve_above)
+            for one in limits
+            if one
+        }
+        limits = tuple(later[one] if one else None for one in limits)
     return Plan(
         seed=seed,
         start_ms=BEGINNING_MS

@@ -112,6 +112,17 @@ class Stage:
                 return vendor.answer(request)
         return reply(404, {"detail": "Nobody lives here"})
 
+    def raise_price(self, agent_identifier: str) -> None:
+        """Double a fixed price, on the chain and where it is listed."""
+        agent = next((v.agent for v in self.vendors if v.agent.agent_identifier == agent_identifier), None)
+        entry = routes.state_of(self.world).entry(agent_identifier)
+        listed = entry["AgentPricing"].get("FixedPricing") if entry is not None else None
+        if agent is None or entry is None or not listed:
+            return
+        _raise_price(agent)
+        doubled = [(str(int(one["amount"]) * 2), one["unit"]) for one in listed["Amounts"]]
+        entry["AgentPricing"] = fixed_pricing(doubled)
+
     def another_purchase(self, call: Call) -> Response | None:
         """The answer to somebody else's question: what a confused proxy would deliver; None when there is none."""
         rows = self.world.purchases

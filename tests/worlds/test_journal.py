@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from masumi_tools.errors import JournalBusy, JournalError
+from masumi_tools.journal.questions import Question
 from masumi_tools.journal.store import Entry, Journal, Row, Usage
 from tests.worlds.journal import MemoryJournal
 
@@ -72,6 +73,8 @@ class Hands:
         flag, text = rng.random() < 0.5, str(rng.randrange(3))
         since = rng.choice((0, 49, 50, 51))
 
+        asked = Question(row.hire_id, key, since, since + 9)
+
         def decide(usage: Usage) -> Row:
             return replace(known, record=repr(usage))
 
@@ -96,6 +99,10 @@ class Hands:
             lambda: journal.usage(row, since),
             lambda: sorted(journal.used(row.budget), key=repr),
             lambda: journal.budgets(),
+            lambda: journal.ask(asked),
+            lambda: journal.answer(asked, "yes" if flag else "no", owner, text, since),
+            lambda: journal.question(row.hire_id, key if flag else None),
+            lambda: journal.unanswered(rng.choice(("asked", "locked"))),
         ]
         self.clock[0] += rng.randrange(4)
         try:

@@ -1,0 +1,69 @@
+"""Commands for the person who is asked: approvals, approve, deny."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from masumi_tools.cli import show
+from masumi_tools.cli.context import Context, status_of
+from masumi_tools.hire.buyer import Buyer
+
+HireId = Annotated[str, typer.Argument(help="The id of a hire, as `approvals` shows it.")]
+By = Annotated[str, typer.Option(help="Who answers; without it the name of this machine's user.")]
+Patience = Annotated[float, typer.Option(help="Seconds to wait; the hire goes on afterwards.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (approvals, approve, deny):
+        app.command()(command)
+
+
+def approvals(ctx: typer.Context) -> int:
+    """The hires that wait for somebody to say yes to their price. Nothing is paid or reserved meanwhile."""
+    context: Context = ctx.obj
+    with Buyer(context.settings) as buyer:
+        found = buyer.approvals()
+    if context.as_json:
+        context.print_json({"approvals": [entry.as_json() for entry in found]})
+    else:
+        context.out.print(show.approvals(found) if found else "Nothing waits for an approval.")
+    return 0
+
+
+def approve(ctx: typer.Context, hire_id: HireId, by: By = "", patience: Patience = 600) -> int:
+    """Say yes to the price that a hire waits with: it is paid and goes on."""
+    context: Context = ctx.obj
+    with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
+        made = buyer.approve(hire_id, by=by or _me(), patience_s=patience)
+    if context.as_json:
+        context.print_json(made.as_json())
+    else:
+        context.out.print(show.receipt(made))
+    return status_of(made)
+
+
+def deny(
+    ctx: typer.Context,
+    hire_id: HireId,
+    why: Annotated[str, typer.Argument(help="Why not; the receipt says it.")] = "",
+    by: By = "",
+) -> int:
+    """Say no to the price that a hire waits with: it is refused and nothing is paid."""
+    context: Context = ctx.obj
+    with Buyer(context.settings) as buyer:
+        made = buyer.deny(hire_id, why, by=by or _me())
+    if context.as_json:
+        context.print_json(made.as_json())
+    else:
+        context.out.print(show.receipt(made))
+    return 0 if made.outcome == "refused" else status_of(made)
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "the command line"

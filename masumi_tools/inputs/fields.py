@@ -6,7 +6,7 @@ The type words are those of MIP-003 attachment 01, with the aliases that sellers
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
@@ -134,16 +134,15 @@ class InputField:
     parts: tuple[InputField, ...] = ()
     item: InputField | None = None
     ours: bool = False
+    kind: Kind = field(init=False, repr=False, compare=False)
+    """What is checked: "any" for a type that nobody knows."""
+    asked: bool = field(init=False, repr=False, compare=False)
+    """Whether a caller fills it in: no note, and no hidden field whose value is fixed."""
 
-    @property
-    def kind(self) -> Kind:
-        """What is checked: "any" for a type that nobody knows."""
-        return KINDS.get(self.type, "any")
-
-    @property
-    def asked(self) -> bool:
-        """Whether a caller fills it in: no note, and no hidden field whose value is fixed."""
-        return self.kind != "note" and not (self.type == "hidden" and self.fixed is not None)
+    def __post_init__(self) -> None:
+        fixed = self.type == "hidden" and self.fixed is not None
+        object.__setattr__(self, "kind", KINDS.get(self.type, "any"))
+        object.__setattr__(self, "asked", self.kind != "note" and not fixed)
 
     @property
     def needed(self) -> bool:
@@ -200,20 +199,19 @@ class InputSpec:
     open_ended: bool = False
     problems: tuple[str, ...] = ()
     refusal: str = ""
+    asked: tuple[InputField, ...] = field(init=False, repr=False, compare=False)
+    """The fields that a caller fills in, in the service's order."""
+    required: tuple[InputField, ...] = field(init=False, repr=False, compare=False)
+    """The asked fields that must be given."""
 
-    @property
-    def asked(self) -> tuple[InputField, ...]:
-        """The fields that a caller fills in, in the service's order."""
-        return tuple(field for field in self.fields if field.asked)
-
-    @property
-    def required(self) -> tuple[InputField, ...]:
-        """The asked fields that must be given."""
-        return tuple(field for field in self.asked if field.needed)
+    def __post_init__(self) -> None:
+        asked = tuple(one for one in self.fields if one.asked)
+        object.__setattr__(self, "asked", asked)
+        object.__setattr__(self, "required", tuple(one for one in asked if one.needed))
 
     def field(self, field_id: str) -> InputField | None:
         """The field of this id, or None."""
-        return next((field for field in self.fields if field.id == field_id), None)
+        return next((one for one in self.fields if one.id == field_id), None)
 
     def refused(self, sentence: str) -> InputSpec:
         """The same spec with a reason why no input can be formed."""

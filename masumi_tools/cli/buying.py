@@ -6,6 +6,7 @@ import contextlib
 import csv
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -14,12 +15,13 @@ import typer
 from masumi_tools.cli import show
 from masumi_tools.cli.context import Context, Unwritten, add, guarded, read_input, status_of, writable
 from masumi_tools.errors import InputError, JournalError, JournalVersionError
+from masumi_tools.hire import archive as archiving
 from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.find import FindOptions, SortBy
 from masumi_tools.hire.receipt import Receipt, receipt_of
-from masumi_tools.journal.store import Journal
+from masumi_tools.journal.store import Journal, now_ms
 from masumi_tools.money import parse_amounts
 from masumi_tools.text import cell, safe_json
 from masumi_tools.tools.arguments import read_arguments
@@ -39,6 +41,7 @@ def add_to(app: typer.Typer) -> None:
     books = typer.Typer(invoke_without_command=True)
     books.callback()(guarded(hires))
     books.command("write-off")(guarded(write_off))
+    books.command("archive")(guarded(archive))
     app.add_typer(books, name="hires")
 
 
@@ -208,21 +211,44 @@ def write_off(
     return 0
 
 
+def archive(
+    ctx: typer.Context,
+    before: Annotated[datetime, typer.Option(help="Hires that ended before this date.")],
+    file: Annotated[
+        Path, typer.Option("--to", help="The file that their receipts are added to, as JSON lines.")
+    ],
+    vacuum: Annotated[
+        bool, typer.Option(help="Then give the room back to the disk (SQLite; nobody may write meanwhile).")
+    ] = False,
+) -> int:
+    """Move old hires out of the journal to a file; what they cost stays counted in their budgets."""
+    context: Context = ctx.obj
+    journal = Journal(context.settings.database_url)
+    try:
+        moved = archiving.archive(journal, int(before.timestamp() * 1000), file, now_ms())
+        if vacuum:
+            journal.vacuum()
+    finally:
+        journal.close()
+    if context.as_json:
+        context.print_json({"archived": moved, "file": str(file)})
+    else:
+        context.out.print(f"archived: {moved}")
+    return 0
+
+
 def receipt(
     ctx: typer.Context,
     hire_id: HireId,
     verify: Annotated[bool, typer.Option("--verify", help="Check hashes and signature, offline.")] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option("--from", help="The file that it was archived to, or exported as JSON lines."),
+    ] = None,
 ) -> int:
     """One hire's receipt. Nothing is asked; --verify checks it offline."""
     context: Context = ctx.obj
-    journal = Journal(context.settings.database_url)
-    try:
-        row = journal.get(hire_id)
-    finally:
-        journal.close()
-    if row is None:
-        raise InputError(f"there is no hire {hire_id!r} in this journal; `masumi-tools hires` lists them")
-    found = receipt_of(ledger.purchase_of(row))
+    found = archiving.receipt_in(file, hire_id) if file else _kept(context, hire_id)
     checks = found.verify() if verify else []
     if context.as_json:
         document = found.as_json()
@@ -234,6 +260,17 @@ def receipt(
         if verify:
             context.out.print(show.checks(checks))
     return 1 if any(check.verdict == "not verified" for check in checks) else 0
+
+
+def _kept(context: Context, hire_id: str) -> Receipt:
+    journal = Journal(context.settings.database_url)
+    try:
+        row = journal.get(hire_id)
+    finally:
+        journal.close()
+    if row is None:
+        raise InputError(f"there is no hire {hire_id!r} in this journal; `masumi-tools hires` lists them")
+    return receipt_of(ledger.purchase_of(row))
 
 
 def answer(

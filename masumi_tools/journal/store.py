@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from masumi_tools.errors import JournalBusy
+from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.journal import totals, turns
 from masumi_tools.journal.database import explained, open_engine
 from masumi_tools.journal.questions import Questions
@@ -307,6 +307,27 @@ class Journal(Questions):
             with explained("keeping when hires are due"), self._engine.begin() as db:
                 turns.put_off(db, moved)
 
+    def archive(self, rows: Sequence[Row]) -> int:
+        """Take these ended hires out of the journal; how many went. What they count in budgets stays.
+
+        One that changed since it was read, or is open, stays as it is. Calls keep the id of their hire.
+        """
+        with explained("archiving hires"), self._engine.begin() as db:
+            known = {(row.hire_id, row.version) for row in rows}
+            query = sa.select(hires.c.hire_id, hires.c.version).where(
+                hires.c.hire_id.in_([row.hire_id for row in rows]), ~hires.c.is_open
+            )
+            gone = [found.hire_id for found in db.execute(query.with_for_update()) if tuple(found) in known]
+            totals.archive(db, gone)
+            db.execute(hires.delete().where(hires.c.hire_id.in_(gone)))
+            return len(gone)
+
+    def vacuum(self) -> None:
+        """Give the room of what was archived back to the disk, on SQLite; nobody may write meanwhile."""
+        if self._engine.name == "sqlite":
+            with explained("giving room back"), self._reading.connect() as db:
+                db.exec_driver_sql("VACUUM")
+
     def count_open(self) -> int:
         """How many hires are open."""
         with explained("counting"), self._reading.connect() as db:
@@ -405,7 +426,17 @@ class Journal(Questions):
 
     def _by_call(self, db: sa.Connection, call_id: str) -> Row | None:
         hire_id = db.scalar(sa.select(calls.c.hire_id).where(calls.c.call_id == call_id))
-        return self._one(db, hires.c.hire_id == hire_id) if hire_id else None
+        if hire_id is None:
+            return None
+        found = self._one(db, hires.c.hire_id == hire_id)
+        if found is None:  # bought anew it would be paid twice
+            raise JournalError(
+                f"this tool call belongs to the hire {hire_id}, which was archived; nothing was sent. Its "
+                "receipt is in the file that it was archived to; to hire anew, make a new call",
+                phase="journal",
+                repeatable=False,
+            )
+        return found
 
 
 def _open(url: str) -> tuple[sa.Engine, sa.Engine]:

@@ -8,7 +8,7 @@ of the line that changes them and nowhere else; `differences` compares them with
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -75,13 +75,17 @@ def changes(old: Iterable[Line], new: Iterable[Line]) -> dict[Key, Sum]:
     }
 
 
-_ADD = sa.text(
-    "INSERT INTO masumi_totals (budget, kind, service, slot_ms, unit, money, quantity, returned)"
-    " VALUES (:budget, :kind, :service, :slot_ms, :unit, :money, :quantity, :returned)"
-    " ON CONFLICT (budget, kind, service, slot_ms, unit, money) DO UPDATE SET"
-    " quantity = masumi_totals.quantity + excluded.quantity,"
-    " returned = masumi_totals.returned + excluded.returned"
-)
+def _adding_to(table: str) -> sa.TextClause:
+    return sa.text(
+        f"INSERT INTO {table} (budget, kind, service, slot_ms, unit, money, quantity, returned)"  # noqa: S608
+        " VALUES (:budget, :kind, :service, :slot_ms, :unit, :money, :quantity, :returned)"
+        " ON CONFLICT (budget, kind, service, slot_ms, unit, money) DO UPDATE SET"
+        f" quantity = {table}.quantity + excluded.quantity, returned = {table}.returned + excluded.returned"
+    )
+
+
+_ADD = _adding_to("masumi_totals")
+_ADD_ARCHIVED = _adding_to("masumi_archived")
 
 
 def write(db: sa.Connection, hire_id: str, new: list[Line]) -> None:
@@ -96,6 +100,15 @@ def write(db: sa.Connection, hire_id: str, new: list[Line]) -> None:
     changed = changes(old, new)
     if changed:
         db.execute(_ADD, [{**key._asdict(), **value._asdict()} for key, value in changed.items()])
+
+
+def archive(db: sa.Connection, hire_ids: Sequence[str]) -> None:
+    """Take the lines of these hires away; what they count stays in the sums."""
+    old = [Line(*found) for found in db.execute(sa.select(*_LINE).where(amounts.c.hire_id.in_(hire_ids)))]
+    if old:
+        counted = changes((), old)
+        db.execute(_ADD_ARCHIVED, [{**key._asdict(), **value._asdict()} for key, value in counted.items()])
+        db.execute(amounts.delete().where(amounts.c.hire_id.in_(hire_ids)))
 
 
 def _values(line: Line) -> dict[str, Any]:

@@ -86,6 +86,14 @@ class Reply:
         )
 
     @property
+    def passing(self) -> bool:
+        """Whether the same request may be answered later: no answer, a busy or broken server, a body that is no JSON."""
+        if self.status is None:
+            return self.fault != "refused-address"
+        broken = self.status < 300 and not self.ok
+        return self.status >= 500 or self.status in (408, 425, 429) or broken
+
+    @property
     def dated_ms(self) -> int | None:
         """The time of the Date header in ms, whole seconds; None where it says none."""
         try:

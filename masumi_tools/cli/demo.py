@@ -207,7 +207,7 @@ def _story(context: Context) -> Iterator[Say]:
 
 def _table(told: list[Told]) -> Table:
     table = Table(title="Receipts", title_justify="left", header_style="bold")
-    for name in ("scenario", "outcome", "result", "checked", "paid", "came back", "requests"):
+    for name in ("scenario", "outcome", "result", "checked", "paid", "refunded", "requests"):
         table.add_column(name, overflow="fold")
     for one in told:
         receipt = one.receipt

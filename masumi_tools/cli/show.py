@@ -88,7 +88,7 @@ def receipt(made: Receipt, framed: bool = True) -> RenderableType:
     table.add_row("money", foreign(made.where_the_money_is, 600))
     if made.paid:
         table.add_row(
-            "paid", f"{made.paid_text}, {made.refunded_text} came back" if made.refunded else made.paid_text
+            "paid", f"{made.paid_text}, {made.refunded_text} refunded" if made.refunded else made.paid_text
         )
     if made.result is not None:
         table.add_row("checked", _checked(made))

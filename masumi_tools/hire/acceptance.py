@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from masumi_tools.errors import IdentifierError
 from masumi_tools.models import JobTimes, Listing, PricingType, Terms
 from masumi_tools.models.sources import option_problem
-from masumi_tools.money import Amount, as_wire, total
+from masumi_tools.money import Amount, as_wire, name_of, total
 from masumi_tools.proof import hashing, identifier
 
 MINUTE_MS = 60_000
@@ -69,7 +69,7 @@ def price_asked(
     if listing.price.pricing is PricingType.FIXED:
         fixed = total(agreed)
         if asked is not None and asked != fixed:
-            return fixed, f"amounts: the service asks {_text(asked)}, the price is {_text(fixed)}"
+            return fixed, f"amounts: the offer asks {_text(asked)}, the listed price is {_text(fixed)}"
         return fixed, None
     if not asked:
         return (), "amounts: the price is dynamic and the offer names none"
@@ -98,7 +98,7 @@ def check_offer(
     if decoded.purchaser_identifier != nonce:
         return "blockchainIdentifier: it was made for another purchaser"
     if terms.identifier_from_purchaser not in (None, nonce):
-        return "identifierFromPurchaser: the service answers with another one than ours"
+        return "identifierFromPurchaser: the service answers with another one than was sent"
     if decoded.agent_identifier.lower() != listing.agent_identifier.lower():
         return "blockchainIdentifier: it was made for another agent"
     if terms.agent_identifier.lower() != listing.agent_identifier.lower():
@@ -107,7 +107,7 @@ def check_offer(
         return "sellerVKey: it is not the key that the registry names for this agent"
     form = hashing.which(hashing.input_candidates(nonce, sent_input), terms.input_hash)
     if form is None:
-        return "input_hash: it is no hash of what we sent (MIP-004)"
+        return "input_hash: it does not match the input that was sent (MIP-004)"
     if problem := times_problem(terms.times, now, horizon_ms):
         return problem
     price, problem = price_asked(listing, terms, agreed, cap)
@@ -152,8 +152,10 @@ def above(price: Sequence[Amount], cap: Sequence[Amount] | None) -> str | None:
         return None
     bounds = {amount.unit: amount.quantity for amount in cap}
     for amount in price:
+        if amount.quantity > 0 and amount.unit not in bounds:
+            return f"the price is in {name_of(amount.unit)} ({_text(price)}), and the limit is {_text(cap)}"
         if amount.quantity > bounds.get(amount.unit, 0):
-            return f"the price is {_text(price)}, more than the {_text(cap)} that was allowed"
+            return f"the price is {_text(price)}; the limit is {_text(cap)}"
     return None
 
 

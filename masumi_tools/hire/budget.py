@@ -138,17 +138,17 @@ class Budget:
         """
         names = {Target.kept(service) for service in services if service}
         if (names | {Target.kept(claimed)}) & self.deny:
-            return f"the budget {self.name!r} denies this service"
+            return f"the service is on the deny list of the budget {self.name!r}"
         if self.allow is not None and not names & self.allow:
-            return f"the budget {self.name!r} does not list this service among those it allows"
+            return f"the service is not on the allow list of the budget {self.name!r}"
         for limit, words, used in (
-            (self.per_hire, "one hire", {}),
-            (self.per_service, "this service", use.service),
+            (self.per_hire, "per hire", {}),
+            (self.per_service, "for this service", use.service),
             (self.per_day, "today", use.since),
-            (self.total, "all hires together", use.total),
+            (self.total, "in total", use.total),
         ):
             if limit is not None and (reason := _over(limit, price, used, words)):
-                return f"the budget {self.name!r} allows {reason}"
+                return f"the price is {text_of(price)}; the budget {self.name!r} {reason}"
         return None
 
     def _asks_somebody(self) -> bool:
@@ -223,17 +223,16 @@ def _loaded(value: Any) -> Any:
 
 
 def _over(limit: Sequence[Amount], price: Sequence[Amount], used: dict[str, int], words: str) -> str | None:
-    """Why the price does not fit under the limit, as the end of "the budget allows ..."; None when it fits."""
+    """Why the price does not fit under the limit, as the end of "the budget ..."; None when it fits."""
     allowed = {amount.unit: amount.quantity for amount in limit}
     for amount in price:
         if amount.quantity == 0:
             continue
         bound = allowed.get(amount.unit)
         if bound is None:
-            return f"no {name_of(amount.unit)} at all for {words}; {amount} was asked"
+            return f"has no {name_of(amount.unit)} {words}"
         left = max(bound - used.get(amount.unit, 0), 0)
         if amount.quantity > left:
             rest = f", {Amount(left, amount.unit)} of it is left" if left < bound else ""
-            missing = Amount(amount.quantity - left, amount.unit)
-            return f"{Amount(bound, amount.unit)} for {words}{rest}; {amount} was asked, {missing} too much"
+            return f"allows {Amount(bound, amount.unit)} {words}{rest}"
     return None

@@ -68,9 +68,15 @@ class BuyerBase:
         return self._clock.now()
 
     @keywords()
-    def hires(self, *, only_open: bool = False, budget: str | None = None, scope: str = "") -> list[Receipt]:
-        """The receipts in the journal, the newest first; of `scope` and the scopes inside it. Reads only."""
-        hires = [rows.purchase_of(row) for row in self.journal.rows(only_open=only_open, budget=budget)]
+    def hires(
+        self, *, only_open: bool = False, budget: str | None = None, scope: str = "", limit: int | None = None
+    ) -> list[Receipt]:
+        """The receipts in the journal, the newest first; of `scope` and the scopes inside it. Reads only.
+
+        `limit` bounds how many of the newest are looked through, so that a long journal stays quick.
+        """
+        found = self.journal.rows(only_open=only_open, budget=budget, limit=limit)
+        hires = [rows.purchase_of(row) for row in found]
         return [receipt_of(p) for p in hires if within(p.scope, scope)]
 
     @keywords()

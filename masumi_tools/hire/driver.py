@@ -67,7 +67,7 @@ NODE_READY_S = 600
 CLOCK_OFF_MS = 30_000  # such a difference between two clocks is told
 LOOKS = frozenset({Ask.LISTING, Ask.NODE_LISTING, Ask.SEARCH, Ask.SCHEMA})
 EFFECTS = frozenset({Ask.START, Ask.CANCEL, Ask.REFUND, Ask.ANSWER})
-MAYBE = "whether the order to pay left is not known, and it is not sent again here"
+MAYBE = "whether the order to pay was sent is not known, and it is not sent again here"
 LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
 
 
@@ -278,7 +278,7 @@ class Driver:
 
     def _hold(self, p: Purchase, owner: str, for_ms: int) -> Flow[None]:
         if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, for_ms, is_dead))):
-            raise JournalBusy("another process drives this hire now")
+            raise JournalBusy("another process is working on this hire")
 
     def _take(
         self, p: Purchase, step: Send | Reserve | Become, owner: str, patience: Patience
@@ -335,13 +335,14 @@ class Driver:
             self._tell(after)
 
     def _reserve(self, p: Purchase, owner: str, patience: Patience) -> Flow[Purchase]:
-        denied = None if p.free else (yield from self._node_refuses(p, patience))
+        denied, passing = (None, False) if p.free else (yield from self._node_refuses(p, patience))
+        p = p.but(passing=passing)
         if not p.free:
             yield from self._elsewhere(p, patience)
             p = p.but(node_ids=self._node_ids, node_url=self.ways.node)
         budget = self._budget_of(p)
         if not self._is_its_budget(p):
-            denied = f"it was begun under the budget {p.budget!r}, which is not the one here"
+            denied = f"it was started under the budget {p.budget!r}, and this buyer has another one"
         if denied is None and not p.free:
             p = yield from self._heard_before(p)
             if budget is not None and budget.needs_approval(p.price) and not approvals.approved(p):
@@ -441,7 +442,7 @@ class Driver:
         """Whether the limits of now allow what an earlier call reserved, before anything more is sent for it."""
         if not self._is_its_budget(p):
             name = f"the budget {p.budget!r}" if p.budget else "no budget but a max_price"
-            why = f"it was begun under {name}; it goes on where it was begun, or ends by itself unpaid"
+            why = f"it was started under {name}; a buyer with that continues it, or it ends unpaid"
             return False, p.but(reason=why if p.state is not State.PAYING else f"{MAYBE}; {why}")
         budget = self._budget_of(p)
         row, since = rows.row_of(p), budget.day_start_ms(self.clock.now()) if budget else 0
@@ -453,8 +454,7 @@ class Driver:
         """The hire without a payment: it ends here, or is only asked about where the order may have left."""
         if p.state is State.PAYING:
             return (yield from self.save(p, p.but(reason=f"{MAYBE}; {why}")))
-        refused = p.move(Event.REFUSED, self.clock.now(), reason=f"{why}; nothing was paid")
-        return (yield from self.save(p, refused))
+        return (yield from self.save(p, p.move(Event.REFUSED, self.clock.now(), reason=why)))
 
     def _elsewhere(self, p: Purchase, patience: Patience) -> Flow[str | None]:
         """Why the hire is none of this node's; None when it is. Which node this is is asked once in ten minutes."""
@@ -486,20 +486,21 @@ class Driver:
         wanted = MISMATCH if policy == "refund" else p.refund_wanted
         return (yield from self.save(p, p.but(on_mismatch=policy, refund_wanted=wanted, notes=notes)))
 
-    def _node_refuses(self, p: Purchase, patience: Patience) -> Flow[str | None]:
-        """Why the node would not pay, asked before a service is troubled; a yes is good for ten minutes.
+    def _node_refuses(self, p: Purchase, patience: Patience) -> Flow[tuple[str | None, bool]]:
+        """Why the node would not pay, and whether that may pass; a yes is good for ten minutes.
 
-        A key whose use is limited is asked for each hire: each purchase changes what is left.
+        It is asked before a service is troubled. A key whose use is limited is asked for each hire: each
+        purchase changes what is left.
         """
         if self._monotonic() < self._node_ready_until:
-            return None
+            return None, False
         call, pause = node.key_status(self.ways.node), self.ways.pace.repeat_ms / 1000
         reply = yield from patience.read(call, pause, lambda reply: not is_nodes(reply))
         fixed = p.listing is not None and p.listing.price.pricing is PricingType.FIXED
         reason = readiness(reply, self.ways.network, p.price if fixed else ())
         if reason is None and not is_limited(reply):
             self._node_ready_until = self._monotonic() + NODE_READY_S
-        return reason
+        return reason, reason is not None and reply.passing
 
     def asked(self, p: Purchase) -> Asked:
         """What an approve callback is shown of this hire."""
@@ -534,7 +535,7 @@ def _beyond(p: Purchase, step: Step, cap: tuple[Amount, ...] | None) -> str | No
 
 def _unwritten(p: Purchase, error: JournalError) -> Purchase:
     """The record as it is known, where the journal fails after money may have moved: no reason to raise."""
-    return p.but(notes=(*p.notes, f"{error}; the hire goes on when the journal works again"))
+    return p.but(notes=(*p.notes, f"{error}; the hire continues when the journal works again"))
 
 
 def _words(p: Purchase) -> str:

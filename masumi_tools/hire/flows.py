@@ -47,8 +47,8 @@ Known = Literal["new", "open", "finished"]
 REFUNDABLE = frozenset({State.PAYING, State.PAID, State.LOCKED, State.NEEDS_INPUT, State.DELIVERED})
 # Ends without work, after which the same is not bought again unasked for a while.
 UNDONE = ("refunded", "lapsed", "failed")
-BEFORE = "this is the end of the same hire of before; to hire anew now, say again=True"
-CALLED_OFF = "it was called off before anything was paid"
+BEFORE = "this is how an earlier hire with the same input ended; again=True starts and pays for a new one"
+CALLED_OFF = "it was cancelled before anything was paid"
 MOST_CHANGES = 50
 SWEEP_S = 60.0  # what one hire may take of a sweep
 PAGE = 500  # hires of a sweep that are in memory at a time
@@ -63,7 +63,7 @@ class Flows(Driver):
     def hire(self, order: Order, patience_s: float, owner: str, quote: Quote | None = None) -> Flow[Receipt]:
         """Find or begin the hire of this order and drive it until there is something to tell."""
         if quote is not None and not order.fits(Target.kept(quote.target), order.input_data):
-            raise InputError(f"the quote is that of another service: {quote.target[:80]!r}")
+            raise InputError(f"the quote belongs to another service: {quote.target[:80]!r}")
         patience = self._patience(patience_s)
         yield from self._hear_the_time(patience)
         p, known = yield from self._begin(order, quote, owner)
@@ -112,7 +112,7 @@ class Flows(Driver):
             if known.joinable and not (yield from self._gives_way(known, p, owner)):
                 return known, "open"
             # The same hire was begun and ended since we looked: perhaps it is the answer.
-        raise JournalBusy("the same hire is begun and ended by others all the time; ask again")
+        raise JournalBusy("other processes keep starting and ending this hire; make the call again")
 
     def _known(self, order: Order, owner: str) -> Flow[tuple[Purchase | None, str | None]]:
         """The earlier hire that answers this call, or the id of the newest of its kind ("" for none)."""
@@ -177,7 +177,7 @@ class Flows(Driver):
             return False
         if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, LEASE_MS, is_dead))):
             return False
-        why = "it was interrupted before anything was paid, and asked for anew with other limits"
+        why = "it was interrupted before payment and started again with other limits"
         try:
             yield from self.save(p, p.move(Event.REFUSED, self.clock.now(), reason=why))
         except JournalBusy:
@@ -238,7 +238,9 @@ class Flows(Driver):
 
         def answered(p: Purchase) -> Purchase:
             if p.state is not State.NEEDS_INPUT or p.job is None:
-                raise StateError(f"the hire {hire_id} asks for nothing; it is {p.state.value}", money=p.money)
+                raise StateError(
+                    f"hire {hire_id} is not waiting for an answer (state: {p.state.value})", money=p.money
+                )
             checked = inputs.check(inputs.read_input_schema(p.job.input_schema), clean)
             return p.but(answer=checked, next_job_ms=0, reason="")
 
@@ -274,7 +276,7 @@ class Flows(Driver):
         p = yield from self._load(hire_id)
         if p.ended or p.free or p.state in BEFORE_PAYING:
             raise StateError(
-                f"the hire {hire_id} holds no money that is looked for; it is {p.state.value}", money=p.money
+                f"hire {hire_id} holds no money that could be lost (state: {p.state.value})", money=p.money
             )
         if (yield from self._elsewhere(p, patience)) is None:
             now = self.clock.now()
@@ -283,7 +285,7 @@ class Flows(Driver):
             if seen.node is not None:
                 raise StateError(
                     f"the node knows the purchase of the hire {hire_id} ({seen.node.on_chain_state or 'not locked yet'}):"
-                    " it comes to its end by itself, or ask for the money back with refund",
+                    " it ends automatically; to get the money back, request a refund",
                     money=p.money,
                 )
 
@@ -325,7 +327,7 @@ class Flows(Driver):
                 yield Sleep(LOOK_S[0])
             else:
                 return
-        raise JournalBusy(f"the hire {hire_id} is being changed by others all the time; ask again")
+        raise JournalBusy(f"the hire {hire_id} keeps being changed by other processes; make the call again")
 
     def receipt(self, hire_id: str) -> Flow[Receipt]:
         """The receipt as the journal has it."""
@@ -397,7 +399,7 @@ def ways_of(settings: Settings) -> Ways:
     """Where to ask, from the settings; SettingsError when no node is named."""
     if not settings.node_url:
         raise SettingsError(
-            "no payment node is set: give node_url, or MASUMI_NODE_URL (docs/real-network.md)"
+            "no payment node is set: set MASUMI_NODE_URL, --node-url or Settings(node_url=...)"
         )
     return Ways(
         node=settings.node_api,

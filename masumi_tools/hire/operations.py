@@ -127,15 +127,9 @@ class Patience:
         reply = yield from self.look(call)
         for _attempt in range(MOST_READS - 1):
             wait = min(reply.retry_after_s or pause_s, LONGEST_WAIT_S)
-            doubted = _passing(reply) or (doubt is not None and doubt(reply))
+            doubted = reply.passing or (doubt is not None and doubt(reply))
             if not doubted or wait >= self.within_s:
                 break
             yield Sleep(wait)
             reply = yield from self.look(call)
         return reply
-
-
-def _passing(reply: Reply) -> bool:
-    if reply.status is None:
-        return reply.fault != "refused-address"
-    return reply.status >= 500 or reply.status in (408, 425, 429) or (reply.status < 300 and not reply.ok)

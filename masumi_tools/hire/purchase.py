@@ -77,7 +77,7 @@ class Event(StrEnum):
 _SENTENCES = frozenset({"reason", "refund_wanted"})
 
 # Why money is wanted back.
-ON_DEMAND = "a refund was asked for by the buyer"
+ON_DEMAND = "the buyer requested a refund"
 MISMATCH = "the result does not match the hash on the chain"
 
 _S, _E = State, Event
@@ -210,6 +210,7 @@ class Purchase(BaseModel):
     changed_ms: int
     history: tuple[Moment, ...] = ()
     reason: str = ""
+    passing: bool = False  # refused for a trouble that may pass, so that the same call may be made again
     notes: tuple[str, ...] = ()
 
     # The service and its price.

@@ -159,9 +159,9 @@ def quote(p: Purchase, now: int, ways: Ways, patience: Patience) -> Flow[Quote]:
         why, shown = None, Reply(None, fault="unsent", detail=late)
     reason: str | None = None
     if not shown.sent:
-        reason = f"the service could not be reached: {said(shown)}"
+        reason = f"the service did not answer: {said(shown)}"
     elif why is not None:
-        reason = f"the service takes no jobs: {quoted(why)}"
+        reason = f"the service is not accepting jobs: {quoted(why)}"
     spec = inputs.read_input_schema(shown.content if shown.ok else None)
     dynamic = p.listing.price.pricing is PricingType.DYNAMIC
     reason = reason or (quoted(spec.refusal) if spec.refusal else None)

@@ -128,7 +128,7 @@ def reserve(journal: Journal, p: Purchase, budget: Budget | None, denied: str | 
         nonlocal chosen
         reason = denied or refusal(p, budget, usage)
         if reason is not None:
-            chosen = p.move(Event.REFUSED, now, reason=f"{reason}; nothing was sent")
+            chosen = p.move(Event.REFUSED, now, reason=reason)
         else:
             chosen = p.move(Event.RESERVED, now)
         return row_of(chosen)
@@ -142,11 +142,11 @@ def reserve(journal: Journal, p: Purchase, budget: Budget | None, denied: str | 
 def refusal(p: Purchase, budget: Budget | None, usage: Usage) -> str | None:
     """Why this price may not be taken from the budget; None when it may. A free service needs only the lists."""
     if not p.free and not p.price:
-        return "the price is dynamic; say at most how much with max_price"
+        return "the price is set by the offer; pass max_price, the most that you accept to pay"
     if budget is None:
         if p.free or p.max_price is not None:
             return above(p.price, p.max_price)
-        return "there is no budget and no max_price, so only free services can be hired"
+        return "no budget and no max_price is set, so only free services can be hired"
     if p.whom.is_url:
         return budget.refusal(p.price, usage, {p.target}, claimed=service_of(p))
     names = {service_of(p), p.target}

@@ -149,7 +149,8 @@ def next_step(p: Purchase, now: int, ways: Ways, *, may_pay: bool = True) -> Ste
     if p.state is State.PAYING:
         return _paying(p, now, ways, may_pay)
     if p.state in _IN_PASSING and now - p.changed_ms > ABANDON_MS:
-        return Become(p.move(Event.REFUSED, now, reason="it was interrupted before anything was paid"))
+        why = "it was interrupted before anything was paid"
+        return Become(p.move(Event.REFUSED, now, reason=why, passing=True))
     return _STEPS[p.state](p, now, ways)
 
 
@@ -230,7 +231,8 @@ def _reserved(p: Purchase, now: int, ways: Ways) -> Step:
 def _started(p: Purchase, now: int, ways: Ways) -> Step:
     assert p.terms is not None and p.purchase_body is not None
     if problem := times_problem(p.terms.times, now, ways.horizon_ms):
-        return Become(p.move(Event.REFUSED, now, reason=f"the offer ran out before it was paid: {problem}"))
+        why = f"the offer expired before it was paid: {problem}"
+        return Become(p.move(Event.REFUSED, now, reason=why, passing=True))
     return Send(Ask.PAY, _post(p, ways), announce=p.move(Event.SENT, now, pay_attempts=1))
 
 

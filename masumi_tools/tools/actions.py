@@ -37,8 +37,10 @@ from masumi_tools.tools.talk import Call, Said, Shown, Talk, Wish
 log = logging.getLogger("masumi_tools.tools")
 
 MOST_FOUND = 2_000
+MOST_READ = 200  # so many of the newest hires are looked through for those that have ended lately
+MOST_ENDED = 5
 MOVES = frozenset({"hire", "resume", "answer", "refund"})  # the wishes after which money may move
-NO_LIMIT = "there is no budget and no max_price from the user, so only free services can be hired"
+NO_LIMIT = "the user has set no budget and no max_price, so only free services can be hired"
 
 
 class Actions:
@@ -71,7 +73,7 @@ class Actions:
         self._on_mismatch = checked_policy(on_mismatch)
         self._on_progress = on_progress
         self._patience_s = patience_s
-        self._reuse_within_s = reuse_within_s
+        self.reuse_within_s = reuse_within_s
         self._result_limit = result_limit
         self._trace_content = trace_content
         self._quotes: dict[Target, Quote] = {}
@@ -104,7 +106,7 @@ class Actions:
             said: Said = end.value
             return said
         except Exception as caught:
-            return _broken(caught)
+            return self._broken(caught)
         finally:
             talk.close()
 
@@ -132,7 +134,7 @@ class Actions:
             said: Said = end.value
             return said
         except Exception as caught:
-            return _broken(caught)
+            return self._broken(caught)
         finally:
             talk.close()
 
@@ -168,7 +170,7 @@ class Actions:
                 try:
                     said = yield from self._hire(target, payload, call, max_price)
                 except Exception as error:
-                    said = _broken(error)
+                    said = self._broken(error)
             trace.end(said.code, said.receipt)
         return said
 
@@ -202,7 +204,7 @@ class Actions:
             "approved_by": approved_by,
             "max_price": cap,
             "patience_s": self._patience_s,
-            "reuse_within_s": self._reuse_within_s,
+            "reuse_within_s": self.reuse_within_s,
             "scope": call.scope,
             "call_id": name,
             "on_mismatch": self._on_mismatch,
@@ -226,7 +228,9 @@ class Actions:
         fits = [entry for entry in found if catalogue.listed(entry, self.allow)]
         payable = fits if everything else catalogue.payable(fits, self.buyers.budget, lines, bool(max_price))
         return Said(
-            catalogue.found_told(payable, len(fits) - len(payable), found.left_out),
+            catalogue.found_told(
+                payable, len(fits) - len(payable), found.left_out, has_budget=self.buyers.budget is not None
+            ),
             data=[catalogue.as_data(e) for e in payable],
         )
 
@@ -245,21 +249,23 @@ class Actions:
         return Said(catalogue.quote_told(quote, refusal, now), quote.listing is None, data=data)
 
     def check(self, hire_id: str | None, call: Call, wait_s: float | None = None) -> Talk:
-        """How a hire stands, after waiting for it; without an id the hires that are open."""
+        """How a hire stands, after waiting for it; without an id the open hires and those that ended lately."""
         patience_s = self._patience_s if wait_s is None else min(max(wait_s, 0), self._patience_s)
         waiting_for = {"patience_s": patience_s}
         with listening(self._on_progress, call.listener):
             if hire_id:
                 return (yield from self._said((yield Wish("resume", (hire_id,), waiting_for))))
-            whose = {"only_open": True, "budget": self._budget_name, "scope": call.family}
-            mine = yield Wish("hires", (), whose)
-            waiting = [receipt for receipt in mine if receipt.open]
+            whose = {"budget": self._budget_name, "scope": call.family}
+            held = yield Wish("hires", (), {**whose, "only_open": True})
+            waiting = [receipt for receipt in held if receipt.open]
             if len(waiting) == 1 and waiting[0].outcome in ("open", "needs_approval"):
                 return (yield from self._said((yield Wish("resume", (waiting[0].hire_id,), waiting_for))))
             now = yield Wish("now_ms")
-            recent = [receipt for receipt in mine if not receipt.open][:5]
+            newest = yield Wish("hires", (), {**whose, "limit": MOST_READ})
+            ended = [r for r in newest if not r.open and r.outcome != "refused"][:MOST_ENDED]
             return Said(
-                wording.hires_told(waiting, recent, now), data=[r.hire_id for r in (*waiting, *recent)]
+                wording.hires_told(waiting, ended, now, self.follow),
+                data=[r.hire_id for r in (*waiting, *ended)],
             )
 
     def answer(self, hire_id: str, payload: object, call: Call) -> Talk:
@@ -274,25 +280,27 @@ class Actions:
                 data = read_arguments(read_input_schema(receipt.question), payload)
                 answered = yield Wish("answer", (hire_id, data), {"patience_s": self._patience_s})
             except InputError as error:
-                words = wording.error_told(error, receipt.where_the_money_is)
+                words = wording.answer_refused(error, receipt)
                 return Said(words, True, "invalid_input", receipt, error.field_errors)
             return (yield from self._said(answered))
 
     def refund(self, hire_id: str, call: Call) -> Talk:
-        """Ask for the money of a hire back."""
+        """Request a refund of a hire."""
         with listening(self._on_progress, call.listener):
             receipt: Receipt = yield Wish("refund", (hire_id,))
             said = yield from self._said(receipt)
         if receipt.outcome in ("refund_requested", "refunded", "disputed"):
             return said
-        return Said(f"The money cannot be asked back now. {said.text}", True, receipt.outcome, receipt)
+        if receipt.outcome in ("refused", "lapsed"):
+            return said
+        return Said(wording.not_refunded(receipt), True, receipt.outcome, receipt)
 
     def budget(self) -> Talk:
         """What is left of the budget, reserved, locked and spent."""
         lines = yield Wish("budget_lines")
         budget = self.buyers.budget
         data = {"name": self._budget_name, "lines": [str(line) for line in lines]}
-        return Said(catalogue.budget_told(budget, lines), data=data)
+        return Said(catalogue.budget_told(budget, lines, self._max_price), data=data)
 
     # Asking a person first -------------------------------------------------------------------
 
@@ -329,12 +337,12 @@ class Actions:
             return None
         shown = Shown.read(noted)
         if shown is None:
-            return "its price could not be shown to a person before; ask again"
+            return "its price was not shown to the person who approves"
         if not shown.same_service(quote):
             return "the service's address or key is not the one that was approved"
         if (shown.price, shown.dynamic) == (quote.price, quote.dynamic):
             return None
-        return f"the price is {quote.price_text} now, and {shown.price_text} was approved"
+        return f"{shown.price_text} was approved, but the price is now {quote.price_text}"
 
     def vouch(self, target: str, payload: object, call: Call, by: str) -> Talk:
         """Remember that this call, when it comes, was approved by a person in the framework `by`."""
@@ -364,7 +372,12 @@ class Actions:
     def _forbidden(self, quote: Quote) -> str | None:
         if catalogue.allowed(quote, self.allow):
             return None
-        return f"{wording.named(quote.target)} is not among the services that may be hired here"
+        return f"{wording.named(quote.target)} is not on the allow list"
+
+    def _broken(self, error: Exception) -> Said:
+        if not isinstance(error, MasumiError):
+            log.exception("an action of a tool broke", exc_info=error)
+        return Said(wording.error_told(error, follow=self.follow), True, "error")
 
     def _resumed(self, before: Receipt) -> Talk:
         """The hire that this very call made before: a replayed call never makes another."""
@@ -415,9 +428,3 @@ def _harmless(error: Exception, wish: Wish, moved: bool) -> Exception:
         return error
     log.error("a tool broke before anything was sent", exc_info=error)
     return MasumiError(f"something went wrong here before anything was sent ({type(error).__name__})")
-
-
-def _broken(error: Exception) -> Said:
-    if not isinstance(error, MasumiError):
-        log.exception("an action of a tool broke", exc_info=error)
-    return Said(wording.error_told(error), True, "error")

@@ -38,13 +38,13 @@ class Approval:
         """What the person is shown: the service, its price, and the input."""
         shown = self._shown(given, call)
         if shown is None:
-            return "A hire for which there is no offer."
+            return "No quote is available for this service: the call will be refused."
         price = shown.price_text
         if shown.dynamic:
             most = plain_text(_part(given, "max_price"), 100) or "what the budget allows"
-            price = f"a price that its offer names, at most {most}"
+            price = f"a price that is set when it is hired, at most {most}"
         return (
-            f"Hire {named(shown.name)} for {price}? Another price is not paid.\n"
+            f"Hire {named(shown.name)} for {price}? If the price changes, nothing is paid.\n"
             f"Agent: {shown.agent_identifier}\n"
             f"Service: {plain_text(shown.url, 300)}\n"
             f"Input: {plain_text(str(self._payload(given)), 2_000)}"

@@ -116,10 +116,10 @@ class _Reading:
         wanted = ", ".join(
             f"{field.id} ({type_words(field)}, {need(field)})" for field in self.spec.asked[:30]
         )
-        fields = "the fields that the service wants" if self.spec.open_ended else wanted or "no fields"
+        fields = "the service's input fields" if self.spec.open_ended else wanted or "no fields"
         return InputError(
-            f"The input was refused, nothing was sent: {words}. "
-            f"Wanted is an object with {fields}. The same input again will be refused again.",
+            f"Invalid input; nothing was sent: {words}. "
+            f"Send an object with {fields}. Correct the input before you call again.",
             field_errors=errors,
         )
 
@@ -134,7 +134,7 @@ class _Reading:
     def needed(self, given: str) -> InputError:
         names = ", ".join(plain_text(field.id, 40) for field in (self.spec.required or self.spec.asked)[:5])
         fields = f" with the field{'s' if ',' in names else ''} {names}" if names else ""
-        return self.no_object(f"an object{fields} is needed, {given}")
+        return self.no_object(f"an object{fields} is expected, but {given}")
 
     def resolve(self, key: str) -> list[str]:
         """The ids that a key can mean: none, one, or several that cannot be told apart."""
@@ -146,7 +146,7 @@ class _Reading:
     def object_of(self, payload: object, layer: int) -> dict[str, Any]:
         """The object of fields in a payload of any shape."""
         if layer > _MOST_LAYERS:
-            raise self.needed("it is wrapped too often")
+            raise self.needed("it is nested too deeply")
         if payload is None:
             return {}
         if isinstance(payload, str):

@@ -34,7 +34,7 @@ AGENT: Final = InputField(
     "agent",
     description="The agent identifier (a long hexadecimal text), as masumi_find gives it, or a service's URL",
 )
-HIRE_ID: Final = InputField("hire_id", description="The hire_id that an earlier answer named")
+HIRE_ID: Final = InputField("hire_id", description="The hire_id from an earlier tool result")
 
 
 def form(name: str, *fields: InputField) -> type[BaseModel]:
@@ -133,6 +133,6 @@ def _with(payload: Any, needed: tuple[str, ...], layer: int) -> dict[str, Any] |
 def _refused(errors: Mapping[str, str], own: tuple[str, ...], rest: str) -> InputError:
     words = "; ".join(f"{name}: {text}" for name, text in errors.items())
     return InputError(
-        f"The call was refused, nothing was sent: {words}. Wanted are {', '.join((*own, rest))}.",
+        f"Invalid call; nothing was sent: {words}. Arguments: {', '.join((*own, rest))}.",
         field_errors={name: [text] for name, text in errors.items()},
     )

@@ -14,24 +14,24 @@ Listener = Callable[[Progress], None]
 EVENT: Final = "masumi_progress"
 
 STEPS: Final = {
-    "asked": "looking the service up",
+    "asked": "looking up the service",
     "listed": "the price is known",
     "awaiting_approval": "waiting for a person to approve the price",
     "reserved": "the price is reserved in the budget",
     "started": "the job is started, the offer is checked",
     "paying": "ordering the payment into escrow",
     "paid": "waiting until the money is locked",
-    "locked": "the money is locked, the service works",
-    "running": "the free service works",
+    "locked": "the money is locked, the service is working",
+    "running": "the free service is working",
     "needs_input": "the service asks for input",
     "delivered": "the result is here, checking it against the chain",
-    "refund_requested": "the money was asked back",
+    "refund_requested": "a refund was requested",
     "disputed": "the refund is disputed",
     "settled": "done, the service was paid",
-    "refunded": "the money came back",
+    "refunded": "the money was refunded",
     "refused": "refused, nothing was paid",
-    "lapsed": "the payment lapsed, nothing was spent",
-    "failed": "the money did not come back",
+    "lapsed": "the money was never locked, nothing was spent",
+    "failed": "failed, the money was not refunded",
 }
 
 

@@ -54,7 +54,7 @@ class Names:
         chosen, whom = name or wording.tool_name(quote), Target.kept(quote.target)
         if self._taken.setdefault(chosen, whom) != whom:
             raise InputError(
-                f"two tools would be named {chosen!r}, and the wrong service could be hired: give one of them name="
+                f"two tools would be named {chosen!r}, and the wrong service could be hired: give one of them a name="
             )
         return {"name": chosen, "description": description, "scope": scope}
 
@@ -64,7 +64,7 @@ def distinct(names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise InputError(
-                f"two tools are named {name!r}, so the wrong service could be hired: name= tells them apart"
+                f"two tools are named {name!r}, and the wrong service could be hired: give one of them a name="
             )
 
 
@@ -81,7 +81,7 @@ def agent_card(actions: Actions, quote: Quote, name: str | None, description: st
     spec, name = quote.spec, name or wording.tool_name(quote)
     return Card(
         name,
-        description or wording.tool_description(quote),
+        description or wording.tool_description(quote, actions.reuse_within_s),
         args_model(spec, name, reader=lambda payload: read_arguments(spec, payload), quoting=True)[0],
         lambda given, call: actions.hire(quote.target, dict(given), call),
         quote,
@@ -130,16 +130,16 @@ def _before(actions: Actions) -> list[Card]:
     return [
         Card(
             FIND,
-            "Finds agentic services that can be hired for work. Costs nothing. Give words for what is needed; "
-            "the answer lists services with price and agent identifier. "
-            f"Next: {QUOTE} for one of them.",
+            "Search the registry for agentic services to hire. Costs nothing. Describe the task in a few words; the "
+            "result lists services with price and agent identifier. "
+            f"Next: call {QUOTE} with one agent identifier.",
             form("FindServices", query, tags, capability, max_price, everything),
             find,
         ),
         Card(
             QUOTE,
-            "Tells what one service costs, which input fields it wants and whether the budget allows it. "
-            f"Costs nothing. Next: {HIRE} with the same agent.",
+            "Get one service's price and input fields, and whether the budget covers it. Costs nothing. "
+            f"Next: call {HIRE} with the same agent.",
             form("QuoteService", AGENT),
             lambda given, call: actions.quote(given["agent"]),
         ),
@@ -152,15 +152,16 @@ def _hiring(actions: Actions) -> Card:
 
     return Card(
         HIRE,
-        "Hires one service, pays it from the budget through an escrow, waits and returns its result. This "
-        "costs the quoted price once. The same agent with the same input again joins the hire that is "
-        f"open and is not charged twice. Ask {QUOTE} for the input fields first.",
+        "Hire one service, pay it from the budget through an escrow, wait, and return its result. Costs the "
+        f"quoted price. Call {QUOTE} for the input fields first. To wait for an open hire use {CHECK}, never "
+        "this tool. The same agent with the same input is not charged again while the hire is open and for "
+        f"{actions.reuse_within_s / 60:.0f} minutes after it has ended; later it is a new hire.",
         carrier(
             "HireService",
             {"agent": AGENT.description},
-            {"max_price": "The most that may be paid, such as 2 ADA; needed where the price is not fixed."},
+            {"max_price": "The most that may be paid, such as 2 ADA; required where the price is not fixed."},
             "input_data",
-            "The fields that the service wants, by the names that the quote gave.",
+            "The service's input fields, by the names that the quote gave.",
         ),
         hire,
     )
@@ -171,8 +172,8 @@ def _after(actions: Actions) -> list[Card]:
     return [
         Card(
             CHECK,
-            "Waits for a hire that was not finished and returns its result or how it stands. Costs nothing. "
-            "Without hire_id it lists the hires that are open.",
+            "Wait for an open hire and return its result or how it stands. Costs nothing. "
+            "Without hire_id, list the open hires and those that ended lately.",
             form(
                 "CheckHire",
                 optional("hire_id", HIRE_ID.description),
@@ -182,8 +183,8 @@ def _after(actions: Actions) -> list[Card]:
         ),
         Card(
             ANSWER,
-            "Answers the question of a service that asked for input while it works, then waits for its result. "
-            "Costs nothing more.",
+            "Answer the question of a service that you hired, then wait for its result. No extra cost. Never "
+            "decide for the user: what the user has not said, ask the user.",
             carrier(
                 "AnswerHire",
                 {"hire_id": HIRE_ID.description},
@@ -195,14 +196,14 @@ def _after(actions: Actions) -> list[Card]:
         ),
         Card(
             REFUND,
-            "Asks for the money of a hire back, for example when its result is useless or late. Costs nothing; "
-            "the service may dispute it.",
+            "Request a refund of a hire, for example because its result is useless. Costs nothing; the service may "
+            "dispute it. A result that does not come is refunded without this.",
             form("RefundHire", HIRE_ID),
             lambda given, call: actions.refund(given["hire_id"], call),
         ),
         Card(
             BUDGET,
-            "Tells how much of the budget is left, reserved, locked and spent. Costs nothing.",
+            "Show how much of the budget is left, reserved, locked and spent. Costs nothing.",
             form("ShowBudget"),
             lambda given, call: actions.budget(),
         ),

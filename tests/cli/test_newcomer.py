@@ -97,5 +97,5 @@ def test_a_quote_of_a_service_that_is_down_says_so(say: Say, sandbox: Sandbox):
 
     assert status == 1
     assert "1 ADA" in text
-    assert "it cannot be hired now: the service could not be reached" in text
+    assert "it cannot be hired now: the service did not answer" in text
     assert "any JSON object" not in text

@@ -126,7 +126,7 @@ async def test_a_crew_finds_quotes_hires_and_answers_a_question(sandbox, buyer, 
 
     def answer(messages: Any) -> Any:
         told = "\n".join(str(message.get("content")) for message in messages)
-        hire_id = re.findall(r"masumi_answer, hire_id (\w+)", told)[-1]
+        hire_id = re.findall(r"masumi_answer with hire_id (\w+)", told)[-1]
         return call(as_text, "masumi_answer", {"hire_id": hire_id, "answer": '{"approve": true}'})
 
     steps = [
@@ -160,7 +160,7 @@ async def test_a_hire_that_goes_on_is_picked_up_by_check(sandbox, buyer, counter
     await run(crew)
 
     told = heard(crew)
-    assert "Not finished yet" in told and "masumi_check and hire_id" in told
+    assert "In progress" in told and "masumi_check with hire_id" in told
     assert "<<<" in told.rsplit("delivered its result", 1)[-1]
     assert counter.both == (1, 1)
 

@@ -45,7 +45,7 @@ PRINTED = {
     "shared_budget_postgres.py": [
         "The journal is on sqlite.",
         "completed (1 ADA paid, the result matches the hash on the chain): HELLO ...",
-        "refused (nothing paid): the budget 'team' allows 3 ADA for all hires together, ...",
+        "refused (nothing paid): the price is 1 ADA; the budget 'team' allows 3 ADA in total, ...",
     ],
 }
 NEEDS = {

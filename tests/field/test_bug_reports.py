@@ -118,7 +118,7 @@ def test_provider_quota_402(street: OpenStreet) -> None:
     assert row["NextAction"]["requestedAction"] in ("FundsLockingInitiated", "WaitingForExternalAction")
     assert (receipt.outcome, receipt.money) == ("open", "maybe")
     assert "no confirmation" in receipt.reason
-    assert "Not finished yet" in wording.told(receipt, street.now_ms())
+    assert "In progress" in wording.told(receipt, street.now_ms())
     assert buyer.budget_lines()[0].used == 1_000_000
 
 
@@ -157,7 +157,7 @@ def test_liveness_kill_mid_build(street: OpenStreet) -> None:
     last = buyer.hire(seller.agent, HELLO, patience_s=4 * 3600)
 
     assert (receipt.outcome, receipt.money) == ("open", "locked")
-    assert "gives no answer about its job" in receipt.reason
+    assert "does not report how its job stands" in receipt.reason
     assert "is locked in escrow" in wording.told(receipt, street.now_ms())
     assert polls < 100
     assert (last.outcome, last.refunded_text) == ("refunded", "1 ADA")
@@ -175,7 +175,7 @@ def test_soft_timeout_not_error(sandbox: Sandbox, journal: Journal) -> None:
 
     assert {handle.outcome for handle in handles} == {"open"}
     assert {handle.hire_id for handle in handles} == {done.hire_id}
-    assert all("joins this hire" in wording.told(handle, sandbox.now_ms()) for handle in handles)
+    assert all("continues this hire" in wording.told(handle, sandbox.now_ms()) for handle in handles)
     assert done.outcome == "completed"
     assert len(purchases(sandbox)) == sent(sandbox).count("POST /start_job") == 1
 

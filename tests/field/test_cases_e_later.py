@@ -190,7 +190,7 @@ def test_e46_a_lock_of_four_minutes_is_pending_and_no_failure(street: OpenStreet
     late = buyer.hire(seller.agent, HELLO, patience_s=1800)
 
     assert (early.outcome, early.money) == ("open", "maybe")
-    assert "Not finished yet" in told and "joins this hire" in told
+    assert "In progress" in told and "continues this hire" in told
     assert (late.outcome, late.hire_id) == ("completed", early.hire_id)
     assert len(street.purchases(seller)) == 1
 
@@ -217,6 +217,6 @@ def test_e48_a_dynamic_price_above_the_cap_is_refused_unpaid(street: OpenStreet)
     paid = buyer.hire(seller.agent, HELLO, max_price="2 ADA", patience_s=600)
 
     assert [r.outcome for r in (refused, uncapped, paid)] == ["refused", "refused", "completed"]
-    assert "the price is 2 ADA, more than the 1.9 ADA that was allowed" in refused.reason
+    assert "the price is 2 ADA; the limit is 1.9 ADA" in refused.reason
     assert "max_price" in uncapped.reason
     assert len(street.purchases(seller)) == 1

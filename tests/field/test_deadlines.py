@@ -58,7 +58,7 @@ def test_an_offer_that_ran_out_while_nobody_drove_it_is_refused_and_never_paid_l
     assert len(street.purchases(seller)) == (outcome == "completed")
     assert street.serving.count(seller.name, "POST /start_job") == 1
     if outcome == "refused":
-        assert "ran out before it was paid: payByTime is too near" in receipt.reason
+        assert "expired before it was paid: payByTime is too near" in receipt.reason
 
 
 @pytest.mark.parametrize(("takes_ms", "outcome"), [(85_000, "completed"), (4 * MINUTE, "refused")])

@@ -228,6 +228,6 @@ def test_only_a_clear_no_of_availability_stops_before_start_job(
     assert receipt.outcome == ("completed" if why is None else "refused"), receipt.reason
     assert (quoted.refusal is None) == (why is None)
     if why is not None:
-        assert "the service takes no jobs" in receipt.reason and why in receipt.reason
+        assert "the service is not accepting jobs" in receipt.reason and why in receipt.reason
         assert why in (quoted.refusal or "")
         assert street.serving.count(seller.name, "POST /start_job") == 0

@@ -55,7 +55,7 @@ def test_a_quote_does_not_raise_what_the_caller_allows(
 ) -> None:
     made = hire(colour, sandbox, journal, "echo", "echo", max_price)
 
-    assert made.outcome == "refused" and f"more than the {max_price} that was allowed" in made.reason
+    assert made.outcome == "refused" and f"the limit is {max_price}" in made.reason
     assert purchases(sandbox) == [] and "POST /start_job" not in sent(sandbox)
 
 

@@ -28,7 +28,7 @@ def test_a_refusal_is_printed_with_its_reason():
 def test_money_that_came_back_is_printed():
     receipt = Receipt(hire_id="h", outcome="refunded", paid=ADA, refunded=ADA, reason="no result")
 
-    assert str(receipt) == "refunded (1 ADA paid, 1 ADA came back): no result"
+    assert str(receipt) == "refunded (1 ADA paid, 1 ADA refunded): no result"
 
 
 def test_a_long_result_with_control_characters_stays_one_short_line():

@@ -100,7 +100,7 @@ def test_nobody_looked_for_days_and_the_nodes_own_refund_is_booked(buyer: Clocke
 
 def test_a_failure_that_lasts_is_asked_back(buyer: ClockedBuyer, escrow: int) -> None:
     told = hire(buyer, "failing", escrow, patience_s=20)
-    assert told.outcome == "open" and told.reason.endswith("it is asked once more")
+    assert told.outcome == "open" and told.reason.endswith("it is asked again")
 
     made = buyer.resume(told.hire_id, patience_s=60)
 
@@ -119,7 +119,7 @@ def test_what_is_locked_is_asked_back(buyer: ClockedBuyer, escrow: int) -> None:
 
     made = buyer.refund(first.hire_id, patience_s=30)
 
-    assert (made.outcome, made.reason) == ("refund_requested", "a refund was asked for by the buyer")
+    assert (made.outcome, made.reason) == ("refund_requested", "the buyer requested a refund")
     buyer.sandbox.advance(MINUTE_MS)
     assert on_chain(buyer.sandbox) == "RefundRequested"
     buyer.sandbox.advance(2 * HOUR_MS)
@@ -140,7 +140,7 @@ def test_what_is_called_off_while_it_waits_for_approval_is_not_paid(
 
     made = hire(buyer, "echo", V1)
 
-    assert (made.outcome, made.reason) == ("refused", "it was called off before anything was paid")
+    assert (made.outcome, made.reason) == ("refused", "it was cancelled before anything was paid")
     assert sandbox.world.purchases == []
     buyer.journal.close()
 
@@ -174,7 +174,7 @@ def test_what_is_not_paid_yet_is_called_off(sandbox: Sandbox, sqlite_url: str) -
 
     made = buyer.refund(left.hire_id)
 
-    assert (made.outcome, made.reason) == ("refused", "it was called off before anything was paid")
+    assert (made.outcome, made.reason) == ("refused", "it was cancelled before anything was paid")
     assert buyer.sweep() == [] and sandbox.world.purchases == []
     crashing.close()
 
@@ -186,7 +186,7 @@ def test_a_wish_stands_when_the_result_comes_before_the_node_took_it(
     for route in ("POST /purchase/request-refund", "PATCH /purchase"):
         buyer.sandbox.arm({"on": route, "do": "error-500", "times": 200})
     asked = buyer.refund(first.hire_id, patience_s=30)
-    assert "the node has not taken the request yet" in asked.reason
+    assert "the node has not accepted the refund request yet" in asked.reason
     buyer.sandbox.advance(6 * MINUTE_MS)
     assert buyer.resume(first.hire_id, patience_s=20).result == "HELLO"
     buyer.sandbox.faults.clear()
@@ -215,7 +215,7 @@ def test_a_result_that_comes_after_the_money_was_asked_back_is_kept_and_checked(
     [
         ("free", 0, "nothing was paid"),
         ("echo", 5 * HOUR_MS + 58 * MINUTE_MS, "too late"),
-        ("echo", 12 * HOUR_MS, "cannot be asked back any more"),
+        ("echo", 12 * HOUR_MS, "a refund is no longer possible"),
     ],
     ids=["free", "shortly before unlock_time", "settled"],
 )
@@ -275,7 +275,7 @@ def test_a_request_that_comes_too_early_is_made_again(buyer: ClockedBuyer, escro
         replace(row.action, requested="WaitingForManualAction", error_type="Unknown"),
     )
     asked = buyer.refund(first.hire_id, patience_s=30)
-    assert "the node has not taken the request yet" in asked.reason
+    assert "the node has not accepted the refund request yet" in asked.reason
     row.action = action
 
     made = buyer.resume(first.hire_id, patience_s=120)
@@ -293,7 +293,7 @@ def test_a_key_that_may_not_ask_is_named_and_the_wish_can_be_made_again(
 
     refused = stranger.refund(first.hire_id, patience_s=30)
 
-    assert refused.open and "could not be asked for" in refused.reason
+    assert refused.open and "the refund request failed" in refused.reason
     assert buyer.refund(first.hire_id, patience_s=30).outcome == "refund_requested"
 
 

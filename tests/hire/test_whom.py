@@ -60,7 +60,7 @@ def test_a_denied_url_is_denied_in_every_spelling_and_by_its_identifier(
         buyer = ClockedBuyer(sandbox, Budget("20 ADA", deny=[entry]), journal)
         for number, target in enumerate([echo.agent_identifier, echo.url, *spellings(echo.url)]):
             receipt = buyer.hire(target, INPUT, scope=f"{entry} {number}")
-            assert receipt.outcome == "refused" and "denies this service" in receipt.reason
+            assert receipt.outcome == "refused" and "on the deny list" in receipt.reason
 
     assert "POST /start_job" not in sent(sandbox)
     assert purchases(sandbox) == []
@@ -78,7 +78,7 @@ def test_an_allowed_url_is_allowed_in_every_spelling_and_no_other_path_is(
 
     receipt = other.hire(echo.url, INPUT)
 
-    assert receipt.outcome == "refused" and "does not list this service" in receipt.reason
+    assert receipt.outcome == "refused" and "not on the allow list" in receipt.reason
     assert purchases(sandbox) == []
 
 

@@ -71,7 +71,7 @@ def test_error_text_teaches_nesting():
         assert read_arguments(spec, payload) == {"topic": "tides"}
 
     error = refused([TOPIC], {"input_data": {"input_data": {"subject": "tides"}}})
-    assert "Wanted is an object with topic (text, required)" in str(error)
+    assert "Send an object with topic (text, required)" in str(error)
     assert "input_data" not in str(error)
 
 

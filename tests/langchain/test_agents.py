@@ -59,7 +59,7 @@ async def test_an_agent_is_refused_before_anything_is_sent(sandbox, settings, co
     message = answers(state)[0]
     assert message.status == "error"
     assert message.artifact.outcome == "refused"
-    assert "Nothing was paid" in message.text and "1 ADA too much" in message.text
+    assert "Nothing was paid" in message.text and "the price is 2 ADA" in message.text
     assert counter.tried == 0
 
 
@@ -93,7 +93,7 @@ async def test_asking_again_after_still_running_joins_the_hire(sandbox, buyer, c
     messages = answers(state)
     assert messages[0].artifact.outcome == "open"
     assert messages[0].status == "success"
-    assert "exactly the same input joins this hire and costs nothing more" in messages[0].text
+    assert "exactly the same input: that continues this hire and costs nothing" in messages[0].text
     assert messages[-1].artifact.result == "LATER"
     assert len({message.artifact.hire_id for message in messages}) == 1
     assert counter.both == (1, 1)
@@ -138,7 +138,7 @@ async def test_an_agent_answers_the_question_of_a_service(sandbox, buyer, counte
 
     def answer(messages):
         assert "approve (true or false, required)" in messages[-1].text
-        hire_id = re.search(r"masumi_answer, hire_id (\w+)", messages[-1].text)[1]
+        hire_id = re.search(r"masumi_answer with hire_id (\w+)", messages[-1].text)[1]
         return calls(("masumi_answer", {"hire_id": hire_id, "answer": {"approve": True, "comment": "fine"}}))
 
     agent = create_agent(Scripted(steps=[hire, answer, said]), tools)
@@ -169,7 +169,7 @@ async def test_money_comes_back_when_a_service_never_answers(tmp_path, run):
         assert message.status == "error"
         assert message.artifact.outcome == "refunded"
         assert message.artifact.refunded_text == "3 ADA"
-        assert "3 ADA came back" in message.text
+        assert "Refunded: 3 ADA of 3 ADA" in message.text
         assert len(sandbox.ledger()["purchases"]) == 1
 
 
@@ -181,7 +181,7 @@ async def test_an_agent_asks_for_its_money_back(sandbox, buyer, counter, run):
 
     def refund(messages):
         assert "WARNING: the result does not match" in messages[-1].text
-        hire_id = re.search(r"masumi_refund \(hire_id (\w+)\)", messages[-1].text)[1]
+        hire_id = re.search(r"masumi_refund with hire_id (\w+)", messages[-1].text)[1]
         return calls(("masumi_refund", {"hire_id": hire_id}))
 
     agent = create_agent(Scripted(steps=[hire, refund, said]), tools)

@@ -69,7 +69,7 @@ class Shapes:
 
 def refused(text: str) -> InputError:
     """The refusal as the tool's answer tells it: the fields, in order, with their sentences."""
-    found = re.search(r"nothing was sent: (.*?)\. Wanted (?:is|are) ", text, re.DOTALL)
+    found = re.search(r"nothing was sent: (.*?)\. (?:Send an object|Arguments:) ", text, re.DOTALL)
     said = found[1] if found else text
     fields = re.findall(r"(?:^|; )([^:;]{1,60}): ", said)
     return InputError(text, field_errors={field: [said] for field in fields or [""]})

@@ -122,7 +122,7 @@ def test_find_shows_what_the_budget_can_pay_and_all_when_asked(sandbox, settings
     prices = {entry["price"] for entry in some.data}
     assert prices <= {"1 ADA", "free"} and "Liar" not in {entry["name"] for entry in some.data}
     assert len(every.data) > len(some.data)
-    assert f"{len(every.data) - len(some.data)} more cost more than the budget allows" in some.text
+    assert f"{len(every.data) - len(some.data)} more match but are above the budget" in some.text
     assert {entry["price"] for entry in free.data} == {"free"}
     assert {"1 ADA", "free"} == {entry["price"] for entry in capped.data}
 
@@ -137,7 +137,7 @@ def test_find_pages_through_the_whole_registry(tmp_path):
             said = Actions(buyer=buyer).run(Actions(buyer=buyer).find(tags=["many"]))
 
     assert len(said.data) == 120
-    assert "105 more fit" in said.text
+    assert "105 more match" in said.text
 
 
 async def test_an_async_buyer_serves_plain_calls_too_and_the_other_way_round(sandbox, settings, counter):

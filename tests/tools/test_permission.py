@@ -70,7 +70,7 @@ def test_a_repeated_call_id_tells_how_old_its_result_is_and_an_empty_one_is_none
 
     assert first.receipt is not None and again.receipt is not None
     assert again.receipt.hire_id == first.receipt.hire_id
-    assert "done exactly this, 3 days ago" in again.text
+    assert "delivered this result 3 days ago" in again.text
     assert call_name(target, {}, Call("", "", "")) is None
 
 

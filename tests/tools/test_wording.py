@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from masumi_tools.errors import InputError, JournalError, UnknownHire
+from masumi_tools.errors import InputError, JournalError
 from masumi_tools.hire.receipt import Outcome, Receipt
 from masumi_tools.models import JobTimes
 from masumi_tools.money import Amount
@@ -39,68 +39,20 @@ def receipt(outcome: str, **more: Any) -> Receipt:
     return Receipt(**{**given, **more})
 
 
-# What each text has to say, so that nobody pays again for the same.
-SAYS = {
-    "completed": ["no need to hire for it again", "THE RESULT", "1 ADA is somewhere"],
-    "reused": ["Nothing was charged", "no need to hire for it again", "THE RESULT"],
-    "refused": ["Nothing was paid", "will be refused for the same reason"],
-    "lapsed": ["Nothing was paid", "new hire at the full price"],
-    "open": ["Do not hire again", "in 40 minutes", "asked back by itself", "1 ADA is somewhere"],
-    "needs_approval": ["Waiting for a person", "Do not hire again", "You cannot approve it"],
-    "needs_input": ["Do not hire again", "approve (true or false, required)", "in 40 minutes"],
-    "refund_requested": ["nothing to do", "1 ADA is somewhere", "in 40 minutes"],
-    "refunded": ["1 ADA came back", "Nothing was spent", "would be a new hire"],
-    "disputed": ["Do not hire again", "A person has to decide", "THE RESULT"],
-    "failed": ["1 ADA of 1 ADA came back", "do not hire it again by yourself"],
-}
-
-
-def test_every_outcome_has_its_words():
-    assert set(SAYS) == set(get_args(Outcome)) == set(wording._WORDS)
-
-
-@pytest.mark.parametrize("follow", [ALONE, KIT, Follow(repeat=False)], ids=["alone", "kit", "no repeat"])
-@pytest.mark.parametrize("outcome", SAYS)
-def test_each_outcome_says_what_it_must(outcome, follow):
-    text = told(receipt(outcome), NOW, follow)
-
-    assert [words for words in SAYS[outcome] if words not in text] == []
-    assert len(text) < 1_000
-    assert "None" not in text
-
-
-@pytest.mark.parametrize("outcome", SAYS)
-def test_no_outcome_invites_to_pay_again(outcome):
-    """Whatever sounds like another try also says that it joins this hire, or that it is a new one."""
-    for follow in (ALONE, KIT, Follow(repeat=False)):
-        text = told(receipt(outcome), NOW, follow).lower()
-        for sentence in re.split(r"(?<=\.)\s", text):
-            if re.search(r"\b(again|retry|repeat)\b", sentence):
-                assert re.search(
-                    r"do not|no need|not hire|joins this hire|costs nothing|new hire|its result again",
-                    sentence,
-                ), sentence
-
-
-def test_the_tools_at_hand_are_named_and_no_others():
-    assert "masumi_check and hire_id f00dface00112233" in told(receipt("open"), NOW, KIT)
-    assert "exactly the same input joins this hire" in told(receipt("open"), NOW, ALONE)
-    assert "same input" not in told(receipt("open"), NOW, Follow(repeat=False))
-    assert "masumi_answer, hire_id f00dface00112233" in told(receipt("needs_input"), NOW, KIT)
-    assert "A person has to answer" in told(receipt("needs_input"), NOW, ALONE)
-    for outcome in SAYS:
-        assert "masumi_" not in told(receipt(outcome), NOW, ALONE)
+OUTCOMES = get_args(Outcome)
 
 
 def test_a_result_that_does_not_match_is_said_with_the_way_back_and_its_time():
-    wrong = receipt("completed", verified=False, refundable_until_ms=NOW + 90 * MINUTE)
+    wrong = receipt("completed", verified=False, refundable_until_ms=NOW + 90 * MINUTE, money="locked")
 
-    assert "WARNING: the result does not match" in told(wrong, NOW, KIT)
-    assert "masumi_refund (hire_id f00dface00112233) by" in told(wrong, NOW, KIT)
+    assert "Delivered, but NOT VERIFIED" in told(wrong, NOW, KIT)
+    assert "If the user wants a refund, call masumi_refund with hire_id f00dface00112233 by" in told(
+        wrong, NOW, KIT
+    )
     assert "in 90 minutes" in told(wrong, NOW, KIT)
-    assert "asked back" not in told(wrong, NOW, ALONE)
-    assert "asked back" not in told(wrong, NOW + 100 * MINUTE, KIT)
-    assert "matches the hash" in told(receipt("completed", verified=True), NOW)
+    assert "The user can request a refund of hire_id f00dface00112233 by" in told(wrong, NOW, ALONE)
+    assert "refund" not in told(wrong, NOW + 100 * MINUTE, KIT)
+    assert "matches its hash" in told(receipt("completed", verified=True), NOW)
     assert "hash" not in told(receipt("completed", verified=None), NOW)
 
 
@@ -110,7 +62,10 @@ def test_a_long_result_is_cut_with_a_note_and_whole_in_the_receipt():
     text = told(long, NOW, limit=500)
 
     assert "x" * 500 in text and "x" * 501 not in text
-    assert "500 of 1,000,000 characters; the whole text is in the receipt f00dface00112233" in text
+    assert (
+        "cut: 500 of 1,000,000 characters; the user can read all of it with `masumi-tools receipt f00dface00112233`"
+        in text
+    )
     assert len(told(long, NOW)) < 21_000
     assert len(long.result) == 1_000_000
 
@@ -126,7 +81,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("outcome", SAYS)
+@pytest.mark.parametrize("outcome", OUTCOMES)
 def test_foreign_text_stays_between_its_marks(outcome, text):
     """In result, reason, question and progress; a name stands in quotes on one line."""
     hostile = receipt(
@@ -137,9 +92,6 @@ def test_foreign_text_stays_between_its_marks(outcome, text):
             "input_data": [{"id": "approve", "type": "text", "name": text, "data": {"description": text}}]
         },
         progress=text,
-        where_the_money_is=f"1 ADA did not come back to us: {text}."
-        if outcome == "failed"
-        else "1 ADA is here.",
     )
     harmless = receipt(
         outcome,
@@ -149,7 +101,6 @@ def test_foreign_text_stays_between_its_marks(outcome, text):
             "input_data": [{"id": "approve", "type": "text", "name": "t", "data": {"description": "t"}}]
         },
         progress="t",
-        where_the_money_is="1 ADA did not come back to us: t." if outcome == "failed" else "1 ADA is here.",
     )
 
     shown = told(hostile, NOW, KIT)
@@ -174,7 +125,7 @@ def test_a_hostile_name_is_a_short_quoted_name(text):
     shown = told(receipt("completed", service=text * 20), NOW, KIT)
 
     head = shown.splitlines()[0]
-    name = re.match(r'The service "([^"\n]*)" delivered', head)
+    name = re.match(r'Done: the service "([^"\n]*)" delivered', head)
     assert name and len(name[1]) <= 80
 
 
@@ -213,7 +164,7 @@ def test_times_are_for_people():
     assert when(NOW + MINUTE, NOW).endswith("(in 1 minute)")
     assert when(NOW + 5 * 60 * MINUTE, NOW).endswith("(in 5 hours)")
     assert when(NOW + 72 * 60 * MINUTE, NOW).endswith("(in 3 days)")
-    assert when(NOW - MINUTE, NOW).endswith("(past)")
+    assert when(NOW - MINUTE, NOW).endswith("(passed)")
     assert when(10**18, NOW) == "a time out of range"
 
 
@@ -221,7 +172,6 @@ def test_errors_say_where_the_money_is_and_show_no_inside():
     quoting = wording.error_told(InputError(f"no service: {quoted('obey me')}"))
     assert "obey me" in quoting and "obey me" not in outside(quoting)
     assert wording.error_told(InputError("the text is missing")) == "the text is missing. Nothing was paid."
-    assert wording.error_told(UnknownHire("there is no hire")) == "there is no hire."
     assert "Nothing was paid" in wording.error_told(JournalError("the journal cannot be written"))
     strange = wording.error_told(RuntimeError("token=abc"))
-    assert "RuntimeError" in strange and "abc" not in strange and "do not hire again before" in strange
+    assert "RuntimeError" in strange and "abc" not in strange and "Do not hire again" in strange

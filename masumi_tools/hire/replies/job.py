@@ -18,7 +18,7 @@ EMPTY_ENOUGH = 3
 GONE_ENOUGH = 20
 # So many times the longest pause without a word of the service are worth telling.
 SILENT_POLLS = 5
-SILENT = "the service gives no answer about its job"
+SILENT = "the service does not report how its job stands"
 OTHER_WORDS = "the service says of its job"
 _UNKNOWN_JOB = re.compile(
     r"\b(?:job|task|run|execution|session)(?:\b|_).{0,80}\b(?:not found|not exist|unknown|not known)"
@@ -44,7 +44,7 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
             return p.move(Event.BROKEN, now, reason=f"the free service stopped answering: {said(reply)}")
         silent = now - max(p.last_seen_job_ms, p.changed_ms) >= SILENT_POLLS * ways.pace.job_max_ms
         if silent and p.state in (State.LOCKED, State.RUNNING) and not p.refund_wanted:
-            return quiet.but(reason=f"{SILENT} ({said(reply)}); it is asked on until its deadline")
+            return quiet.but(reason=f"{SILENT} ({said(reply)}); it is asked until its deadline")
         return quiet
     if p.reason.startswith((SILENT, OTHER_WORDS)):
         quiet = quiet.but(reason="")
@@ -139,7 +139,7 @@ def _failed(p: Purchase, job: JobStatus, now: int, ways: Ways) -> Purchase:
         return _without_result(p, why, now, True)
     again = min(p.next_job_ms, since + ways.pace.failure_ms)
     if p.state in (State.LOCKED, State.RUNNING) and not p.refund_wanted:
-        return p.but(reason=f"{why}; it is asked once more", next_job_ms=again)
+        return p.but(reason=f"{why}; it is asked again", next_job_ms=again)
     return p.but(next_job_ms=again)
 
 

@@ -20,7 +20,7 @@ def readiness(reply: Reply, network: str, price: Sequence[Amount] = ()) -> str |
     `price` is compared with what is left of a limited key; () where the price is not known yet.
     """
     if reply.status is None:
-        return f"the payment node does not answer ({said(reply)}); check MASUMI_NODE_URL, or run masumi-tools doctor"
+        return f"the payment node did not answer ({said(reply)}); check MASUMI_NODE_URL, or run masumi-tools doctor"
     if reply.status in (401, 403) and not is_nodes(reply):
         return (
             f"something before the payment node answers in its place ({said(reply)}): a gateway or proxy that "
@@ -37,7 +37,7 @@ def readiness(reply: Reply, network: str, price: Sequence[Amount] = ()) -> str |
     if not key.active:
         return "the payment node's API key is revoked; make a new one"
     if not key.can_pay:
-        return "the payment node's API key may only read; hiring needs one with pay scope (ReadAndPay)"
+        return "the payment node's API key is read-only; hiring needs one with pay scope (ReadAndPay)"
     if key.networks and network not in key.networks and not key.can_admin:
         return f"the payment node's API key is for {', '.join(key.networks)}, not for {network}"
     return None if key.can_admin else _without_credits(key, price)

@@ -36,7 +36,7 @@ def listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """payment-information of the registry, or of the service itself where a URL was given."""
     by_url = p.whom.is_url
     if reply.fault == "refused-address":
-        return _refused(p, now, f"the service's address is not one that we connect to: {said(reply)}")
+        return _refused(p, now, f"the service's URL is refused: {said(reply)}")
     try:
         found = read_payment_information(reply.body, network=ways.network) if reply.ok else None
     except WireError as error:
@@ -52,7 +52,7 @@ def listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         # A registry that is down or does not know the agent is no end: the node reads the chain itself.
         note = f"{'the service' if by_url else 'the registry'} gave no payment information: {said(reply)}"
         return p.but(asked_registry=True, notes=(*p.notes, note))
-    return _refused(p, now, f"no payment information: {said(reply)}")
+    return _refused(p, now, f"no payment information: {said(reply)}", reply.passing)
 
 
 def node_listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
@@ -63,8 +63,15 @@ def node_listing(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         except WireError as error:
             return _refused(p, now, f"the agent's registry entry cannot be read: {quoted(error)}")
     if reply.status == 404 or reply.status == 400:
-        return _refused(p, now, f"neither registry nor node knows the agent {p.target}: {said(reply)}")
-    return _refused(p, now, f"registry and node could not be asked for the agent: {said(reply)}")
+        return _refused(
+            p, now, f"unknown agent {p.target}: neither the registry nor the node lists it ({said(reply)})"
+        )
+    return _refused(
+        p,
+        now,
+        f"neither the registry nor the node could be asked about the agent: {said(reply)}",
+        reply.passing,
+    )
 
 
 def search(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
@@ -84,7 +91,7 @@ def search(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if len(here) == 1:
         return _listed(p, here[0], now, ways)
     many = f"{len(here)} agents are registered" if here else "no agent is registered"
-    why = next((note for note in p.notes if note.startswith(UNREADABLE)), "the service tells no price")
+    why = next((note for note in p.notes if note.startswith(UNREADABLE)), "the service publishes no price")
     return _refused(p, now, f"{why}, and {many} for {url}; hire it by its agent identifier")
 
 
@@ -114,7 +121,7 @@ def _listed(p: Purchase, found: Listing, now: int, ways: Ways) -> Purchase:
 def availability(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """Only a clear no stops before start_job; silence and strange answers forbid nothing (protocol S1)."""
     if (why := unavailable(reply)) is not None:
-        return _refused(p, now, f"the service takes no jobs: {quoted(why)}")
+        return _refused(p, now, f"the service is not accepting jobs: {quoted(why)}", True)
     return p.but(available_ms=now)
 
 
@@ -129,9 +136,9 @@ def unavailable(reply: Reply) -> str | None:
 def schema(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """The input schema: check the input against it and lay it out as the service wants it."""
     if reply.fault in ("unsent", "refused-address"):
-        return _refused(p, now, f"the service could not be reached: {said(reply)}")
+        return _refused(p, now, f"the service did not answer: {said(reply)}", reply.passing)
     if reply.status is None:
-        return _refused(p, now, f"the service does not answer: {said(reply)}")
+        return _refused(p, now, f"the service did not answer: {said(reply)}", True)
     # A service without a readable schema still says itself what it does not take.
     return lay_out(p, inputs.read_input_schema(reply.content if reply.ok else None), now)
 
@@ -150,7 +157,7 @@ def lay_out(p: Purchase, spec: inputs.InputSpec, now: int) -> Purchase:
         return _refused(
             p,
             now,
-            f"the input does not fit: {quoted(', '.join(extra[:5]))}: no such field; there are {quoted(known)}",
+            f"the input does not fit: {quoted(', '.join(extra[:5]))}: unknown field; the service takes {quoted(known)}",
         )
     made = [Layout(form=form.form, body=form.body, hashed=form.hashed) for form in forms]
     if p.free:  # an identifier means "paid" to some services, but others insist on it (protocol S3)
@@ -198,7 +205,7 @@ def started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     )
     if not isinstance(verdict, Accepted):
         repaired = f" ({'; '.join(job.notes)})" if job.notes else ""
-        return _refused(p, now, f"the service's offer must not be paid: {verdict}{repaired}")
+        return _refused(p, now, f"the service's offer was rejected: {verdict}{repaired}")
     terms = verdict.terms
     body = node.purchase_body(
         terms, network=ways.network, nonce=p.nonce, amounts=verdict.price if fixed else terms.amounts or ()
@@ -228,15 +235,15 @@ def _not_started(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if job is not None and job.problems:
         return _refused(p, now, f"the service's offer cannot be paid: {quoted('; '.join(job.problems))}")
     if reply.sent and (job is None or job.started is None):
-        unknown = "it may have begun a job, which lapses unpaid; it is not asked again"
+        unknown = "a job that it started lapses unpaid, and start_job is not repeated"
         return _refused(
-            p, now, f"the service did not start the job as far as is known: {said(reply)}; {unknown}"
+            p, now, f"the service may or may not have started the job: {said(reply)}; {unknown}", True
         )
     fields = job.field_errors if job is not None else {}
     p = p.but(field_errors=_kept_errors(fields))
     about = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in list(fields.items())[:10])
     more = f" ({quoted(about)})" if about else ""
-    return _refused(p, now, f"the service did not start the job: {said(reply)}{more}")
+    return _refused(p, now, f"the service did not start the job: {said(reply)}{more}", reply.passing)
 
 
 def _other_form(p: Purchase, reply: Reply) -> int | None:
@@ -263,8 +270,9 @@ def _start_again(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     return p.but(start_attempts=p.start_attempts + 1, next_job_ms=now + pause)
 
 
-def _refused(p: Purchase, now: int, reason: str) -> Purchase:
-    return p.move(Event.REFUSED, now, reason=reason)
+def _refused(p: Purchase, now: int, reason: str, passing: bool = False) -> Purchase:
+    """Refused before any money; `passing` where the same call may do better later."""
+    return p.move(Event.REFUSED, now, reason=reason, passing=passing)
 
 
 def _kept_errors(errors: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:

@@ -76,15 +76,14 @@ def _not_paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     unknown = p.pay_unknown or p.pay_attempts > 1
     if not reply.sent:
         if not unknown and now > p.terms.times.pay_by_time:
-            return p.move(
-                Event.REFUSED, now, reason=f"the node could not be reached before pay_by: {said(reply)}"
-            )
+            why = f"the node did not answer before the pay-by time: {said(reply)}"
+            return p.move(Event.REFUSED, now, reason=why, passing=True)
         attempts = p.pay_attempts if unknown else 0
         return p.but(pay_attempts=attempts, absent_ms=-1, next_node_ms=now + ways.pace.repeat_ms)
     if not unknown and refused_order(reply):
         return p.move(Event.REFUSED, now, reason=_refusal(p, reply))
     if not proves_absence(reply) and not (denied(reply) and p.absent_seen):
-        words = f"the node does not say whether it took the purchase: {said(reply)}; it is asked on"
+        words = f"the node has not confirmed the purchase ({said(reply)}); it is asked again"
         wait = _again_ms(reply, ways)
         return p.but(pay_unknown=True, pay_denied_ms=0, reason=words, next_node_ms=now + wait)
     # The first POST may still be on its way to the node: the same no once more, when it cannot be, is proof.
@@ -168,7 +167,7 @@ def refund_asked(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if no_such_route(reply) or (reply.status == 405 and p.dialect == "seed"):
         return _other_dialect(later)
     if reply.status in (401, 403) and error_of(reply) is not None:
-        note = f"the refund could not be asked for: {said(reply)}"
+        note = f"the refund request failed: {said(reply)}"
         barred = later.but(refund_barred=True, refund_due_ms=now + _barred_ms(p, now, ways))
         return _noted(barred, note, now)
     if p.node is not None and p.node.needs_a_person:
@@ -243,13 +242,15 @@ def _lock(p: Purchase, node: NodePurchase, now: int, asked_ms: int) -> Purchase:
         if node.tx_hash is None and not node.tx_hashes:
             note = f" ({quoted(node.error_note)})" if node.error_note else ""
             return p.move(
-                Event.LAPSED, now, reason=f"the money was not locked before pay_by{note}; nothing was spent"
+                Event.LAPSED,
+                now,
+                reason=f"the pay-by time passed before the money was locked{note}; nothing was spent",
             )
         words = (
             f"the chain shows no valid lock, but a transaction was sent ({node.tx_hash or node.tx_hashes[-1]}); "
             f"{_amounts(p, node)}"
         )
-        return p.move(Event.BROKEN, now, reason=f"{words}; an operator of the node has to look at it")
+        return p.move(Event.BROKEN, now, reason=f"{words}; the node's operator has to resolve it")
     if node.on_chain_state is None:
         return p.but(reason=_not_locked(node, _past(p, asked_ms)))
     if node.strange_state is not None:  # neither locked nor lapsed as far as is known: the node is asked on
@@ -264,8 +265,8 @@ def _not_locked(node: NodePurchase, past: bool) -> str:
     if not past:
         return f"{HELD_BACK}: {quoted(node.error_note)}; it tries again" if node.error_note else ""
     if node.tx_hash is not None or node.requested_action.endswith("Initiated"):
-        return "the node sent the lock and saw no confirmation of it; whether it is on the chain is not known yet"
-    return "pay_by is over, and the node has not said yet that nothing was locked"
+        return "the node sent the lock transaction and has not seen it confirmed; whether it is on the chain is not known yet"
+    return "the pay-by time passed, and the node has not said yet that nothing was locked"
 
 
 def _strange(node: NodePurchase) -> str:
@@ -304,7 +305,11 @@ def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways, asked_ms:
         return _paid_out(p if node.withdrawn_for_seller else _remarked(p, NO_AMOUNTS), now)
     if state == OnChainState.FUNDS_OR_DATUM_INVALID:
         words = f"the chain shows the lock as invalid; {_amounts(p, node)}"
-        return p.move(Event.BROKEN, now, reason=f"{words}; the money is in the contract")
+        return p.move(
+            Event.BROKEN,
+            now,
+            reason=f"{words}; the money is stuck in the escrow contract, and the node's operator has to resolve it",
+        )
     if state == OnChainState.DISPUTED:
         return p if p.state is State.DISPUTED else p.move(Event.DISPUTED, now, next_job_ms=now)
     asked = node.requested_action.startswith("SetRefundRequested") or node.requested_action.startswith(
@@ -348,7 +353,7 @@ def _may_still_come(p: Purchase, now: int) -> bool:
 
 
 def _asked_once_more(p: Purchase, now: int) -> Purchase:
-    reason = "the service has the money; it is still asked for the result"
+    reason = "the service was paid and still owes the result; it is asked for it"
     return p.but(paid_out_ms=p.paid_out_ms or now, next_job_ms=min(p.next_job_ms, now), reason=reason)
 
 
@@ -356,7 +361,7 @@ def _split(p: Purchase, node: NodePurchase, now: int) -> Purchase:
     back = _came_back(p, node)
     returned = {amount.unit: amount.quantity for amount in back}
     if p.price and all(returned.get(amount.unit, 0) >= amount.quantity for amount in p.price):
-        return p.move(Event.REFUNDED, now, returned=back, reason="the dispute was decided for us")
+        return p.move(Event.REFUNDED, now, returned=back, reason="the dispute was decided for the buyer")
     if not back and p.result is not None and not p.doubted:
         return p.move(Event.PAID_OUT, now, reason="the dispute was decided for the service")
     if _may_still_come(p, now):

@@ -125,7 +125,7 @@ def after(p: Purchase, question: Question, now: int) -> Purchase:
     p = with_answer(p, question)
     assert p.approval is not None
     if p.approval.answer != "yes":
-        return p.move(Event.REFUSED, now, reason=f"{refusal(p.approval)}; nothing was sent")
+        return p.move(Event.REFUSED, now, reason=refusal(p.approval))
     if now - question.asked_ms <= FRESH_MS:
         return p.move(Event.APPROVED, now)
     return p.move(Event.LOOKED_AGAIN, now, asked_registry=False, layouts=(), layout=0)

@@ -203,7 +203,7 @@ def test_the_budget_is_asked_again_at_the_yes(sandbox: Sandbox, sqlite_url: str)
         other = person.approve(second.hire_id, by="ann")
 
     assert (one.outcome, other.outcome, bought(sandbox)) == ("completed", "refused", 1)
-    assert "0.5 ADA too much" in other.reason
+    assert "0.5 ADA of it is left" in other.reason
 
 
 def test_what_waits_can_be_called_off_and_is_not_approved_any_more(sandbox: Sandbox, sqlite_url: str) -> None:

@@ -16,7 +16,7 @@ class Answering:
     """What a Buyer has for the person who is asked."""
 
     _flows: Flows
-    _drive: Callable[[Any], Any]
+    _drive: Callable[..., Any]
 
     @keywords()
     def approve(self, hire_id: str, *, by: str = "", patience_s: float = PATIENCE_S) -> Receipt:
@@ -27,7 +27,7 @@ class Answering:
         asked; UnknownHire when there is no such hire. Nothing was paid by this call then.
         """
         made: Receipt = self._drive(
-            lambda owner: self._flows.decide(hire_id, "yes", by, "", patience_s, owner)
+            lambda owner: self._flows.decide(hire_id, "yes", by, "", patience_s, owner), patience_s
         )
         return made
 
@@ -35,7 +35,7 @@ class Answering:
     def deny(self, hire_id: str, why: str = "", *, by: str = "", patience_s: float = 60) -> Receipt:
         """Say no to the price that a hire waits with: it is refused and nothing is paid. Errors as of `approve`."""
         made: Receipt = self._drive(
-            lambda owner: self._flows.decide(hire_id, "no", by, why, patience_s, owner)
+            lambda owner: self._flows.decide(hire_id, "no", by, why, patience_s, owner), patience_s
         )
         return made
 
@@ -44,13 +44,13 @@ class AsyncAnswering:
     """What an AsyncBuyer has for the person who is asked."""
 
     _flows: Flows
-    _drive: Callable[[Any], Any]
+    _drive: Callable[..., Any]
 
     @keywords()
     async def approve(self, hire_id: str, *, by: str = "", patience_s: float = PATIENCE_S) -> Receipt:
         """As `Buyer.approve`."""
         made: Receipt = await self._drive(
-            lambda owner: self._flows.decide(hire_id, "yes", by, "", patience_s, owner)
+            lambda owner: self._flows.decide(hire_id, "yes", by, "", patience_s, owner), patience_s
         )
         return made
 
@@ -58,6 +58,6 @@ class AsyncAnswering:
     async def deny(self, hire_id: str, why: str = "", *, by: str = "", patience_s: float = 60) -> Receipt:
         """As `Buyer.deny`."""
         made: Receipt = await self._drive(
-            lambda owner: self._flows.decide(hire_id, "no", by, why, patience_s, owner)
+            lambda owner: self._flows.decide(hire_id, "no", by, why, patience_s, owner), patience_s
         )
         return made

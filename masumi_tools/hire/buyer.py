@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from masumi_tools.calls.call import Reply
 from masumi_tools.clock import turn
+from masumi_tools.errors import JournalBusy
 from masumi_tools.hire.answering import PATIENCE_S, Answering, AsyncAnswering
 from masumi_tools.hire.budget import AmountsLike, Budget
 from masumi_tools.hire.buyer_base import BuyerBase
@@ -30,6 +31,7 @@ from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Opera
 from masumi_tools.hire.quote import Hireable, Quote, agreed, spoken
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.request import Judge, Policy, check_orders, order_of
+from masumi_tools.journal import database
 from masumi_tools.journal.store import Journal
 from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.settings import Settings
@@ -129,7 +131,7 @@ class Buyer(Answering, BuyerBase):
             on_mismatch=on_mismatch,
             approved_by=approved_by,
         )
-        return self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote))
+        return self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote), patience_s)
 
     @keywords(HireOptions)
     def hire_many(
@@ -168,7 +170,7 @@ class Buyer(Answering, BuyerBase):
     @keywords()
     def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
         """Go on with a hire of this journal, whoever began it; patience as for `hire`. UnknownHire when there is none."""
-        return self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner))
+        return self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner), patience_s)
 
     @keywords()
     def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
@@ -176,12 +178,12 @@ class Buyer(Answering, BuyerBase):
 
         InputError when the data does not fit the question, StateError when nothing is asked.
         """
-        return self._drive(lambda owner: self._flows.answer(hire_id, data, patience_s, owner))
+        return self._drive(lambda owner: self._flows.answer(hire_id, data, patience_s, owner), patience_s)
 
     @keywords()
     def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
         """Ask for the money of a hire back; patience as for `hire`. The receipt says whether that was possible."""
-        return self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner))
+        return self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner), patience_s)
 
     @keywords()
     def write_off(self, hire_id: str) -> Receipt:
@@ -219,8 +221,8 @@ class Buyer(Answering, BuyerBase):
     ) -> None:
         self.close()
 
-    def _drive(self, flow: Callable[[str], Flow[T]]) -> T:
-        with turn() as owner:
+    def _drive(self, flow: Callable[[str], Flow[T]], patience_s: float | None = None) -> T:
+        with turn() as owner, database.within(patience_s):
             return self._run(flow(owner))
 
     def _run(self, flow: Flow[T]) -> T:
@@ -330,7 +332,7 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
             on_mismatch=on_mismatch,
             approved_by=approved_by,
         )
-        return await self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote))
+        return await self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote), patience_s)
 
     @keywords(HireOptions)
     async def hire_many(
@@ -362,17 +364,19 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
     @keywords()
     async def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
         """As `Buyer.resume`."""
-        return await self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner))
+        return await self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner), patience_s)
 
     @keywords()
     async def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
         """As `Buyer.answer`."""
-        return await self._drive(lambda owner: self._flows.answer(hire_id, data, patience_s, owner))
+        return await self._drive(
+            lambda owner: self._flows.answer(hire_id, data, patience_s, owner), patience_s
+        )
 
     @keywords()
     async def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
         """As `Buyer.refund`."""
-        return await self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner))
+        return await self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner), patience_s)
 
     @keywords()
     async def write_off(self, hire_id: str) -> Receipt:
@@ -403,8 +407,8 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
     ) -> None:
         await self.aclose()
 
-    async def _drive(self, flow: Callable[[str], Flow[T]]) -> T:
-        with turn() as owner:
+    async def _drive(self, flow: Callable[[str], Flow[T]], patience_s: float | None = None) -> T:
+        with turn() as owner, database.within(patience_s):
             return await self._run(flow(owner))
 
     async def _run(self, flow: Flow[T]) -> T:
@@ -451,10 +455,19 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
         finally:
             here.feed_lock.release()
 
+    async def _write(self, work: Callable[[], Any]) -> Any:
+        """What the journal is asked, in a thread; JournalBusy where others keep it waiting for too long."""
+        done = []
+        with anyio.move_on_after(database.queue_s()):  # ends the wait for a turn, never work that was begun
+            done.append(await anyio.to_thread.run_sync(work, limiter=self._here().writers))
+        if not done:
+            raise JournalBusy("other calls of this process keep the journal busy; ask again", phase="journal")
+        return done[0]
+
     async def _perform(self, operation: Operation) -> Any:
         match operation:
             case Do(work):
-                return await anyio.to_thread.run_sync(work, limiter=self._here().writers)
+                return await self._write(work)
             case Fetch(call):
                 left_s = self._left(operation)
                 shared = await self._shared(operation) if self._shares(operation) else None

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +21,9 @@ from masumi_tools.journal.files import Kept, forget_after_fork, path_of
 
 BUSY_TIMEOUT_S: float = 30
 # What has to be saved of money that moved waits so long, also when the caller's patience is at its end.
-LEAST_WAIT_S = 5
+LEAST_WAIT_S: float = 4
+# And so long who was told already that the database does not answer, until it does.
+AGAIN_S: float = 1
 CONNECT_S = 10
 _MAY_NOT_CREATE = (
     "its user may not make tables there; GRANT CREATE, USAGE ON SCHEMA public TO that user, "
@@ -28,26 +31,49 @@ _MAY_NOT_CREATE = (
 )
 
 
-# Until when the caller waits at all, by the monotonic clock.
-_patience_ends: ContextVar[float | None] = ContextVar("masumi_patience_ends", default=None)
+@dataclass(slots=True)
+class _Wait:
+    """Until when one caller waits, by the monotonic clock, and whether a database kept it waiting in vain."""
+
+    ends: float
+    in_vain: bool = False
+
+
+_wait: ContextVar[_Wait | None] = ContextVar("masumi_wait", default=None)
 
 
 @contextlib.contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """In this block a call to a database waits no longer than the caller's patience, and some seconds."""
-    token = _patience_ends.set(time.monotonic() + seconds)
+def within(seconds: float | None) -> Iterator[None]:
+    """In this block a call to a database waits no longer than the caller's patience, and some seconds.
+
+    None: as long as without a caller. Threads with a copy of the context share what is known of the database.
+    """
+    token = _wait.set(None if seconds is None else _Wait(time.monotonic() + seconds))
     try:
         yield
     finally:
-        _patience_ends.reset(token)
+        _wait.reset(token)
 
 
 def waits_s() -> float:
     """How long a call to a database may wait now, in seconds: whole ones, so that it seldom changes."""
-    ends = _patience_ends.get()
-    if ends is None:
+    wait = _wait.get()
+    if wait is None:
         return BUSY_TIMEOUT_S
-    return min(max(math.ceil(ends - time.monotonic()), LEAST_WAIT_S), BUSY_TIMEOUT_S)
+    if wait.in_vain:
+        return AGAIN_S
+    return min(max(math.ceil(wait.ends - time.monotonic()), LEAST_WAIT_S), BUSY_TIMEOUT_S)
+
+
+def queue_s() -> float:
+    """How long a call may wait for its turn in this process; without end where nobody's patience does."""
+    wait = _wait.get()
+    return math.inf if wait is None else max(wait.ends - time.monotonic(), AGAIN_S)
+
+
+def _waited(in_vain: bool) -> None:
+    if (wait := _wait.get()) is not None:
+        wait.in_vain = in_vain
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
@@ -61,7 +87,7 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 def _write_ahead(cursor: Any) -> None:
     """Turn on WAL. SQLite does not wait for another process that does the same to a new file, so we do."""
-    until = time.monotonic() + BUSY_TIMEOUT_S
+    until = time.monotonic() + waits_s()
     while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
@@ -74,7 +100,7 @@ def _write_ahead(cursor: Any) -> None:
 
 
 def _within_patience(connection: sa.Connection) -> None:
-    """Let SQLite wait for another writer for no longer than the caller has patience."""
+    """Let SQLite wait for another process for no longer than the caller has patience."""
     wait_ms = int(waits_s() * 1000)
     if connection.info.get("waits_ms", BUSY_TIMEOUT_S * 1000) != wait_ms:
         connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms}")
@@ -95,9 +121,9 @@ def _sqlite(parsed: sa.URL) -> sa.Engine:
     def begin(connection: sa.Connection) -> None:
         if kept is not None:
             kept.check(connection)
+        _within_patience(connection)
         # A reader under AUTOCOMMIT takes no write lock: it must never wait for a writer.
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            _within_patience(connection)
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     event.listen(engine, "begin", begin)
@@ -141,7 +167,7 @@ def _postgres(parsed: sa.URL, wait_s: float) -> sa.Engine:
         if transacts and (left_ms := int(waits_s() * 1000)) < wait_ms:
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(left_ms, 1)}")
 
-    postgres.limit(engine, lambda: min(wait_s, waits_s()))
+    postgres.limit(engine, lambda: min(wait_s, waits_s()), lambda: _waited(True))
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begin)
     forget_after_fork(engine)
@@ -174,12 +200,21 @@ def open_engine(url: str, wait_s: float | None = None) -> sa.Engine:
 
 @contextlib.contextmanager
 def explained(doing: str) -> Iterator[None]:
-    """Turn the database's errors into a JournalError that says what to do."""
+    """Turn the database's errors into a JournalError that says what to do.
+
+    Where it has just kept a caller waiting in vain whose patience is over, it is not asked again.
+    """
+    wait = _wait.get()
+    if wait is not None and wait.in_vain and time.monotonic() > wait.ends:
+        raise JournalBusy(f"the database did not answer in time while {doing}", phase="journal")
     try:
         yield
+        _waited(False)
     except sa.exc.TimeoutError as error:
+        _waited(True)
         raise JournalBusy(f"no connection to the journal was free while {doing}", phase="journal") from error
     except sa.exc.DBAPIError as error:
+        _waited(True)
         text = str(error.orig).lower()
         if "locked" in text or "deadlock" in text:
             raise JournalBusy(

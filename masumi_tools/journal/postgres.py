@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from sqlalchemy import event
 
 from masumi_tools.errors import JournalError
 
-_GRACE_S = 3.0  # the server is to end a slow statement itself, and say so
+_GRACE_S = 2.0  # the server is to end a slow statement itself, and say so
+_LEAST_CONNECT_S = 2
 _NO_LIMIT_S = 24 * 3600.0
 _POOLED = (
     "the database is reached through a pooler that lends its connections by the transaction (such as "
@@ -36,14 +38,17 @@ def unhurried(db: sa.Connection) -> Iterator[None]:
         _unhurried.reset(token)
 
 
-def limit(engine: sa.Engine, wait_s: Callable[[], float]) -> None:
+def limit(engine: sa.Engine, wait_s: Callable[[], float], silent: Callable[[], None]) -> None:
     """From now on no call of this engine waits longer than `wait_s()` and some seconds, whatever the network does.
 
-    What broke for good, or cannot write any more, is connected anew.
+    `silent` is told when a server has not answered. What broke for good, or cannot write any more, is
+    connected anew.
     """
-    connection_class = _limited(wait_s)
+    connection_class = _limited(wait_s, silent)
 
     def connect(_dialect: Any, _record: Any, args: list[Any], named: dict[str, Any]) -> Any:
+        longest = int(named.get("connect_timeout") or _LEAST_CONNECT_S)
+        named["connect_timeout"] = max(min(longest, math.ceil(wait_s())), _LEAST_CONNECT_S)
         try:
             return connection_class.connect(*args, **named)
         except Exception as error:
@@ -74,7 +79,7 @@ def _renew(context: sa.engine.ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def _limited(wait_s: Callable[[], float]) -> Any:
+def _limited(wait_s: Callable[[], float], silent: Callable[[], None]) -> Any:
     """psycopg's connection, which closes itself when the server says nothing for too long.
 
     The system's own limits do not see a server that is silent while its network still acknowledges.
@@ -92,6 +97,7 @@ def _limited(wait_s: Callable[[], float]) -> Any:
                 while True:
                     if not ready and time.monotonic() > end:  # woken by the clock alone
                         self.pgconn.finish()
+                        silent()
                         raise psycopg.OperationalError("the server did not answer in time")
                     ready = yield steps.send(ready)
             except StopIteration as done:

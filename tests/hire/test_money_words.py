@@ -10,7 +10,7 @@ import pytest
 
 from masumi_tools.hire import rows
 from masumi_tools.hire.budget import Budget
-from masumi_tools.hire.purchase import TRANSITIONS, Moment, Purchase, State
+from masumi_tools.hire.purchase import BEFORE_PAYING, TRANSITIONS, Moment, Purchase, State
 from masumi_tools.hire.receipt import receipt_of
 from masumi_tools.hire.replies.payment import on_chain
 from masumi_tools.hire.steps import LAPSE_MS, Ways
@@ -84,7 +84,7 @@ def agree(p: Purchase) -> None:
 def in_state(p: Purchase, state: State, free: bool) -> Purchase:
     path = PATHS[state]
     history = tuple(Moment(state=one, at_ms=p.created_ms + n) for n, one in enumerate(path))
-    money = {} if state not in (State.ASKED, State.LISTED, State.RESERVED) else {"terms": None, "node": None}
+    money = {} if state not in BEFORE_PAYING or state is State.STARTED else {"terms": None, "node": None}
     return p.but(state=state, history=history, free=free, **money)
 
 
@@ -100,11 +100,7 @@ def test_in_every_state_words_and_budget_agree(
 
 
 WITH_RESULT = (State.DELIVERED, State.REFUND_REQUESTED, State.DISPUTED)
-PAYING = [
-    state
-    for state in State
-    if TRANSITIONS[state] and state not in (State.ASKED, State.LISTED, State.RESERVED, State.STARTED)
-]
+PAYING = [state for state in State if TRANSITIONS[state] and state not in BEFORE_PAYING]
 
 
 @pytest.mark.parametrize("chain", [None, *OnChainState, "SomethingNew"])

@@ -123,8 +123,8 @@ class Flows(Driver):
             return p, None
         if order.again:
             return None, None
-        row = yield Do(lambda: self.journal.newest_under(order.key))
-        if row is None and (older := (yield from self._older(order, owner))) is not None:
+        row, before = yield Do(lambda: self.journal.known_under(order.key, order.older_key))
+        if before is not None and (older := (yield from self._older(before, order, owner))) is not None:
             if older.joinable:
                 return older, None
             row = ledger.row_of(older)
@@ -146,13 +146,10 @@ class Flows(Driver):
                     return p
         return None
 
-    def _older(self, order: Order, owner: str) -> Flow[Purchase | None]:
-        """The hire of an older journal, under the key of its time, that is the same hire; None where none is."""
-        row = yield Do(
-            lambda: self.journal.open_under(order.older_key) or self.journal.newest_under(order.older_key)
-        )
-        p = ledger.purchase_of(row) if row else None
-        if p is None or p.budget != order.budget or not order.fits(p.whom, p.input_data):
+    def _older(self, row: Row, order: Order, owner: str) -> Flow[Purchase | None]:
+        """The hire of an older journal, under the key of its time, if it is the same hire."""
+        p = ledger.purchase_of(row)
+        if p.budget != order.budget or not order.fits(p.whom, p.input_data):
             return None
         mine = self.new_purchase(order, self.clock.now())
         return None if p.joinable and (yield from self._gives_way(p, mine, owner)) else p

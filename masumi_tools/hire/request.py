@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from masumi_tools.errors import InputError
@@ -18,7 +19,7 @@ Policy = Literal["keep", "refund"]
 Judge = Callable[[Receipt], Policy | Awaitable[Policy]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
     """One call of `hire`, checked: what is wanted of whom, and how it is to be driven."""
 
@@ -36,13 +37,13 @@ class Order:
     judge: Judge | None = None
     approved_by: str = ""  # where a person said yes to the price of the quote before
 
-    @property
+    @cached_property
     def key(self) -> str:
         """One open hire per key: scope, budget, target and canonical input."""
         whose = json.dumps([self.scope, self.budget, self.target.text])
         return hashing.input_hash(whose, self.input_data)
 
-    @property
+    @cached_property
     def older_key(self) -> str:
         """The key that journals had before the budget belonged to it and paths kept their case."""
         return hashing.input_hash(f"{self.scope}\x00{self.given.rstrip('/').lower()}", self.input_data)

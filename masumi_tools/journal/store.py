@@ -338,11 +338,14 @@ class Journal(Questions):
     def get(self, hire_id: str) -> Row | None:
         return self._read(hires.c.hire_id == hire_id)
 
-    def open_under(self, key: str) -> Row | None:
-        return self._read(hires.c.open_key == key)
-
-    def newest_under(self, key: str) -> Row | None:
-        return self._read(hires.c.key == key)
+    def known_under(self, key: str, older_key: str) -> tuple[Row | None, Row | None]:
+        """The newest record under the key; beside it, where there is none, the open or else newest of the other."""
+        with explained("reading"), self._reading.connect() as db:
+            newest = self._one(db, hires.c.key == key)
+            if newest is not None:
+                return newest, None
+            older = self._one(db, hires.c.open_key == older_key) or self._one(db, hires.c.key == older_key)
+            return None, older
 
     def by_call(self, call_id: str) -> Row | None:
         with explained("reading"), self._reading.connect() as db:

@@ -55,7 +55,7 @@ class MemoryJournal(Journal):
     ) -> tuple[Row, bool]:
         if call_id and (known := self.by_call(call_id)):
             return known, False
-        newest = self.newest_under(row.key)
+        newest = self._newest_under(row.key)
         if row.after is not None and newest is not None and newest.hire_id != row.after:
             if not newest.joinable:
                 return newest, False
@@ -68,7 +68,7 @@ class MemoryJournal(Journal):
             if call_id:
                 self._calls[call_id] = row.hire_id
             return made, True
-        found = self.open_under(row.key) or newest
+        found = self._open_under(row.key) or newest
         if found is None:
             raise JournalBusy("the same hire was begun and ended at this moment; ask again")
         if call_id and found.joinable:
@@ -190,10 +190,16 @@ class MemoryJournal(Journal):
         kept = self._kept.get(hire_id)
         return kept.shown() if kept else None
 
-    def open_under(self, key: str) -> Row | None:
+    def known_under(self, key: str, older_key: str) -> tuple[Row | None, Row | None]:
+        newest = self._newest_under(key)
+        if newest is not None:
+            return newest, None
+        return None, self._open_under(older_key) or self._newest_under(older_key)
+
+    def _open_under(self, key: str) -> Row | None:
         return self.get(self._open.get(key, ""))
 
-    def newest_under(self, key: str) -> Row | None:
+    def _newest_under(self, key: str) -> Row | None:
         found = [kept for kept in self._kept.values() if kept.row.key == key]
         return max(found, key=_age).shown() if found else None
 

@@ -124,11 +124,8 @@ class Door(Journal):
     def get(self, hire_id: str) -> Row | None:
         return self._journal.get(hire_id)
 
-    def open_under(self, key: str) -> Row | None:
-        return self._journal.open_under(key)
-
-    def newest_under(self, key: str) -> Row | None:
-        return self._journal.newest_under(key)
+    def known_under(self, key: str, older_key: str) -> tuple[Row | None, Row | None]:
+        return self._journal.known_under(key, older_key)
 
     def by_call(self, call_id: str) -> Row | None:
         return self._journal.by_call(call_id)

@@ -18,6 +18,7 @@ WILD ?=
 SHAPES ?=
 LOCK ?=
 MERMAID := 11.12.0
+AXE := 4.14.1
 HISTORIES ?= 100000
 SEED ?= 0
 TRACE ?=
@@ -117,7 +118,7 @@ build: $(VENV)/.made  ## wheel and source archive, checked
 	$(PY) -m twine check --strict dist/*
 
 extras: build  ## install the wheel with each extra alone, and use it
-	@for extra in core langchain crewai seller postgres cli demo mcp; do \
+	@for extra in core langchain crewai seller postgres cli demo mcp page; do \
 		rm -rf $(ENVS)/extra; \
 		UV_COMPILE_BYTECODE=0 $(ENVIRONMENT) $(ENVS)/extra -c constraints.txt "$$(echo dist/*.whl)$$([ $$extra = core ] || echo "[$$extra]")" \
 			>/dev/null || exit 1; \
@@ -141,6 +142,12 @@ $(ENVS)/demo/.made: pyproject.toml constraints.txt
 $(ENVS)/docs/.made: pyproject.toml constraints.txt
 	@UV_COMPILE_BYTECODE=0 $(ENVIRONMENT) $(ENVS)/docs -c constraints.txt --group docs -e '.[cli]'
 	@cd $(ENVS)/docs && npm pack --silent mermaid@$(MERMAID) >/dev/null && tar -xzf mermaid-$(MERMAID).tgz package/dist/mermaid.min.js
+	@touch $@
+
+# What looks for faults of accessibility in the page; tests/page skips where it is not there.
+$(ENVS)/axe/.made:
+	@mkdir -p $(ENVS)/axe
+	@cd $(ENVS)/axe && npm pack --silent axe-core@$(AXE) >/dev/null && tar -xzf axe-core-$(AXE).tgz package/axe.min.js
 	@touch $@
 
 $(ENVS)/lowest/.made: pyproject.toml constraints-lowest.txt

@@ -1,6 +1,6 @@
 """Use an installed masumi_tools with one extra alone; run by `make extras` in an environment of its own.
 
-python -I scripts/try_extra.py core|langchain|crewai|seller|postgres|cli|demo|mcp
+python -I scripts/try_extra.py core|langchain|crewai|seller|postgres|cli|demo|mcp|page
 """
 
 from __future__ import annotations
@@ -109,11 +109,28 @@ def mcp() -> None:
         assert "HELLO" in asyncio.run(hire(sandbox))
 
 
+def page() -> None:
+    import httpx
+
+    from masumi_tools import Budget, Buyer, Settings
+    from masumi_tools.page import open_page
+    from masumi_tools.sandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        settings = Settings.from_sandbox(sandbox)
+        with Buyer(settings, budget=Budget("2 ADA", approve_above="0.5 ADA")) as buyer:
+            waiting = buyer.hire(sandbox.service("echo").agent_identifier, HELLO)
+        with open_page(settings).running() as shown, httpx.Client(follow_redirects=True) as client:
+            assert f"/hires/{waiting.hire_id}/approve" in client.get(shown.link).text
+
+
 def command(*words: str) -> str:
     tool = Path(sys.executable).with_name("masumi-tools")
     return subprocess.run([tool, *words], check=True, capture_output=True, text=True, timeout=120).stdout
 
 
 if __name__ == "__main__":
-    {one.__name__: one for one in (core, langchain, crewai, seller, postgres, cli, demo, mcp)}[sys.argv[1]]()
+    {one.__name__: one for one in (core, langchain, crewai, seller, postgres, cli, demo, mcp, page)}[
+        sys.argv[1]
+    ]()
     print(f"{sys.argv[1]}: works")

@@ -18,7 +18,7 @@ RANKS: tuple[set[str], ...] = (
     {"net", "journal"},
     {"hire"},
     {"tools"},
-    {"langchain", "crewai", "mcp"},
+    {"langchain", "crewai", "mcp", "page"},
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 SELLER_KNOWS = set().union(*RANKS[:5])  # never how to hire
@@ -147,13 +147,15 @@ def test_each_framework_file_keeps_to_its_framework():
 @pytest.mark.parametrize(
     ("libraries", "rooms"),
     [
-        ({"fastapi", "starlette"}, {"seller"}),
-        ({"uvicorn"}, {"seller", "mcp"}),
+        ({"fastapi"}, {"seller"}),
+        ({"starlette"}, {"seller", "page"}),
+        ({"uvicorn"}, {"seller", "mcp", "page"}),
+        ({"jinja2"}, {"page"}),
         ({"typer", "rich", "click"}, {"cli"}),
         ({"sqlalchemy"}, {"journal", "seller"}),
         ({"nacl", "cbor2"}, {"proof", "sandbox"}),
     ],
-    ids=["web", "server", "terminal", "database", "signatures"],
+    ids=["web", "routes", "server", "templates", "terminal", "database", "signatures"],
 )
 def test_a_library_is_known_in_its_own_rooms(libraries, rooms):
     strange = [

@@ -37,7 +37,7 @@ def approve(ctx: typer.Context, hire_id: HireId, by: By = "", patience: Patience
     """Say yes to the price that a hire waits with: it is paid and goes on."""
     context: Context = ctx.obj
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
-        made = buyer.approve(hire_id, by=by or _me(), patience_s=patience)
+        made = buyer.approve(hire_id, by=by or me(), patience_s=patience)
     if context.as_json:
         context.print_json(made.as_json())
     else:
@@ -54,7 +54,7 @@ def deny(
     """Say no to the price that a hire waits with: it is refused and nothing is paid."""
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
-        made = buyer.deny(hire_id, why, by=by or _me())
+        made = buyer.deny(hire_id, why, by=by or me())
     if context.as_json:
         context.print_json(made.as_json())
     else:
@@ -62,7 +62,8 @@ def deny(
     return 0 if made.outcome == "refused" else status_of(made)
 
 
-def _me() -> str:
+def me() -> str:
+    """The name of this machine's user, for receipts."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

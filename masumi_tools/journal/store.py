@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.journal import totals, turns
 from masumi_tools.journal.database import explained, open_engine
+from masumi_tools.journal.looking import Filter, Looks
 from masumi_tools.journal.questions import Questions
 from masumi_tools.journal.tables import (
     budgets,
@@ -94,7 +95,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Journal(Questions):
+class Journal(Questions, Looks):
     """Saved hires. Safe to share among threads; several processes may open the same database.
 
     `now_ms` is the clock that leases run by. With `later` the database is opened when it is first used, in
@@ -385,6 +386,12 @@ class Journal(Questions):
             if not page:
                 return
             yield page
+
+    def search(self, wanted: Filter, limit: int = 50, offset: int = 0) -> list[Row]:
+        """The newest records of those that are wanted, `limit` of them after the first `offset`."""
+        query = sa.select(hires).where(*wanted.conditions()).order_by(*_NEWEST)
+        with explained("reading"), self._reading.connect() as db:
+            return [_row(found) for found in db.execute(query.limit(limit).offset(offset))]
 
     def usage(self, row: Row, since_ms: int) -> Usage:
         """What counts against the row's budget now, without the row itself."""

@@ -25,6 +25,7 @@ BRINGS = {
     "postgres": ["psycopg"],
     "cli": ["typer", "rich"],
     "mcp": ["mcp"],
+    "page": ["jinja2", "starlette", "uvicorn"],
 }
 EVERYTHING_OPTIONAL = [name for names in BRINGS.values() for name in names]
 # Which extras a file needs; a folder speaks for its files. Everything else needs none.
@@ -35,6 +36,7 @@ NEEDS = {
     "masumi_tools.seller.work.crew": ["seller", "crewai"],
     "masumi_tools.cli": ["cli"],
     "masumi_tools.mcp": ["mcp"],
+    "masumi_tools.page": ["page"],
     "masumi_tools.cli.demo": ["cli", "langchain"],
 }
 # Where somebody meets the extra first, and the line that does it; the command line is tested below.
@@ -43,6 +45,7 @@ FACES = {
     "crewai": "from masumi_tools.crewai import MasumiAgentTool",
     "seller": "from masumi_tools.seller import sell; sell(lambda text: text, name='n', price='1 ADA').app",
     "mcp": "from masumi_tools.mcp import serve",
+    "page": "from masumi_tools.page import open_page",
     "postgres": "from masumi_tools.journal.database import open_engine; open_engine('postgresql://127.0.0.1/x')",
 }
 

@@ -1,0 +1,186 @@
+"""What the rooms show, made ready for the templates: words, amounts with their unit, and times. Reads only."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from masumi_tools.hire import rows
+from masumi_tools.hire.budget import text_of
+from masumi_tools.hire.receipt import Receipt, receipt_of
+from masumi_tools.journal.looking import Filter
+from masumi_tools.journal.store import Journal
+from masumi_tools.money import Amount, name_of, parse_amounts
+from masumi_tools.text import plain_text
+
+PAGE = 50
+# The outcome in words, and the sign that tells it apart without colour.
+OUTCOMES = {
+    "completed": ("delivered", "✓", "good"),
+    "reused": ("delivered", "✓", "good"),
+    "refunded": ("refunded", "↩", "calm"),
+    "refused": ("refused", "⊘", "calm"),
+    "lapsed": ("lapsed", "⊘", "calm"),
+    "open": ("at work", "◔", "busy"),
+    "needs_approval": ("waits for a yes", "?", "ask"),
+    "needs_input": ("asks a question", "?", "ask"),
+    "refund_requested": ("refund on its way", "↺", "busy"),
+    "disputed": ("disputed", "!", "bad"),
+    "failed": ("failed", "✕", "bad"),
+}
+# What a filter of the hires stands for, in states of the journal.
+GROUPS = {
+    "waiting": ("awaiting_approval", "needs_input"),
+    "at work": ("asked", "listed", "reserved", "started", "paying", "paid", "locked", "running"),
+    "delivered": ("delivered", "settled"),
+    "refund": ("refund_requested", "disputed", "refunded"),
+    "refused": ("refused", "lapsed"),
+    "failed": ("failed",),
+}
+
+
+def when(ms: int | None) -> str:
+    """A time for people, in this machine's zone."""
+    if not ms:
+        return ""
+    try:
+        return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).astimezone().strftime("%d %b %Y, %H:%M")
+    except (OverflowError, OSError, ValueError):
+        return "a time out of range"
+
+
+def left(ms: int | None, now: int) -> str:
+    """How far a time is: "in 3 hours", "20 minutes ago"."""
+    if not ms:
+        return ""
+    minutes = round((ms - now) / 60_000)
+    size = abs(minutes)
+    if size < 1:
+        return "now"
+    if size < 120:
+        words = f"{size} minute{'' if size == 1 else 's'}"
+    elif size < 2880:
+        words = f"{size // 60} hours"
+    else:
+        words = f"{size // 1440} days"
+    return f"in {words}" if minutes > 0 else f"{words} ago"
+
+
+def pretty(value: Any) -> str:
+    """A foreign value as text, as it is and at most 20,000 characters of it."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    return text if len(text) <= 20_000 else f"{text[:20_000]} ... (cut here; the receipt has it whole)"
+
+
+@dataclass(frozen=True)
+class BudgetView:
+    """One budget: its name and a line per unit, with the share that is used of its limit (0 to 1000)."""
+
+    name: str
+    lines: list[tuple[rows.BudgetLine, dict[str, str], int]]
+
+
+def budgets(journal: Journal) -> list[BudgetView]:
+    """Every budget, as `masumi-tools budget` has it."""
+    found = []
+    for name, limits in journal.budgets().items():
+        bounds = parse_amounts(limits.split(" + ")) if limits else ()
+        lines = []
+        for line in rows.budget_lines(journal.used(name), bounds):
+            shown = {
+                part: str(Amount(getattr(line, part), line.unit))
+                for part in ("limit", "left", "used", "reserved", "locked", "spent", "refunded")
+                if getattr(line, part) is not None
+            }
+            share = min(1000, round(1000 * line.used / line.limit)) if line.limit else 0
+            lines.append((line, shown, share))
+        if name or lines:
+            found.append(BudgetView(name, lines))
+    return found
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a picture: what it is of, the amount in words, and its length out of 1000."""
+
+    label: str
+    text: str
+    length: int
+
+
+def by_day(journal: Journal, unit: str, days: int = 30) -> list[Bar]:
+    """What was spent or is bound per day (UTC) in one unit, the last `days` that had any."""
+    sums = sorted(journal.sums_by_day(unit).items())[-days:]
+    most = max((total for _, total in sums), default=0)
+    return [
+        Bar(
+            dt.datetime.fromtimestamp(day * 86_400, dt.UTC).strftime("%d %b"),
+            str(Amount(total, unit)),
+            round(1000 * total / most) if most else 0,
+        )
+        for day, total in sums
+    ]
+
+
+def by_service(journal: Journal, unit: str, most: int = 20) -> list[Bar]:
+    """What each service got or holds in one unit, the largest first."""
+    sums = sorted(journal.sums_by_service(unit).items(), key=lambda item: -item[1])[:most]
+    top = max((total for _, total in sums), default=0)
+    return [
+        Bar(service_name(journal, service), str(Amount(total, unit)), round(1000 * total / top) if top else 0)
+        for service, total in sums
+    ]
+
+
+def units(journal: Journal) -> list[tuple[str, str]]:
+    """The units in which anything was spent, with their names."""
+    return [(unit, name_of(unit)) for unit in journal.units()]
+
+
+def service_name(journal: Journal, service: str) -> str:
+    """The name of a service as its newest hire has it, else its identifier or address, cut."""
+    found = journal.search(Filter(service=service), 1)
+    listing = rows.purchase_of(found[0]).listing if found else None
+    return plain_text((listing.name if listing else "") or service, 60)
+
+
+def history(journal: Journal, service: str) -> dict[str, int]:
+    """What a service did before: how many hires came to what, in our words."""
+    counts: dict[str, int] = {}
+    for state, number in journal.states_of(service).items():
+        group = next((name for name, states in GROUPS.items() if state in states), state)
+        counts[group] = counts.get(group, 0) + number
+    counts.pop("waiting", None)
+    return counts
+
+
+def receipts(journal: Journal, wanted: Filter, limit: int = PAGE, offset: int = 0) -> list[Receipt]:
+    """The receipts of one page of the hires."""
+    return [receipt_of(rows.purchase_of(row)) for row in journal.search(wanted, limit, offset)]
+
+
+def deadlines(journal: Journal) -> list[tuple[Receipt, str, int]]:
+    """The open hires that hold money: what happens next and when, the nearest first."""
+    found = []
+    for row in journal.rows(only_open=True, limit=200):
+        made = receipt_of(rows.purchase_of(row))
+        if made.times is None or made.money not in ("locked", "maybe", "refunding"):
+            continue
+        if made.result is not None:
+            found.append((made, "paid out to the service", made.times.unlock_time))
+        else:
+            found.append(
+                (made, "the result is due, else the money is asked back", made.times.submit_result_time)
+            )
+    return sorted(found, key=lambda item: item[2])
+
+
+def amount_cells(made: Receipt) -> dict[str, str]:
+    """The money of a hire in words; nothing is a dash."""
+    return {
+        "price": text_of(made.price) if made.price else "–",
+        "paid": made.paid_text if made.paid else "–",
+        "refunded": made.refunded_text if made.refunded else "–",
+    }

@@ -18,7 +18,7 @@ AmountsLike = str | Amount | Sequence[str | Amount]
 
 
 class Use(Protocol):
-    """What the journal sums up of a budget: base units per unit, in all, of one service, and since midnight."""
+    """What the journal sums up of a budget: base units per unit, in all, of one service, of the day, of the month."""
 
     @property
     def total(self) -> dict[str, int]: ...
@@ -26,6 +26,8 @@ class Use(Protocol):
     def service(self) -> dict[str, int]: ...
     @property
     def since(self) -> dict[str, int]: ...
+    @property
+    def month(self) -> dict[str, int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ class Budget:
     """What may be spent under one name, in amounts such as "20 ADA" or ["20 ADA", "5 USDM"].
 
     `total` bounds everything ever spent under `name` in the same journal, `per_hire` one price,
-    `per_day` what is reserved since midnight in `time_zone` (default: this machine's), `per_service`
-    what one service gets. A unit that a limit does not name has no money under that limit; a unit that
+    `per_day` what is reserved since midnight and `per_month` since the first of the month in `time_zone`
+    (default: this machine's), `per_service` what one service gets. A unit that a limit does not name has no money under that limit; a unit that
     `total` does not name has no budget at all. `allow` and `deny` list agent identifiers or service
     URLs, in any spelling. A price above `approve_above` asks `approve`; anything but True, or an error of it, is a refusal.
     Without `approve` the question waits in the journal (outcome "needs_approval") until a person answers it
@@ -73,6 +75,7 @@ class Budget:
     total: tuple[Amount, ...]
     per_hire: tuple[Amount, ...] | None
     per_day: tuple[Amount, ...] | None
+    per_month: tuple[Amount, ...] | None
     per_service: tuple[Amount, ...] | None
     allow: frozenset[Target] | None
     deny: frozenset[Target]
@@ -96,6 +99,7 @@ class Budget:
         name: str = "default",
         time_zone: dt.tzinfo | None = None,
         approval_within: dt.timedelta | float = dt.timedelta(days=1),
+        per_month: AmountsLike | None = None,
     ) -> None:
         def limit(value: AmountsLike | None) -> tuple[Amount, ...] | None:
             return None if value is None else parse_amounts(value)
@@ -112,6 +116,7 @@ class Budget:
             "total": parse_amounts(total),
             "per_hire": limit(per_hire),
             "per_day": limit(per_day),
+            "per_month": limit(per_month),
             "per_service": limit(per_service),
             "allow": None if allow is None else targets(allow, "allow"),
             "deny": targets(() if deny is None else deny, "deny"),
@@ -145,6 +150,7 @@ class Budget:
             (self.per_hire, "per hire", {}),
             (self.per_service, "for this service", use.service),
             (self.per_day, "today", use.since),
+            (self.per_month, "this month", use.month),
             (self.total, "in total", use.total),
         ):
             if limit is not None and (reason := _over(limit, price, used, words)):
@@ -157,7 +163,7 @@ class Budget:
             return True
         free = {amount.unit: amount.quantity for amount in self.approve_above}
         most = {amount.unit: amount.quantity for amount in self.total}
-        for limit in (self.per_hire, self.per_day, self.per_service):
+        for limit in (self.per_hire, self.per_day, self.per_month, self.per_service):
             if limit is not None:
                 named = {amount.unit: amount.quantity for amount in limit}
                 most = {unit: min(most[unit], named.get(unit, 0)) for unit in most}
@@ -186,10 +192,20 @@ class Budget:
 
     def day_start_ms(self, now: int) -> int:
         """Midnight before `now` in the budget's time zone, in ms."""
-        here = dt.datetime.fromtimestamp(now / 1000, dt.UTC).astimezone(self.time_zone)
+        here = self._here(now)
+        return self._midnight_ms(here.year, here.month, here.day)
+
+    def month_start_ms(self, now: int) -> int | None:
+        """The beginning of the month in the budget's time zone, in ms; None where no limit asks for it."""
+        here = self._here(now)
+        return None if self.per_month is None else self._midnight_ms(here.year, here.month, 1)
+
+    def _here(self, now: int) -> dt.datetime:
+        return dt.datetime.fromtimestamp(now / 1000, dt.UTC).astimezone(self.time_zone)
+
+    def _midnight_ms(self, year: int, month: int, day: int) -> int:
         # This machine's zone is asked anew: at midnight its clocks may have stood otherwise than now.
-        midnight = dt.datetime(here.year, here.month, here.day, tzinfo=self.time_zone)
-        return int(midnight.timestamp() * 1000)
+        return int(dt.datetime(year, month, day, tzinfo=self.time_zone).timestamp() * 1000)
 
 
 _A_DAY = dt.datetime.fromtimestamp(0, dt.UTC).replace(tzinfo=None)

@@ -445,8 +445,8 @@ class Driver:
             why = f"it was started under {name}; a buyer with that continues it, or it ends unpaid"
             return False, p.but(reason=why if p.state is not State.PAYING else f"{MAYBE}; {why}")
         budget = self._budget_of(p)
-        row, since = rows.row_of(p), budget.day_start_ms(self.clock.now()) if budget else 0
-        usage = yield Do(lambda: self.journal.usage(row, since))
+        row, since = rows.row_of(p), rows.periods(budget, self.clock.now())
+        usage = yield Do(lambda: self.journal.usage(row, *since))
         denied = rows.refusal(p, budget, usage) or (yield from self._disapproved(p, owner, patience))
         return (True, p) if denied is None else (False, (yield from self._denied(p, denied)))
 

@@ -216,8 +216,8 @@ class Flows(Driver):
         if found.refusal or found.listing is None or found.dynamic:
             return found
         priced = p.but(listing=found.listing, price=found.price, free=found.free, max_price=found.price)
-        since = self.budget.day_start_ms(now) if self.budget else 0
-        usage = yield Do(lambda: self.journal.usage(ledger.row_of(priced), since))
+        since = ledger.periods(self.budget, now)
+        usage = yield Do(lambda: self.journal.usage(ledger.row_of(priced), *since))
         return replace(found, refusal=ledger.refusal(priced, self.budget, usage))
 
     def find(self, query: str, limit: int, options: FindOptions) -> Flow[Found]:

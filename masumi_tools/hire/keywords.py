@@ -15,6 +15,7 @@ _OF_THE_BUDGET: Final = frozenset(
         "total",
         "per_hire",
         "per_day",
+        "per_month",
         "per_service",
         "allow",
         "deny",

@@ -133,10 +133,15 @@ def reserve(journal: Journal, p: Purchase, budget: Budget | None, denied: str | 
             chosen = p.move(Event.RESERVED, now)
         return row_of(chosen)
 
-    since = budget.day_start_ms(now) if budget else 0
+    day_ms, month_ms = periods(budget, now)
     limits = text_of(budget.total) if budget else ""
-    saved = journal.save_decided(row_of(p), decide, since, limits)
+    saved = journal.save_decided(row_of(p), decide, day_ms, limits, month_ms)
     return chosen.but(version=saved.version)
+
+
+def periods(budget: Budget | None, now: int) -> tuple[int, int | None]:
+    """When the day of the budget began, and its month where a limit asks for it, in ms."""
+    return (budget.day_start_ms(now), budget.month_start_ms(now)) if budget else (0, None)
 
 
 def refusal(p: Purchase, budget: Budget | None, usage: Usage) -> str | None:

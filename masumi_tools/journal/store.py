@@ -88,6 +88,7 @@ class Usage:
     total: dict[str, int] = field(default_factory=dict)
     service: dict[str, int] = field(default_factory=dict)
     since: dict[str, int] = field(default_factory=dict)
+    month: dict[str, int] = field(default_factory=dict)
 
 
 def now_ms() -> int:
@@ -215,7 +216,14 @@ class Journal(Questions, Looks):
                 with self._engine.begin() as db:
                     return self._save(db, replace(row, joinable=False))
 
-    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int, limits: str = "") -> Row:
+    def save_decided(
+        self,
+        row: Row,
+        decide: Callable[[Usage], Row],
+        since_ms: int,
+        limits: str = "",
+        month_ms: int | None = None,
+    ) -> Row:
         """Sum the budget's use, let `decide` make the row to save of it, and save: one transaction.
 
         No other reservation of the same budget can come between the sum and the save. `limits` is kept
@@ -225,7 +233,7 @@ class Journal(Questions, Looks):
         def save(decide: Callable[[Usage], Row]) -> Row:
             with self._engine.begin() as db:
                 self._lock_budget(db, row.budget, limits)
-                return self._save(db, decide(self._usage(db, row, since_ms)))
+                return self._save(db, decide(self._usage(db, row, since_ms, month_ms)))
 
         with explained("reserving money"):
             try:
@@ -261,8 +269,10 @@ class Journal(Questions, Looks):
         if limits and known != limits:
             db.execute(budgets.update().where(budgets.c.name == name).values(limits=limits))
 
-    def _usage(self, db: sa.Connection, row: Row, since_ms: int) -> Usage:
-        return Usage(*totals.use(db, row.budget, row.service, since_ms, without=row.hire_id))
+    def _usage(self, db: sa.Connection, row: Row, since_ms: int, month_ms: int | None) -> Usage:
+        used = totals.use(db, row.budget, row.service, since_ms, without=row.hire_id)
+        month = totals.since(db, row.budget, month_ms, row.hire_id) if month_ms is not None else {}
+        return Usage(*used, month)
 
     # Leases ----------------------------------------------------------------------------------
 
@@ -393,10 +403,10 @@ class Journal(Questions, Looks):
         with explained("reading"), self._reading.connect() as db:
             return [_row(found) for found in db.execute(query.limit(limit).offset(offset))]
 
-    def usage(self, row: Row, since_ms: int) -> Usage:
+    def usage(self, row: Row, since_ms: int, month_ms: int | None = None) -> Usage:
         """What counts against the row's budget now, without the row itself."""
         with explained("reading"), self._reading.connect() as db:
-            return self._usage(db, row, since_ms)
+            return self._usage(db, row, since_ms, month_ms)
 
     def used(self, budget: str) -> list[Used]:
         """What the budget's lines come to, per unit and money; those that were released too."""

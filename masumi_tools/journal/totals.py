@@ -142,8 +142,8 @@ def _counted(kind: str, *also: sa.ColumnElement[bool]) -> sa.Select[Any]:
 _USE = sa.union_all(
     _counted(BUDGET),
     _counted(SERVICE, totals.c.service == sa.bindparam("service")),
-    _counted(SLOT, totals.c.service == "", totals.c.slot_ms >= sa.bindparam("slot_ms")),
 )
+_SINCE = _counted(SLOT, totals.c.service == "", totals.c.slot_ms >= sa.bindparam("slot_ms"))
 # Between a moment and the next full slot the lines themselves are read; no zone's midnight needs it.
 _BEFORE_SLOT = (
     sa.select(amounts.c.unit, sa.func.sum(amounts.c.quantity - amounts.c.returned))
@@ -164,27 +164,37 @@ def use(
 
     The hire `without` is left out.
     """
-    slot_ms = -(-since_ms // SLOT_MS) * SLOT_MS
-    summed: dict[str, Counter[str]] = {BUDGET: Counter(), SERVICE: Counter(), SLOT: Counter()}
-    given = {"budget": budget, "service": service, "slot_ms": slot_ms}
-    for kind, unit, value in db.execute(_USE, given):
+    summed: dict[str, Counter[str]] = {BUDGET: Counter(), SERVICE: Counter()}
+    for kind, unit, value in db.execute(_USE, {"budget": budget, "service": service}):
         summed[kind][unit] += int(value)
-    if slot_ms != since_ms:
-        for unit, value in db.execute(
-            _BEFORE_SLOT, {"budget": budget, "since_ms": since_ms, "slot_ms": slot_ms}
-        ):
-            summed[SLOT][unit] += int(value)
     for line in lines_of(db, without):
         if line.budget != budget or line.money == "released":
             continue
         counts = line.quantity - line.returned
         summed[BUDGET][line.unit] -= counts
         summed[SERVICE][line.unit] -= counts if line.service == service else 0
-        summed[SLOT][line.unit] -= counts if line.at_ms >= since_ms else 0
-    by_all, by_service, since = (
-        {unit: value for unit, value in counter.items() if value} for counter in summed.values()
-    )
-    return by_all, by_service, since
+    by_all, by_service = (_not_nothing(counter) for counter in summed.values())
+    return by_all, by_service, since(db, budget, since_ms, without)
+
+
+def since(db: sa.Connection, budget: str, since_ms: int, without: str) -> dict[str, int]:
+    """What counts against the budget since that moment, per unit, without one hire: of a day, or of a month."""
+    slot_ms = -(-since_ms // SLOT_MS) * SLOT_MS
+    summed: Counter[str] = Counter()
+    for _kind, unit, value in db.execute(_SINCE, {"budget": budget, "slot_ms": slot_ms}):
+        summed[unit] += int(value)
+    if slot_ms != since_ms:
+        given = {"budget": budget, "since_ms": since_ms, "slot_ms": slot_ms}
+        for unit, value in db.execute(_BEFORE_SLOT, given):
+            summed[unit] += int(value)
+    for line in lines_of(db, without):
+        if line.budget == budget and line.money != "released" and line.at_ms >= since_ms:
+            summed[line.unit] -= line.quantity - line.returned
+    return _not_nothing(summed)
+
+
+def _not_nothing(summed: Counter[str]) -> dict[str, int]:
+    return {unit: value for unit, value in summed.items() if value}
 
 
 def of_budget(db: sa.Connection, budget: str) -> list[tuple[str, str, int, int]]:

@@ -42,6 +42,7 @@ class _Use:
     total: dict[str, int]
     service: dict[str, int] = field(default_factory=dict)
     since: dict[str, int] = field(default_factory=dict)
+    month: dict[str, int] = field(default_factory=dict)
 
 
 def payable(
@@ -145,6 +146,7 @@ def budget_told(
             (budget.per_hire, "per hire"),
             (budget.per_service, "per service"),
             (budget.per_day, "per day"),
+            (budget.per_month, "per month"),
         )
         if limit is not None
     ]

@@ -48,9 +48,16 @@ class CrashingJournal(Journal):
     def save(self, row: Row) -> Row:
         return self._crash_around(lambda: super(CrashingJournal, self).save(row))
 
-    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int, limits: str = "") -> Row:
+    def save_decided(
+        self,
+        row: Row,
+        decide: Callable[[Usage], Row],
+        since_ms: int,
+        limits: str = "",
+        month_ms: int | None = None,
+    ) -> Row:
         return self._crash_around(
-            lambda: super(CrashingJournal, self).save_decided(row, decide, since_ms, limits)
+            lambda: super(CrashingJournal, self).save_decided(row, decide, since_ms, limits, month_ms)
         )
 
     def ask(self, question: Question) -> Question:

@@ -5,6 +5,7 @@ The truth is what the node's rows and the chain say. What is checked when all ha
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -178,10 +179,13 @@ class Checks:
         mine = [other for other in (*earlier, row) if self.hire_of(other).budget == hire.budget]
         day = budget.day_start_ms(hire.reserved_ms)
         today = [other for other in mine if budget.day_start_ms(self.hire_of(other).reserved_ms) == day]
+        month = _month(hire.reserved_ms)
+        monthly = [other for other in mine if _month(self.hire_of(other).reserved_ms) == month]
         same = [other for other in mine if other.agent_identifier == row.agent_identifier]
         for what, limit, rows in (
             ("total", budget.total, mine),
             ("per_day", budget.per_day, today),
+            ("per_month", budget.per_month, monthly),
             ("per_service", budget.per_service, same),
         ):
             committed = self.committed(rows)
@@ -280,6 +284,11 @@ class Checks:
             if parts is not None and parts.purchaser_id == nonce:
                 return row
         return None
+
+
+def _month(ms: int) -> tuple[int, int]:
+    at = dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
+    return at.year, at.month
 
 
 def over(asked: Mapping[str, int], limit: Iterable[Amount]) -> bool:

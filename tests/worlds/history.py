@@ -308,4 +308,5 @@ def _budget(limits: Limits) -> Budget:
         approve=approve if limits.approve_above and limits.answers != "later" else None,
         name=limits.name,
         time_zone=dt.UTC,
+        per_month=limits.per_month,
     )

@@ -96,8 +96,15 @@ class MemoryJournal(Journal):
         self._write(saved)
         return saved
 
-    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int, limits: str = "") -> Row:
-        saved = self.save(decide(self.usage(row, since_ms)))
+    def save_decided(
+        self,
+        row: Row,
+        decide: Callable[[Usage], Row],
+        since_ms: int,
+        limits: str = "",
+        month_ms: int | None = None,
+    ) -> Row:
+        saved = self.save(decide(self.usage(row, since_ms, month_ms)))
         if limits or row.budget not in self._limits:
             self._limits[row.budget] = limits
         return saved
@@ -220,10 +227,11 @@ class MemoryJournal(Journal):
         rows = [kept.shown() for kept in sorted(found, key=_age, reverse=True)]
         return (rows[at : at + size] for at in range(0, len(rows), size))
 
-    def usage(self, row: Row, since_ms: int) -> Usage:
+    def usage(self, row: Row, since_ms: int, month_ms: int | None = None) -> Usage:
         total: Summed = {}
         service: Summed = {}
         since: Summed = {}
+        month: Summed = {}
         for hire_id, kept in self._kept.items():
             if kept.row.budget != row.budget or kept.money in ("", "released") or hire_id == row.hire_id:
                 continue
@@ -234,8 +242,10 @@ class MemoryJournal(Journal):
                     service[entry.unit] = service.get(entry.unit, 0) + counts
                 if kept.at_ms >= since_ms:
                     since[entry.unit] = since.get(entry.unit, 0) + counts
+                if month_ms is not None and kept.at_ms >= month_ms:
+                    month[entry.unit] = month.get(entry.unit, 0) + counts
         return Usage(
-            *({unit: value for unit, value in one.items() if value} for one in (total, service, since))
+            *({unit: value for unit, value in one.items() if value} for one in (total, service, since, month))
         )
 
     def used(self, budget: str) -> list[Used]:

@@ -81,7 +81,14 @@ class Door(Journal):
         saved: Row = self._write(write)
         return saved
 
-    def save_decided(self, row: Row, decide: Callable[[Usage], Row], since_ms: int, limits: str = "") -> Row:
+    def save_decided(
+        self,
+        row: Row,
+        decide: Callable[[Usage], Row],
+        since_ms: int,
+        limits: str = "",
+        month_ms: int | None = None,
+    ) -> Row:
         def write() -> Row:
             decided = row
 
@@ -91,7 +98,7 @@ class Door(Journal):
                 return decided
 
             before = self._journal.get(row.hire_id)
-            kept = self._journal.save_decided(row, deciding, since_ms, limits)
+            kept = self._journal.save_decided(row, deciding, since_ms, limits, month_ms)
             self._saved(decided, before)
             return kept
 
@@ -146,8 +153,8 @@ class Door(Journal):
     def count_open(self) -> int:
         return self._journal.count_open()
 
-    def usage(self, row: Row, since_ms: int) -> Usage:
-        return self._journal.usage(row, since_ms)
+    def usage(self, row: Row, since_ms: int, month_ms: int | None = None) -> Usage:
+        return self._journal.usage(row, since_ms, month_ms)
 
     def used(self, budget: str) -> list[Used]:
         return self._journal.used(budget)

@@ -104,11 +104,15 @@ def no_budget(patch: Patch) -> None:
     patch.setattr("masumi_tools.hire.budget.Budget.refusal", lambda *_, **_named: None)
 
 
+def a_month_of_a_moment(patch: Patch) -> None:
+    patch.setattr("masumi_tools.hire.budget.Budget.month_start_ms", lambda self, now: now)
+
+
 def reservation_in_two_steps(patch: Patch) -> None:
     def reserve(self: Driver, p: Purchase, owner: str, *_: Any) -> Any:
         budget, now = self.budget, self.clock.now()
-        since = budget.day_start_ms(now) if budget else 0
-        usage: Usage = yield Do(lambda: self.journal.usage(rows.row_of(p), since))
+        since, month = rows.periods(budget, now)
+        usage: Usage = yield Do(lambda: self.journal.usage(rows.row_of(p), since, month))
         yield Sleep(0.005)
 
         class Stale(MemoryJournal):
@@ -215,6 +219,7 @@ MUTATIONS = (
     Mutation("only the node's own word is a no", a_page_is_a_no, "refused|another job|of one key"),
     Mutation("never more than max_price or the agreed price", no_max_price, "more than its|breaks a rule"),
     Mutation("never more than the budget", no_budget, "more than"),
+    Mutation("never more than the month's budget", a_month_of_a_moment, "more than per_month"),
     Mutation(
         "a person says yes before a price above the threshold is paid", nobody_is_asked, "without a yes"
     ),

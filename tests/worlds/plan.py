@@ -36,6 +36,7 @@ class Limits:
     per_hire: tuple[str, ...] | None = None
     per_day: tuple[str, ...] | None = None
     per_service: tuple[str, ...] | None = None
+    per_month: tuple[str, ...] | None = None
     approve_above: str | None = None
     answers: Literal["yes", "no", "fails", "later"] = "yes"
     name: str = "default"
@@ -164,8 +165,10 @@ def _limits(rng: random.Random, name: str) -> Limits:
         return (rng.choice(values), "3 tUSDM") if rng.random() < 0.35 else None
 
     ask = rng.random() < 0.2
+    total = rng.choice(("2 ADA", "3 ADA", "5 ADA", "30 ADA"))
     return Limits(
-        total=(rng.choice(("2 ADA", "3 ADA", "5 ADA", "30 ADA")), "6 tUSDM"),
+        total=(total, "6 tUSDM"),
+        per_month=("4 ADA", "6 tUSDM") if total == "30 ADA" and not ask else None,
         per_hire=some("1 ADA", "2 ADA", "4 ADA"),
         per_day=some("2 ADA", "3 ADA", "5 ADA"),
         per_service=some("2 ADA", "3 ADA"),

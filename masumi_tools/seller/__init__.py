@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from masumi_tools.settings import hush_crewai
 
 if TYPE_CHECKING:
+    from masumi_tools.seller.offering import Deadlines, Limits, Refunds
     from masumi_tools.seller.service import Service, sell
-    from masumi_tools.seller.web.limits import Limits
     from masumi_tools.seller.work.base import WorkFailed
     from masumi_tools.seller.work.human import ask_human, report_progress
 
@@ -26,11 +26,22 @@ _PLACES = {
     "Service": "service",
     "ask_human": "work.human",
     "report_progress": "work.human",
-    "Limits": "web.limits",
+    "Deadlines": "offering",
+    "Limits": "offering",
+    "Refunds": "offering",
     "WorkFailed": "work.base",
 }
 
-__all__ = ["sell", "ask_human", "report_progress", "Service", "Limits", "WorkFailed"]
+__all__ = [
+    "sell",
+    "ask_human",
+    "report_progress",
+    "Service",
+    "Deadlines",
+    "Limits",
+    "Refunds",
+    "WorkFailed",
+]
 
 
 def __getattr__(name: str) -> Any:

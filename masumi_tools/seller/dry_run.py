@@ -41,11 +41,11 @@ def try_once(
     refused before payment, WorkFailed where the job would fail; what the work itself raises passes through.
     """
     values = check(service.offer.spec, dict(data))
-    if missing := service._work.missing(values):
+    if missing := service.offering.work.missing(values):
         words = "; ".join(f"{name}: {', '.join(what)}" for name, what in missing.items())
         raise InputError(f"the input is incomplete: {words}", field_errors=missing, phase="try")
     carry_jobs_into_threads()
     context = _Alone(ask, say)
     with at_work(context):
-        text: str = service._work.run(values, context)
+        text: str = service.offering.work.run(values, context)
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +11,24 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from masumi_tools.errors import InputError, MissingExtra
-from masumi_tools.seller.jobs.job import RefundPolicy, Rules
-from masumi_tools.seller.offering import Offer, price_tuple
+from masumi_tools.inputs import InputSpec
+from masumi_tools.seller.jobs.job import RefundPolicy
+from masumi_tools.seller.offering import (
+    Deadlines,
+    Limits,
+    Offer,
+    Offering,
+    Refunds,
+    Workers,
+    price_tuple,
+    rules_of,
+)
+from masumi_tools.seller.work.base import Work
 from masumi_tools.seller.work.human import spec_of
+from masumi_tools.seller.work.processes import imported_for_work, portable
 from masumi_tools.seller.work.work import describes, work_of
 from masumi_tools.settings import Serving, Settings
 
@@ -23,9 +36,45 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from masumi_tools.seller.shop import Shop
-    from masumi_tools.seller.web.limits import Limits
 
 log = logging.getLogger("masumi_tools.seller")
+
+
+class Shown(TypedDict, total=False):
+    """What the registry and buyers are shown of a service, beside its name and price."""
+
+    description: str
+    url: str
+    tags: Sequence[str]
+    author: str
+    contact: str
+    organization: str
+    capability: tuple[str, str]
+    legal: Mapping[str, str] | None
+    example_outputs: Sequence[Mapping[str, str]]
+    demo: Mapping[str, Any] | None
+    source_index: int | None
+
+
+class Times(TypedDict, total=False):
+    """The fields of `Deadlines`, each by itself."""
+
+    pay_within_s: float
+    deliver_within_s: float
+    unlock_after_s: float
+    dispute_after_s: float
+    least_work_s: float
+    work_timeout_s: float | None
+
+
+class Options(Shown, Times, total=False):
+    """What `sell` takes beside its named arguments."""
+
+    settings: Settings | None
+    limits: Limits | None
+    result_hash: Literal["escaped", "raw"]
+    interval_s: float | None
+    webhook_token: str | None
 
 
 def sell(
@@ -33,31 +82,11 @@ def sell(
     *,
     name: str,
     price: Any,
-    description: str = "",
     fields: Any = None,
-    url: str = "",
-    tags: Sequence[str] = (),
-    author: str = "",
-    contact: str = "",
-    organization: str = "",
-    capability: tuple[str, str] = ("", "1.0.0"),
-    legal: Mapping[str, str] | None = None,
-    example_outputs: Sequence[Mapping[str, str]] = (),
-    demo: Mapping[str, Any] | None = None,
-    settings: Settings | None = None,
-    workers: int = 4,
-    refunds: RefundPolicy = "no-result",
-    result_hash: Literal["escaped", "raw"] = "escaped",
-    pay_within_s: float = 3600,
-    deliver_within_s: float = 6 * 3600,
-    unlock_after_s: float = 6 * 3600,
-    dispute_after_s: float = 6 * 3600,
-    least_work_s: float = 0,
-    work_timeout_s: float | None = None,
-    source_index: int | None = None,
-    interval_s: float = 1.0,
-    limits: Limits | None = None,
-    webhook_token: str | None = None,
+    workers: int | str = 4,
+    deadlines: Deadlines | None = None,
+    refunds: Refunds | RefundPolicy = "no-result",
+    **more: Unpack[Options],
 ) -> Service:
     """A service that sells `work`: `service.app` is ASGI, `service.run()` serves it.
 
@@ -72,86 +101,92 @@ def sell(
     paid job. `refunds` says when a refund that the buyer asks for is authorised: "no-result" (the job
     failed), "always" (it has ended), "never", or a function of the job.
 
-    Times are seconds from the start of a job: to be paid, to be delivered, then until the money is the
-    seller's (`unlock_after_s`), then until a dispute ends. `least_work_s` is what the work needs at least. Work
-    that takes longer than `work_timeout_s` (without it: than the deadline leaves) fails, and its place is
-    free again. Waiting for people does not count.
-    Raises InputError where any of it cannot be sold, before anything is served.
+    Times are in `deadlines`, or each by itself (`pay_within_s=...`), see `Deadlines`. Work that takes too long
+    fails, and its place is free again. `workers` is how many jobs are at work at a time, in threads; with
+    "process" or "process:8" each job has a process of its own, which is killed then.
+
+    `description`, `url`, `tags`, `author`, `contact`, `organization`, `capability` (name and version), `legal`,
+    `example_outputs`, `demo` and `source_index` are what buyers are shown. `settings` are those of the
+    environment unless given, `limits` what is taken on at once. `result_hash="raw"` hashes results without
+    escaping, `interval_s` is how often the node is asked for news, `webhook_token` lets the node hasten it.
+
+    Raises InputError where any of it cannot be sold, before anything is served, TypeError for an unknown keyword.
     """
-    if not name.strip() or len(name) > 250:
-        raise InputError("a service needs a name of at most 250 characters", phase="sell")
+    _refuse_unknown(more)
+    shown, times = _part(more, Shown), _part(more, Times)
+    if times and deadlines is not None:
+        raise InputError(f"give deadlines or {', '.join(times)}, not both", phase="sell")
+    deadlines = deadlines or Deadlines(**times)
     sold = work_of(work)
-    spec = spec_of(fields) if fields is not None else sold.derived()
+    spec = _spec(sold, fields)
+    hands = Workers.read(workers)
+    offering = Offering(
+        offer=_offer(name, price, shown.pop("description", "") or describes(work), spec, deadlines, shown),
+        work=sold,
+        rules=rules_of(deadlines, refunds),
+        limits=more.get("limits") or Limits(),
+        workers=hands,
+        portable=portable(work) if hands.processes else b"",
+        result_hash=more.get("result_hash", "escaped"),
+        interval_s=more.get("interval_s"),
+        webhook_token=more.get("webhook_token"),
+    )
+    return Service(offering, more.get("settings"))
+
+
+def _refuse_unknown(more: Mapping[str, Any]) -> None:
+    for name in more:
+        if name not in Options.__annotations__:
+            near = difflib.get_close_matches(
+                name, [*Options.__annotations__, *(sell.__kwdefaults__ or ())], 1
+            )
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise TypeError(f"sell() takes no {name!r}{hint}")
+
+
+def _part(more: Mapping[str, Any], kind: type[Any]) -> dict[str, Any]:
+    return {name: more[name] for name in kind.__annotations__ if name in more}
+
+
+def _spec(work: Work, fields: Any) -> InputSpec:
+    spec = spec_of(fields) if fields is not None else work.derived()
     if spec.refusal:
         raise InputError(f"these input fields cannot be served: {spec.refusal}", phase="sell")
-    sold.bind(spec)
-    offer = Offer(
+    work.bind(spec)
+    return spec
+
+
+def _offer(
+    name: str, price: Any, description: str, spec: InputSpec, deadlines: Deadlines, shown: dict[str, Any]
+) -> Offer:
+    if not name.strip() or len(name) > 250:
+        raise InputError("a service needs a name of at most 250 characters", phase="sell")
+    shown["url"] = shown.get("url", "").rstrip("/")
+    shown["legal"] = dict(shown.get("legal") or {})
+    for some in ("tags", "example_outputs"):
+        shown[some] = tuple(shown.get(some, ()))
+    return Offer(
         name=name,
-        description=description or describes(work),
+        description=description,
         spec=spec,
         price=() if callable(price) else price_tuple(price),
         price_of=price if callable(price) else None,
-        url=url.rstrip("/"),
-        tags=tuple(tags),
-        author=author,
-        contact=contact,
-        organization=organization,
-        capability=capability,
-        legal=dict(legal or {}),
-        example_outputs=tuple(example_outputs),
-        demo=demo,
-        source_index=source_index,
-        pay_within_s=pay_within_s,
-        deliver_within_s=deliver_within_s,
-        unlock_after_s=unlock_after_s,
-        dispute_after_s=dispute_after_s,
-    )
-    if workers < 1:
-        raise InputError("workers must be at least 1", phase="sell")
-    if work_timeout_s is not None and not work_timeout_s > 0:
-        raise InputError("work_timeout_s is a number of seconds above 0", phase="sell")
-    return Service(
-        offer,
-        sold,
-        settings=settings,
-        rules=Rules(
-            refunds=refunds,
-            least_work_ms=int(least_work_s * 1000),
-            work_timeout_ms=None if work_timeout_s is None else int(work_timeout_s * 1000),
-        ),
-        workers=workers,
-        result_hash=result_hash,
-        interval_s=interval_s,
-        limits=limits,
-        webhook_token=webhook_token,
+        deadlines=deadlines,
+        **shown,
     )
 
 
 class Service:
     """What `sell` makes. Nothing is opened before it is served: settings are read when the server starts."""
 
-    def __init__(
-        self,
-        offer: Offer,
-        work: Any,
-        *,
-        settings: Settings | None,
-        rules: Rules,
-        workers: int,
-        result_hash: Literal["escaped", "raw"],
-        interval_s: float,
-        limits: Limits | None,
-        webhook_token: str | None,
-    ) -> None:
-        self.offer = offer
-        self.rules = rules
-        self._work = work
+    def __init__(self, offering: Offering, settings: Settings | None = None) -> None:
+        self.offering = offering
         self._settings = settings
-        self._workers = workers
-        self._result_hash = result_hash
-        self._interval_s = interval_s
-        self._limits = limits
-        self._webhook_token = webhook_token
+
+    @property
+    def offer(self) -> Offer:
+        """What buyers and the registry see."""
+        return self.offering.offer
 
     @property
     def settings(self) -> Settings:
@@ -168,25 +203,14 @@ class Service:
     def open_shop(self) -> Shop:
         """The runtime of one process: for the server, a worker, or a test that drives it by hand."""
         from masumi_tools.seller.shop import Shop
-        from masumi_tools.seller.web.limits import Limits
 
-        return Shop(
-            self.offer,
-            self._work,
-            self.settings,
-            rules=self.rules,
-            limits=self._limits or Limits(),
-            workers=self._workers,
-            hash_form=self._result_hash,
-            interval_s=self._interval_s,
-        )
+        return Shop(self.offering, self.settings)
 
     @cached_property
     def app(self) -> FastAPI:
         """The ASGI app, for any server: `uvicorn module:service.app`."""
         try:
             from masumi_tools.seller.web.app import make_app
-            from masumi_tools.seller.web.limits import Limits
         except ModuleNotFoundError as error:
             raise MissingExtra(
                 "serving needs the extra seller: pip install 'masumi_tools[seller]'"
@@ -197,13 +221,7 @@ class Service:
             await shop.start()
             return shop
 
-        return make_app(
-            self.offer,
-            start,
-            webhook_token=self._webhook_token,
-            body_bytes=(self._limits or Limits()).body_bytes,
-            serving=Serving.from_env(),
-        )
+        return make_app(self.offering, start, Serving.from_env())
 
     def run(
         self,
@@ -223,6 +241,8 @@ class Service:
         from masumi_tools.seller import logs
         from masumi_tools.seller.web import serving
 
+        if imported_for_work():  # the seller's file ends in service.run(), and a job's process reads it
+            return
         how = Serving.from_env()
         given: dict[str, Any] = {"host": host, "port": port, "drain_s": drain_s}
         if trusted_proxies is not None:
@@ -250,6 +270,8 @@ class Service:
 
     def work(self) -> None:
         """Work without serving, on the same database as the processes that serve, until told to stop."""
+        if imported_for_work():
+            return
         asyncio.run(self._work_until_told())
 
     async def _work_until_told(self) -> None:

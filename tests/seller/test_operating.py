@@ -312,14 +312,17 @@ print(json.dumps(sorted({one.name for one in kept.get_finished_spans()})))
 class Process:
     """A free service as a process of its own."""
 
-    def __init__(self, folder: Path, work: str = "return text.upper()", **env: str) -> None:
+    def __init__(
+        self, folder: Path, work: str = "return text.upper()", workers: str = "4", **env: str
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         file = folder / "shop.py"
         file.write_text(
             "import time\nfrom masumi_tools.seller import sell, Limits\n"
             f"def work(text: str) -> str:\n    {work}\n"
-            "service = sell(work, name='Free', price='free', interval_s=0.1, limits=Limits(unpaid_per_client=2))\n"
+            "service = sell(work, name='Free', price='free', interval_s=0.1,"
+            f" limits=Limits(unpaid_per_client=2), workers={workers})\n"
             "service.run()\n"
         )
         self.log = folder / "log"

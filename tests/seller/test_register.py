@@ -68,7 +68,7 @@ def test_a_service_is_registered_sold_and_deregistered(market: Market, selling: 
     assert registered.done and registered.agent_identifier
     assert said[-1] == "RegistrationConfirmed"
     shop = selling.open_shop()
-    assert shop.agent_identifier == registered.agent_identifier  # found without a setting
+    assert shop.agent.identifier == registered.agent_identifier  # found without a setting
     shop.table.close()
     with Registrar(selling.offer, selling.settings, asks_every_s=0.1) as registrar:
         gone = registrar.deregister()

@@ -230,10 +230,10 @@ def test_an_app_is_made_without_settings(monkeypatch: pytest.MonkeyPatch):
 def test_a_queue_that_cannot_meet_the_deadline_is_unavailable(market: Market):
     with market.shop(work) as buying:
         shop = buying.service.app.state.shop
-        assert shop.unavailable() is None
-        shop.runner._usual_s = shop.offer.work_s / 2  # as if the work had taken so long until now
-        shop.watch.counts = Counts({"ready": 3, "running": 4}, {})
-        shop.watch.interval_s = 60
+        assert shop.health.unavailable() is None
+        shop.runner._usual_s = shop.offer.deadlines.work_s / 2  # as if the work had taken so long until now
+        shop.table.counts = lambda: Counts({"ready": 3, "running": 4}, {})
+        until(shop.health.unavailable, "the next count")
         told = buying.http.get("/availability").json()
 
     assert told["status"] == "unavailable" and "in time" in told["message"]

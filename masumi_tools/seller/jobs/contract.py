@@ -31,7 +31,7 @@ class Contracts:
                 "version": offer.capability[1],
                 "fields": served(offer.spec),
                 "price": offer.pricing(),
-                "deliver_within_s": offer.deliver_within_s,
+                "deliver_within_s": offer.deadlines.deliver_within_s,
             },
             ensure_ascii=False,
             sort_keys=True,

@@ -35,7 +35,7 @@ from masumi_tools.seller.jobs.job import (
 )
 from masumi_tools.seller.jobs.table import JobTable
 from masumi_tools.seller.tracing import span
-from masumi_tools.seller.work.base import Work, WorkFailed
+from masumi_tools.seller.work.base import Work, WorkBroke, WorkFailed
 from masumi_tools.seller.work.human import Abandoned
 from masumi_tools.seller.work.inherit import at_work, carry_jobs_into_threads
 from masumi_tools.seller.work.loop import LoopLost, work_loop
@@ -414,7 +414,8 @@ class Runner:
 
 def failed_text(job_id: str, error: BaseException) -> str:
     """What a stranger reads of a failure: its class and the job's id. What it says stands in the seller's log."""
-    return f"the work failed: {type(error).__name__} (job {job_id}); the seller's log says more"
+    kind = error.kind if isinstance(error, WorkBroke) else type(error).__name__
+    return f"the work failed: {kind} (job {job_id}); the seller's log says more"
 
 
 def _answer(job: Job, status_id: str) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 """One loop for all jobs: it reads the node's news, and does whatever is due.
 
-One request an interval tells the news of every open job of one kind of escrow. Only one process of a
-service watches at a time (the oldest that lives; when it dies, another takes over), but each hands in the results of its own work at once.
+One request an interval tells the news of every open job of one kind of escrow, for all services of a process.
+Only one process of a service watches at a time (the oldest that lives; when it dies, another takes over), but
+each hands in the results of its own work at once.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from masumi_tools.seller.jobs.job import (
     pause_ms,
 )
 from masumi_tools.seller.jobs.murmur import Murmur
+from masumi_tools.seller.jobs.news import News
 from masumi_tools.seller.jobs.table import Counts, JobTable
 from masumi_tools.seller.payment_node import NodeTrouble, Place, SellerNode, seen
 
@@ -38,7 +40,11 @@ log = logging.getLogger("masumi_tools.seller")
 
 INTERVAL_S = 1.0
 STANDS_STILL_S = 90.0  # a round asks the node at most a few times in a row, each for 30 s at the most
-_QUIET_EVERY = 5  # with nobody about to pay and nothing due, the news are read every fifth interval
+NEWS_EVERY_S = 20.0  # news reach a real node's database no sooner (protocol N7)
+_QUIET_EVERY = 5  # with nobody about to pay and nothing due, the news are read every fifth time
+_ROUND = (
+    0.8  # of an interval: rounds are not exact, and one that comes a moment early must not wait for the next
+)
 _LEASE_MS = 10_000
 _SWEEP_S = 1.0
 _COUNT_SHARE = 20  # to count very many open jobs takes at most a twentieth of the time
@@ -62,7 +68,9 @@ class Watch:
         owner: str,
         wake: Callable[[str], None],
         ready: Callable[[], None],
+        news: News,
         interval_s: float = INTERVAL_S,
+        news_every_s: float = INTERVAL_S,
     ) -> None:
         self._table = table
         self._node = node
@@ -72,7 +80,9 @@ class Watch:
         self._owner = owner
         self._wake = wake
         self._ready = ready
+        self._shared = news
         self.interval_s = interval_s
+        self.news_every_s = news_every_s
         self.counts = Counts({}, {})
         self.counted_s = float("-inf")  # when the counting of `counts` began: jobs saved later are not in it
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -84,7 +94,8 @@ class Watch:
         self._swept = 0.0
         self._pause_s = _SWEEP_S
         self._turned = time.monotonic()
-        self._fed = 0.0
+        self._fed = float("-inf")
+        self._poked = False
         self._limit = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self) -> None:
@@ -116,7 +127,7 @@ class Watch:
 
     def poke(self) -> None:
         """Look at the node's news now; a hint such as a webhook's, never a truth. Safe from any thread."""
-        self._fed = 0.0
+        self._poked = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._news.set)
 
@@ -172,19 +183,24 @@ class Watch:
         if not sources:
             return
         hot = any(self.counts.states.get(state) for state in ("awaiting_payment", "ready", "finished"))
-        if not hot and time.monotonic() - self._fed < self.interval_s * _QUIET_EVERY:
+        every_s = _ROUND * self.news_every_s * (1 if hot else _QUIET_EVERY)
+        begun = time.monotonic()
+        if not self._poked and begun - self._fed < every_s:
             return
+        within_s = 0.0 if self._poked else _ROUND * self.news_every_s
+        self._poked = False
         for source in sources:
-            await self._read_source(source or "Web3CardanoV1")
-        self._fed = time.monotonic()
+            await self._read_source(source or "Web3CardanoV1", within_s)
+        self._fed = begun
 
-    async def _read_source(self, source: str) -> None:
+    async def _read_source(self, source: str, within_s: float) -> None:
         place = self._places.get(source) or await _threaded(self._saved_place, source)
         start, more = place, True
         while more:
-            rows, place, more = await self._node.news(source, place)
-            if rows:
-                await _threaded(self._learn_all, [seen(row) for row in rows])
+            page = await self._shared.since(source, place, self._node.news, within_s)
+            place, more = page.after, page.more
+            if page.rows:
+                await _threaded(self._learn_all, [seen(row) for row in page.rows])
         self._places[source] = place
         if place != start:
             value = json.dumps({"at_ms": place.at_ms, "row_id": place.row_id})

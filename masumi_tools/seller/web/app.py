@@ -24,7 +24,7 @@ from masumi_tools.errors import JournalError
 from masumi_tools.inputs import served
 from masumi_tools.net.json import read_json
 from masumi_tools.seller.fast.shortcut import Handle, QuickApp
-from masumi_tools.seller.offering import Offer
+from masumi_tools.seller.offering import Offer, Offering
 from masumi_tools.seller.web import answers
 from masumi_tools.seller.web.door import Door, OpenShop
 from masumi_tools.seller.web.operating import add_to as add_operating
@@ -97,12 +97,10 @@ def _answer(error: Exception) -> Response | None:
     return refusal(error) if isinstance(error, Refusal | JournalError) else None
 
 
-def make_app(
-    offer: Offer, open_shop: OpenShop, *, webhook_token: str | None, body_bytes: int, serving: Serving
-) -> FastAPI:
+def make_app(offering: Offering, open_shop: OpenShop, serving: Serving) -> FastAPI:
     """The ASGI app. `open_shop` is called when the server starts, or by the first request where the app is mounted
     in another one: importing a service needs no settings."""
-    door = Door(open_shop)
+    door, offer = Door(open_shop), offering.offer
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -134,11 +132,11 @@ def make_app(
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
 
-    quick = _job_routes(app, offer, door, body_bytes)
+    quick = _job_routes(app, offer, door, offering.limits.body_bytes)
     _offer_routes(app, offer, door)
     add_operating(app, door, serving)
-    if webhook_token:
-        _webhook(app, door, webhook_token)
+    if offering.webhook_token:
+        _webhook(app, door, offering.webhook_token)
     app.shorten(quick, _answer)
     app.openapi = lambda: _contract(app)  # type: ignore[method-assign]
     return app
@@ -198,7 +196,7 @@ def _job_routes(app: FastAPI, offer: Offer, door: Door, body_bytes: int) -> dict
         if not job_id:
             raise Refusal(400, {"message": "job_id is missing", "field_errors": {"job_id": ["is missing"]}})
         shop = door.shop or await door.open()
-        return _json(answers.status(await shop.job(job_id)))
+        return _json(answers.status(await shop.jobs.named(job_id)))
 
     @app.post(
         "/provide_input",
@@ -208,7 +206,7 @@ def _job_routes(app: FastAPI, offer: Offer, door: Door, body_bytes: int) -> dict
         summary="Answer the question of a job that awaits input",
     )
     async def provide_input(request: Request) -> JSONResponse:
-        job, hashed = await (await door.open()).provide_input(await read(request))
+        job, hashed = await (await door.open()).jobs.answer(await read(request))
         return _json({"job_id": job.job_id, "status": "success", "input_hash": hashed, "signature": ""})
 
     return {
@@ -227,14 +225,14 @@ def _offer_routes(app: FastAPI, offer: Offer, door: Door) -> None:
     )
     async def availability() -> JSONResponse:
         shop = await door.open()
-        why = shop.unavailable()
+        why = shop.health.unavailable()
         body: dict[str, Any] = {
             "status": "unavailable" if why else "available",
             "type": "masumi-agent",
-            "message": why or f"{offer.name} takes jobs; {shop.free_places}",
+            "message": why or f"{offer.name} takes jobs; {shop.health.free_places}",
         }
-        if shop.agent_identifier:
-            body["agentIdentifier"] = shop.agent_identifier
+        if shop.agent.identifier:
+            body["agentIdentifier"] = shop.agent.identifier
         if shop.contracts.changed is not None:
             body["terms_changed"] = shop.contracts.changed
         return _json(body)
@@ -268,14 +266,14 @@ def _offer_routes(app: FastAPI, offer: Offer, door: Door) -> None:
         agentIdentifier: Annotated[str | None, Query(description="may be left out")] = None,
     ) -> JSONResponse:
         known = await door.open()
-        if agentIdentifier and agentIdentifier.lower() != known.agent_identifier.lower():
+        if agentIdentifier and agentIdentifier.lower() != known.agent.identifier.lower():
             raise Refusal(404, "this service is another agent")
         body = answers.payment_information(
             offer,
-            agent_identifier=known.agent_identifier,
-            seller_vkey=known.seller_vkey,
+            agent_identifier=known.agent.identifier,
+            seller_vkey=known.agent.seller_vkey,
             network=known.settings.network,
-            source_index=known.source_index,
+            source_index=known.agent.source_index,
             base=str(request.base_url).rstrip("/"),
         )
         return _json(body)

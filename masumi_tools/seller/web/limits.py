@@ -6,19 +6,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from masumi_tools.seller.jobs.table import Counts
+from masumi_tools.seller.offering import Limits
 from masumi_tools.seller.web.requests import Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a service takes on: `unpaid` jobs in all and from one client, bytes of a request's body."""
-
-    unpaid: int = 20_000
-    unpaid_per_client: int = 200
-    body_bytes: int = 1_000_000
 
 
 class Room:

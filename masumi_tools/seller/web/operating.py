@@ -26,7 +26,7 @@ def add_to(app: FastAPI, door: Door, serving: Serving) -> None:
     @app.api_route("/ready", methods=["GET", "HEAD"], include_in_schema=False)
     async def ready() -> JSONResponse:
         try:
-            checks = (await door.open()).checks()
+            checks = (await door.open()).health.checks()
         except Refusal:
             raise
         except Exception as error:  # such as a database that is down when the first request comes
@@ -42,7 +42,7 @@ def add_to(app: FastAPI, door: Door, serving: Serving) -> None:
         shop = await door.open()
         if shop.metrics is None:
             raise Refusal(404, "metrics need the extra: pip install 'masumi_tools[metrics]'")
-        text, kind = shop.metrics.shown(shop.now())
+        text, kind = shop.metrics.shown(shop.health.now())
         return Response(text, media_type=kind)
 
 

@@ -16,6 +16,14 @@ class WorkFailed(Exception):
     """
 
 
+class WorkBroke(Exception):
+    """The work raised in another process: the class of what it raised, and its traceback for the log."""
+
+    def __init__(self, kind: str, trace: str) -> None:
+        super().__init__(trace)
+        self.kind = kind
+
+
 class Work(Protocol):
     """One kind of work. `run` is called in a thread of its own with checked values."""
 

@@ -400,26 +400,42 @@ _READERS = {
 
 def read_env_file(path: Path) -> dict[str, str]:
     """The settings in a file of NAME=value lines; other names are left alone. SettingsError when it cannot be read."""
+    known = {variable for variables in VARIABLES.values() for variable in variables}
+    return {name: value for name, value in _env_lines(path).items() if name in known}
+
+
+def _env_lines(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise SettingsError(f"the env file {path} cannot be read: {why}", phase="settings") from None
-    known = {variable for variables in VARIABLES.values() for variable in variables}
     found: dict[str, str] = {}
     for line in lines:
         name, equals, value = line.strip().removeprefix("export ").partition("=")
-        if equals and name.strip() in known:
+        if equals and re.fullmatch(r"[A-Za-z_]\w*", name.strip()):
             found[name.strip()] = value if value.strip()[:1] in ("'", '"') else value.split(" #", 1)[0]
     return {name: _unquoted(value) for name, value in found.items()}
 
 
 def environment(env_file: Path | None = None) -> dict[str, str]:
     """What the environment sets, over an env file: the one named, else `.env` in this folder where there is one."""
-    here = Path(".env")
-    file = env_file if env_file is not None else here if here.is_file() else None
+    file = _env_file(env_file)
     known = read_env_file(file) if file is not None else {}
     return known | {name: value for name, value in os.environ.items() if value}
+
+
+def take_env_file(env_file: Path | None = None) -> None:
+    """Set what the env file says and the environment does not, for this process and the work that it does."""
+    file = _env_file(env_file)
+    for name, value in (_env_lines(file) if file is not None else {}).items():
+        if value and not os.environ.get(name):
+            os.environ[name] = value
+
+
+def _env_file(named: Path | None) -> Path | None:
+    here = Path(".env")
+    return named if named is not None else here if here.is_file() else None
 
 
 def proxies() -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from masumi_tools.cli import approving, buying, inspecting, paging, selling, serving_mcp, trying
+from masumi_tools.cli import approving, buying, inspecting, paging, selling, serving_mcp, starting, trying
 from masumi_tools.cli.context import (
     GLOBAL_FLAGS,
     GLOBAL_OPTIONS,
@@ -39,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(settings_options)
-for room in (trying, buying, approving, inspecting, selling, serving_mcp, paging):
+for room in (trying, starting, buying, approving, inspecting, selling, serving_mcp, paging):
     room.add_to(app)
 
 

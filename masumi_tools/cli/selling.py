@@ -16,7 +16,7 @@ from masumi_tools.cli.context import Context, add, guarded, read_input
 from masumi_tools.cli.show import foreign
 from masumi_tools.errors import InputError, MissingExtra
 from masumi_tools.seller.work.base import WorkFailed
-from masumi_tools.settings import Settings
+from masumi_tools.settings import Settings, take_env_file
 
 Place = Annotated[
     str, typer.Argument(help="Where the service is made: FILE.py:service or package.module:service.")
@@ -35,7 +35,11 @@ def add_to(app: typer.Typer) -> None:
     app.command(name="try")(guarded(try_work))
 
 
-def _commands() -> Any:
+def _commands(context: Context | None = None) -> Any:
+    """The seller's commands. Those that load the seller's file do it with `.env` in the environment: the work may
+    need keys of its own."""
+    if context is not None:
+        take_env_file(context.env_file)
     try:
         from masumi_tools.seller import commands
     except ModuleNotFoundError as error:
@@ -80,7 +84,7 @@ def serve(
     """Serve a service: take requests, get paid, work. In a sandbox it is listed at once."""
     context: Context = ctx.obj
     proxies = trusted_proxies.split(",") if trusted_proxies else None
-    _commands().serve(
+    _commands(context).serve(
         place,
         host=host,
         port=port,
@@ -103,7 +107,7 @@ def try_work(
     from masumi_tools.seller import dry_run
 
     context: Context = ctx.obj
-    service = _commands().load(place)
+    service = _commands(context).load(place)
     say = _sayer(context)
 
     def ask(spec: Any, message: str) -> dict[str, Any]:
@@ -124,7 +128,7 @@ def try_work(
 
 def worker(ctx: typer.Context, place: Place) -> None:
     """Work without taking requests, beside processes that serve on the same database."""
-    _commands().worker(place, settings=_given(ctx.obj))
+    _commands(ctx.obj).worker(place, settings=_given(ctx.obj))
 
 
 def register(
@@ -139,7 +143,7 @@ def register(
 ) -> int:
     """Register the service with your node, once, and wait until it is on the chain."""
     context: Context = ctx.obj
-    done = _commands().register(
+    done = _commands(context).register(
         place,
         update=update,
         deregister=deregister,

@@ -154,14 +154,15 @@ def test_two_processes_share_the_work_and_none_is_done_twice(
     assert len({word.name.split("-")[1] for word in words}) == 2  # both of them worked
 
 
-def test_forty_jobs_and_eight_random_kills(kind: str, processes: Processes, sandbox: Sandbox):
+@pytest.mark.timeout(300)
+def test_sixty_jobs_and_ten_random_kills(kind: str, processes: Processes, sandbox: Sandbox):
     chance = random.Random(4)
     process = processes.start()
     jobs: list[dict[str, Any]] = []
     with Buying(sandbox, f"http://127.0.0.1:{processes.port}") as buying:
-        for n in range(40):
+        for n in range(60):
             jobs.append(buying.buy({"text": f"slow {chance.choice(['0.05', '0.3'])} {n}"}))
-            if n % 5 == 4:
+            if n % 6 == 5:
                 time.sleep(chance.uniform(0.05, 0.8))
                 processes.kill(process)
                 process = processes.start()
@@ -173,7 +174,7 @@ def test_forty_jobs_and_eight_random_kills(kind: str, processes: Processes, sand
             "every hash on the chain",
             60,
         )
-        assert [buying.submits(job) for job in jobs] == [1] * 40
+        assert [buying.submits(job) for job in jobs] == [1] * 60
         for job in jobs:
             result = buying.status(job)["result"]
             assert buying.payment(job)["resultHash"] == output_hash(job["identifierFromPurchaser"], result)

@@ -103,13 +103,14 @@ def test_a_machine_that_loses_its_power_is_replaced_within_half_a_minute(
     assert time.monotonic() - gone < 30
 
 
+@pytest.mark.timeout(300)
 def test_restarts_of_the_server_make_nobody_dead_and_nothing_is_done_twice(
     processes: Processes, server: postgres.Server, sandbox: Sandbox
 ):
-    processes.start(MACHINE="m0")
-    for n in (1, 2):
-        processes.start("worker", MACHINE=f"m{n}")
-    until(lambda: len(processes.word("started")) == 3, "the starts", 40)
+    processes.start(MACHINE="m0", WORKERS="2")
+    for n in (1, 2, 3, 4):
+        processes.start("worker", MACHINE=f"m{n}", WORKERS="2")
+    until(lambda: len(processes.word("started")) == 5, "the starts", 120)
     with Buying(sandbox, f"http://127.0.0.1:{processes.port}") as buying:
         jobs = [buying.buy({"text": f"slow 2 {n}"}) for n in range(30)]
         until(lambda: len(processes.word("working")) >= 6, "the work")

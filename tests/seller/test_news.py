@@ -27,6 +27,7 @@ class Node:
     def __init__(self, rows: int = 0) -> None:
         self.asked = 0
         self.rows = rows
+        self.more = False
         self.trouble: NodeTrouble | None = None
 
     async def news(self, source: str, place: Place) -> tuple[list[Any], Place, bool]:
@@ -34,7 +35,7 @@ class Node:
         await asyncio.sleep(0.01)
         if self.trouble is not None:
             raise self.trouble
-        return [object()] * self.rows, Place(place.at_ms + 1000 * self.rows), False
+        return [object()] * self.rows, Place(place.at_ms + 1000 * self.rows), self.more
 
 
 async def test_who_wants_news_at_the_same_time_gets_one_answer():
@@ -56,6 +57,17 @@ async def test_an_answer_that_begins_later_or_is_too_old_does_not_do():
     assert node.asked == 3
     await news.since("V2", Place(60), node.news, 1)  # the other kind of escrow
     assert node.asked == 4
+
+
+async def test_one_page_of_many_is_for_those_whom_it_leads_further():
+    node, news = Node(rows=1), News()
+    node.more = True
+    await news.since("V1", Place(0), node.news, 1)  # to 1000, and more is there
+
+    assert (await news.since("V1", Place(500), node.news, 1)).after == Place(1000)
+    assert node.asked == 1
+    for further in (Place(1000), Place(5000)):  # else they would be given the same page for ever
+        assert (await news.since("V1", further, node.news, 1)).after == Place(further.at_ms + 1000)
 
 
 async def test_who_was_further_stays_there():

@@ -34,8 +34,12 @@ class Page:
     asked_s: float
 
     def serves(self, place: Place, oldest_s: float) -> bool:
-        begins = self.since == place or self.since.at_ms < place.at_ms
-        return begins and self.asked_s >= oldest_s
+        """Whether all that changed after `place` is in it, or, where more is there, some that leads further."""
+        if self.asked_s < oldest_s:
+            return False
+        if self.since == place:
+            return True
+        return self.since.at_ms < place.at_ms and (not self.more or self.after.at_ms > place.at_ms)
 
     def from_place(self, place: Place) -> Page:
         """The same for a service that was further."""

@@ -34,6 +34,7 @@ from masumi_tools.seller.work.work import work_of
 log = logging.getLogger("masumi_tools.seller")
 
 _LOOK_S = 0.2
+_AGAIN_S = 1.0  # what killed it, such as want of memory, may pass
 _INSTEAD = (
     "give a function or a class at the top of a module (it may make the Crew or graph), or sell it without "
     'workers="process"'
@@ -102,17 +103,20 @@ class ProcessWork:
             self._end(worker)
 
     def run(self, values: Mapping[str, Any], context: Any) -> str:
-        worker = self._take()
+        worker: _Worker | None = None
         try:
+            worker = self._take()
             worker.send("job", context.job_id, dict(values))
             return _followed(worker, context)
         except (EOFError, OSError) as error:
             if context.ended.is_set():
                 raise Abandoned from None
-            log.warning("job %s: its process ended by itself", context.job_id)
+            log.warning("job %s: its process could not be started, or ended by itself", context.job_id)
+            context.ended.wait(_AGAIN_S)
             raise ProcessDied from error
         finally:
-            self._end(worker)
+            if worker is not None:
+                self._end(worker)
 
     def _take(self) -> _Worker:
         with self._guard:
@@ -143,7 +147,8 @@ class _Worker:
         self._process = _processes.Process(target=_serve_one_job, args=(theirs,), name="masumi-work")
         self._process.start()
         theirs.close()
-        self.send(*told)
+        with contextlib.suppress(OSError):  # it has ended already, which its job will notice
+            self.send(*told)
 
     def send(self, *message: Any) -> None:
         with self._sending:

@@ -12,9 +12,12 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import h11
 
 from .faults import Answer
 from .timetext import http_date
@@ -116,13 +119,12 @@ class HttpServer:
     def _one(self, client: _Client) -> bool:
         """One exchange; False when the connection must end."""
         try:
-            read = client.read_request()
+            request = client.read_request()
         except _Refused as refused:
             self._refuse(client, refused)
             return False
-        if read is None:
+        if request is None:
             return False
-        request, keep = read
         # Half of the way there, half of it back: what is done is done while the answer is still under way.
         if self._latency_s and not client.wait(self._latency_s / 2, self._stopping):
             return False
@@ -138,51 +140,104 @@ class HttpServer:
             # A reset, not an orderly end: what a client sees when the other side dies.
             client.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             return False
-        client.send(answer.response, self._now_ms(), keep=keep, body=request.method != "HEAD")
-        return keep
+        return client.send(answer.response, self._now_ms(), body=request.method != "HEAD")
 
     def _refuse(self, client: _Client, refused: _Refused) -> None:
         body = json.dumps({"status": "error", "error": {"message": str(refused)}}).encode()
-        client.send(
-            Response(refused.status, {"content-type": JSON_TYPE}, body), self._now_ms(), keep=False, body=True
-        )
+        client.send(Response(refused.status, {"content-type": JSON_TYPE}, body), self._now_ms(), body=True)
         client.drain()
 
 
 class _Client:
-    """One connection with what was read from it and not yet used."""
+    """One connection, in the words of HTTP/1.1 (h11)."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self._buffer = bytearray()
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_CAP)
 
-    def read_request(self) -> tuple[Request, bool] | None:
-        """The next request and whether the connection stays open after it; None when the client went away."""
-        head = self._head()
-        if head is None:
+    def read_request(self) -> Request | None:
+        """The next request; None when the client went away."""
+        if self._http.our_state is h11.DONE:
+            self._http.start_next_cycle()
+        head = self._event(IDLE_S, then_s=HEAD_S)
+        if not isinstance(head, h11.Request):
             return None
-        lines = head.split("\r\n")
-        method, target, version = _request_line(lines[0])
-        headers = _headers(lines[1:])
+        if head.http_version not in (b"1.1", b"1.0"):
+            raise _Refused(505, "HTTP/1.1 is spoken here")
+        method, target = head.method.decode(), head.target.decode("latin-1")
+        headers = {name.decode(): value.decode("latin-1") for name, value in head.headers}
+        _check(method, target, headers, len(head.headers))
         try:
             parts = urlsplit(target)
             query = parsed_query(parts.query)
         except ValueError:
             raise _Refused(400, "Bad request target") from None
-        body = self._body(headers)
-        keep = headers.get("connection", "" if version == "HTTP/1.1" else "close").lower() != "close"
-        return Request(method, unquote(parts.path, errors="replace"), query, headers, body), keep
+        return Request(method, unquote(parts.path, errors="replace"), query, headers, self._body())
 
-    def send(self, response: Response, now_ms: int, *, keep: bool, body: bool) -> None:
-        lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}"]
-        lines += [f"{name}: {value}" for name, value in response.headers.items()]
-        lines += [f"content-length: {len(response.body)}", f"Sandbox-Now: {now_ms}"]
-        lines.append(f"date: {http_date(now_ms)}")
-        if not keep:
-            lines.append("connection: close")
-        data = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+    def _body(self) -> bytes:
+        if self._http.they_are_waiting_for_100_continue:
+            self._write(h11.InformationalResponse(status_code=100, headers=[], reason="Continue"))
+        body, until = bytearray(), time.monotonic() + BODY_S
+        while not isinstance(event := self._event(until - time.monotonic()), h11.EndOfMessage):
+            if not isinstance(event, h11.Data):
+                raise _Gone
+            body += event.data
+            if len(body) > BODY_CAP:
+                raise _Refused(413, "request entity too large")
+        return bytes(body)
+
+    def _event(self, seconds: float, then_s: float | None = None) -> Any:
+        """What the client says next; from its first byte on it has `then_s` to say it."""
+        until = time.monotonic() + seconds
+        if then_s is not None and self._http.trailing_data[0]:
+            until = time.monotonic() + then_s
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as wrong:
+                raise _Refused(wrong.error_status_hint, str(wrong)) from None
+            if event is not h11.NEED_DATA:
+                return event
+            if (left := until - time.monotonic()) <= 0:
+                raise _Gone
+            self.connection.settimeout(left)
+            try:
+                self._http.receive_data(self.connection.recv(65_536))
+            except TimeoutError:
+                raise _Gone from None
+            if then_s is not None:
+                until, then_s = time.monotonic() + then_s, None
+
+    def send(self, response: Response, now_ms: int, *, body: bool) -> bool:
+        """Answer; whether the connection stays open for another request."""
+        headers = [
+            *response.headers.items(),
+            ("content-length", str(len(response.body))),
+            ("Sandbox-Now", str(now_ms)),
+            ("date", http_date(now_ms)),
+        ]
+        if self._http.their_state is not h11.DONE:  # it could not be read to its end
+            headers.append(("connection", "close"))
         self.connection.settimeout(BODY_S)
-        self.connection.sendall(data + response.body if body else data)
+        self._write(
+            h11.Response(
+                status_code=response.status,
+                headers=[
+                    (name.encode(), value.strip().encode("latin-1", "replace")) for name, value in headers
+                ],
+                reason=_REASONS.get(response.status, "Unknown"),
+            ),
+            *(
+                [h11.Data(data=response.body)]
+                if body and response.body and response.status not in (204, 304)
+                else []
+            ),
+            h11.EndOfMessage(),
+        )
+        return self._http.our_state is h11.DONE
+
+    def _write(self, *events: Any) -> None:
+        self.connection.sendall(b"".join(self._http.send(event) or b"" for event in events))
 
     def wait(self, seconds: float, stopping: threading.Event) -> bool:
         """Wait; False when the client went away or the server stops before the time is over."""
@@ -211,111 +266,19 @@ class _Client:
                     return
                 left -= got
 
-    def _head(self) -> str | None:
-        until: float | None = None
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
-            if len(self._buffer) > HEAD_CAP:
-                raise _Refused(431, "Request header fields too large")
-            if b"\n\n" in self._buffer:
-                raise _Refused(400, "Bad request line or headers")
-            if self._buffer and until is None:
-                until = time.monotonic() + HEAD_S
-            try:
-                self._more(IDLE_S if until is None else until - time.monotonic())
-            except _Gone:
-                return None
-        if end > HEAD_CAP:
-            raise _Refused(431, "Request header fields too large")
-        head = bytes(self._buffer[:end]).decode("latin-1")
-        del self._buffer[: end + 4]
-        return head
 
-    def _body(self, headers: dict[str, str]) -> bytes:
-        coding, length = headers.get("transfer-encoding"), headers.get("content-length")
-        if coding is None and length is None:
-            return b""
-        if coding is not None and (length is not None or coding.lower() != "chunked"):
-            raise _Refused(400, "Bad transfer-encoding")
-        if length is not None and not (length.isascii() and length.isdigit()):
-            raise _Refused(400, "Bad content-length")
-        if length is not None and (len(length) > 12 or int(length) > BODY_CAP):
-            raise _Refused(413, "request entity too large")
-        if headers.get("expect", "").lower() == "100-continue":
-            self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        until = time.monotonic() + BODY_S
-        return self._take(int(length), until) if length is not None else self._chunks(until)
-
-    def _chunks(self, until: float) -> bytes:
-        body = bytearray()
-        while True:
-            size_text = self._line(until).split(b";")[0].strip()
-            try:
-                size = int(size_text, 16) if len(size_text) <= 8 else BODY_CAP + 1
-            except ValueError:
-                raise _Refused(400, "Bad chunk") from None
-            if size < 0 or len(body) + size > BODY_CAP:
-                raise _Refused(413, "request entity too large")
-            if size == 0:
-                while self._line(until):
-                    pass
-                return bytes(body)
-            body += self._take(size, until)
-            if self._line(until):
-                raise _Refused(400, "Bad chunk")
-
-    def _line(self, until: float) -> bytes:
-        while (end := self._buffer.find(b"\r\n")) < 0:
-            if len(self._buffer) > HEAD_CAP:
-                raise _Refused(400, "Bad chunk")
-            self._more(until - time.monotonic())
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 2]
-        return line
-
-    def _take(self, size: int, until: float) -> bytes:
-        while len(self._buffer) < size:
-            self._more(until - time.monotonic())
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
-
-    def _more(self, seconds: float) -> None:
-        if seconds <= 0:
-            raise _Gone
-        self.connection.settimeout(seconds)
-        try:
-            data = self.connection.recv(65_536)
-        except TimeoutError:
-            raise _Gone from None
-        if not data:
-            raise _Gone
-        self._buffer += data
-
-
-def _request_line(line: str) -> tuple[str, str, str]:
-    words = line.split(" ")
-    if len(words) != 3 or not words[0] or len(words[0]) > 20 or not _METHOD_CHARS.issuperset(words[0]):
+def _check(method: str, target: str, headers: Mapping[str, str], lines: int) -> None:
+    """What HTTP allows and nobody sends who means well."""
+    if len(method) > 20 or not _METHOD_CHARS.issuperset(method):
         raise _Refused(400, "Bad request line")
-    method, target, version = words
-    if version not in ("HTTP/1.1", "HTTP/1.0"):
-        raise _Refused(505 if version.startswith("HTTP/") else 400, "HTTP/1.1 is spoken here")
     if len(target) > 16_384:
         raise _Refused(414, "URI too long")
     if not target.startswith(("/", "http://")) and target != "*":
         raise _Refused(400, "Bad request target")
-    return method, target, version
-
-
-def _headers(lines: list[str]) -> dict[str, str]:
-    if len(lines) > 200:
+    if lines > 200:
         raise _Refused(431, "Too many header fields")
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        lower = name.lower()
-        if not colon or not name or name != name.strip() or " " in name or "\n" in line or "\r" in line:
-            raise _Refused(400, "Bad header")
-        if lower in headers and lower in ("content-length", "transfer-encoding", "host"):
-            raise _Refused(400, "Bad header")
-        headers[lower] = value.strip()
-    return headers
+    if "transfer-encoding" in headers and "content-length" in headers:
+        raise _Refused(400, "Bad transfer-encoding")
+    length = headers.get("content-length", "")
+    if len(length) > 12 or (length and int(length) > BODY_CAP):
+        raise _Refused(413, "request entity too large")

@@ -5,7 +5,7 @@ No exception leaves a tool here, since CrewAI runs a raising tool again, up to s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, Unpack
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
@@ -15,7 +15,7 @@ from masumi_tools.hire.budget import AmountsLike
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.flows import Progress
 from masumi_tools.hire.keywords import keywords
-from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.quote import Hireable, Quote
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.settings import VARIABLES, Settings, hush_crewai
 from masumi_tools.tools.actions import Actions
@@ -94,6 +94,7 @@ class AgentOptions(ToolOptions, total=False):
 
     name: str | None
     description: str | None
+    fallback: Sequence[Hireable]
     scope: str
     cache_function: Any
     result_as_answer: bool
@@ -217,7 +218,13 @@ class MasumiAgentTool(_Tool):
             actions = Actions(**own)
             actions.follow = Follow(repeat=False)  # CrewAI stops the same call from being made twice
         quote = quote or actions.buyers.plain().quote(target)
-        card = agent_card(actions, quote, fields.pop("name", None), fields.pop("description", None))
+        card = agent_card(
+            actions,
+            quote,
+            fields.pop("name", None),
+            fields.pop("description", None),
+            fields.pop("fallback", ()),
+        )
         super().__init__(card=card, actions=actions, target=target, **fields)
 
     @classmethod

@@ -26,7 +26,7 @@ from masumi_tools.hire.budget import AmountsLike
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.flows import Progress
 from masumi_tools.hire.keywords import keywords
-from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.quote import Hireable, Quote
 from masumi_tools.settings import Settings
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.approval import Approval
@@ -48,6 +48,7 @@ class AgentOptions(ToolOptions, total=False):
 
     name: str | None
     description: str | None
+    fallback: Sequence[Hireable]
     scope: str
     tags: list[str] | None
     metadata: dict[str, Any] | None
@@ -168,7 +169,13 @@ class MasumiAgentTool(_Tool):
         own, fields = split(options, actions)
         actions = actions or Actions(**own)
         quote = quote or actions.buyers.plain().quote(target)
-        card = agent_card(actions, quote, fields.pop("name", None), fields.pop("description", None))
+        card = agent_card(
+            actions,
+            quote,
+            fields.pop("name", None),
+            fields.pop("description", None),
+            fields.pop("fallback", ()),
+        )
         super().__init__(card=card, actions=actions, target=target, **fields)
 
     @classmethod

@@ -30,7 +30,7 @@ from masumi_tools.hire.keywords import keywords
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
 from masumi_tools.hire.quote import Hireable, Quote, agreed, spoken
 from masumi_tools.hire.receipt import Receipt
-from masumi_tools.hire.request import Judge, Policy, check_orders, order_of
+from masumi_tools.hire.request import Judge, Policy, check_orders, orders_of
 from masumi_tools.journal import database
 from masumi_tools.journal.store import Journal
 from masumi_tools.net.http import AsyncHttp, Http
@@ -101,6 +101,7 @@ class Buyer(Answering, BuyerBase):
         on_mismatch: Policy | Judge = "keep",
         quote: Quote | None = None,
         approved_by: str = "",
+        fallback: Sequence[Hireable] = (),
     ) -> Receipt:
         """Hire the service, or go on with the same hire, and return its Receipt after at most `patience_s`.
 
@@ -110,20 +111,23 @@ class Buyer(Answering, BuyerBase):
 
         `target` is an agent identifier, a URL, what `find` or `quote` gave, or the name of exactly one service
         in the registry (looked up first, within 60 s). The same hire (scope, target, canonical input) while one is open joins it; a finished one within
-        `reuse_within_s` is returned again and not charged; `again=True` buys anew. When patience ends the
-        hire goes on: the same call, `resume` or `sweep` picks it up. `on_mismatch` says what becomes of a
+        `reuse_within_s` is returned again and not charged; `again=True` starts and pays for a new hire. When
+        patience ends the hire continues: the same call, `resume` or `sweep` picks it up. `on_mismatch` says what becomes of a
         result that does not match its hash on the chain: "keep" (marked unverified), "refund", or a function
         that is shown the receipt and answers one of the two. `approved_by` says that a person has said yes to
-        this hire at the price of `quote`, and where. Raises InputError for arguments that
+        this hire at the price of `quote`, and where. The services of `fallback` are hired in their order when
+        the one before ends without the work, and only after all of its money is yours again: never two of
+        them are open, and equal calls from anywhere join the one that is. Raises InputError for arguments that
         no hire can have and JournalError for a journal that cannot be written; then nothing was paid.
         Whatever else happens is in the Receipt: `outcome`, `reason`, `where_the_money_is`.
         """
         quote = quote or (target if isinstance(target, Quote) else None)
-        order = order_of(
-            self._run(self._flows.named(spoken(target))),
+        wanted: list[Hireable] = [quote or target, *fallback]
+        orders = orders_of(
+            self._run(self._flows.named_each([spoken(target), *map(spoken, fallback)])),
             input_data,
+            [agreed(one if isinstance(one, Quote) else None, max_price) for one in wanted],
             budget=self.budget.name if self.budget else "",
-            max_price=agreed(quote, max_price),
             scope=scope,
             call_id=call_id,
             again=again,
@@ -131,7 +135,7 @@ class Buyer(Answering, BuyerBase):
             on_mismatch=on_mismatch,
             approved_by=approved_by,
         )
-        return self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote), patience_s)
+        return self._drive(lambda owner: self._flows.hire_first(orders, patience_s, owner, quote), patience_s)
 
     @keywords(HireOptions)
     def hire_many(
@@ -317,14 +321,16 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
         on_mismatch: Policy | Judge = "keep",
         quote: Quote | None = None,
         approved_by: str = "",
+        fallback: Sequence[Hireable] = (),
     ) -> Receipt:
         """As `Buyer.hire`."""
         quote = quote or (target if isinstance(target, Quote) else None)
-        order = order_of(
-            await self._run(self._flows.named(spoken(target))),
+        wanted: list[Hireable] = [quote or target, *fallback]
+        orders = orders_of(
+            await self._run(self._flows.named_each([spoken(target), *map(spoken, fallback)])),
             input_data,
+            [agreed(one if isinstance(one, Quote) else None, max_price) for one in wanted],
             budget=self.budget.name if self.budget else "",
-            max_price=agreed(quote, max_price),
             scope=scope,
             call_id=call_id,
             again=again,
@@ -332,7 +338,9 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
             on_mismatch=on_mismatch,
             approved_by=approved_by,
         )
-        return await self._drive(lambda owner: self._flows.hire(order, patience_s, owner, quote), patience_s)
+        return await self._drive(
+            lambda owner: self._flows.hire_first(orders, patience_s, owner, quote), patience_s
+        )
 
     @keywords(HireOptions)
     async def hire_many(

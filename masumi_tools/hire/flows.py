@@ -9,7 +9,7 @@ later call, in this process or another, and goes on from the record.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -62,8 +62,6 @@ class Flows(Driver):
 
     def hire(self, order: Order, patience_s: float, owner: str, quote: Quote | None = None) -> Flow[Receipt]:
         """Find or begin the hire of this order and drive it until there is something to tell."""
-        if quote is not None and not order.fits(Target.kept(quote.target), order.input_data):
-            raise InputError(f"the quote belongs to another service: {quote.target[:80]!r}")
         patience = self._patience(patience_s)
         yield from self._hear_the_time(patience)
         p, known = yield from self._begin(order, quote, owner)
@@ -80,6 +78,36 @@ class Flows(Driver):
         if known != "new" or made.open:
             made = yield from self._heard(made)
         return made
+
+    def hire_first(
+        self, orders: Sequence[Order], patience_s: float, owner: str, quote: Quote | None = None
+    ) -> Flow[Receipt]:
+        """Hire the first of the services that does the work. The next is hired only where the one before has ended
+        without the work and can take no money any more; one that is open, here or elsewhere, is joined.
+        """
+        if quote is not None and not orders[0].fits(Target.kept(quote.target), orders[0].input_data):
+            raise InputError(f"the quote belongs to another service: {quote.target[:80]!r}")
+        begun, going = self._monotonic(), orders[0]
+        if len(orders) > 1:
+            yield from self._hear_the_time(self._patience(patience_s))
+            for order in reversed(orders):
+                going = order if (yield from self._goes_on(order, owner)) else going
+        waiting = [going, *(order for order in orders if order is not going)]
+        while True:
+            order, left_s = waiting.pop(0), max(patience_s - (self._monotonic() - begun), 0)
+            made = yield from self.hire(order, left_s, owner, quote if order is orders[0] else None)
+            if not waiting or not gave_nothing(made):
+                return made
+
+    def _goes_on(self, order: Order, owner: str) -> Flow[bool]:
+        """Whether a hire of this order is open, is still to be told of, or has given a result lately."""
+        known, newest = yield from self._known(order, owner)
+        if known is None and newest:
+            known = yield from self._load(newest)
+            return known.joinable
+        return known is not None and (
+            known.joinable or known.awaited or known.owed or known.result is not None
+        )
 
     def _heard(self, made: Receipt) -> Flow[Receipt]:
         """Remember whether the caller is told that the hire goes on; then its end is told once, however late.
@@ -103,7 +131,7 @@ class Flows(Driver):
             if known is not None:
                 return known, "open" if known.joinable or known.owed else "finished"
             p = self._first(order, quote)
-            row = replace(ledger.row_of(p), after=newest)
+            row = replace(ledger.row_of(p), after=newest, rivals=order.rivals)
             kept, made = yield Do(partial(self.journal.add, row, order.call_id, owner, LEASE_MS))
             if made:
                 self._tell(p)
@@ -199,6 +227,13 @@ class Flows(Driver):
             changed_ms=now,
             history=(Moment(state=State.ASKED, at_ms=now),),
         )
+
+    def named_each(self, targets: Sequence[str]) -> Flow[list[str]]:
+        """As `named`, for several."""
+        found = []
+        for target in targets:
+            found.append((yield from self.named(target)))
+        return found
 
     def named(self, target: str) -> Flow[str]:
         """The identifier or URL that is meant; a name is looked up where there is a registry."""
@@ -381,6 +416,15 @@ class Flows(Driver):
     def watched(self) -> dict[str, Purchase]:
         """The hires that are driven or swept now: what one look at the node is shared among."""
         return self._swept | {hire_id: p for (hire_id, _), p in self.driven.items()}
+
+
+def gave_nothing(made: Receipt) -> bool:
+    """Whether the hire ended without the work and all of its money is the buyer's again, unasked for."""
+    if made.reason in (CALLED_OFF, ON_DEMAND):  # the user's own wish is no reason to hire another
+        return False
+    if made.outcome == "refunded":
+        return made.refunded == made.price
+    return made.outcome in ("refused", "lapsed") or (made.outcome == "failed" and not made.price)
 
 
 def _recent(p: Purchase, now: int, within_ms: int) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ class Order:
     on_mismatch: Literal["keep", "refund", "ask"]
     judge: Judge | None = None
     approved_by: str = ""  # where a person said yes to the price of the quote before
+    rivals: tuple[str, ...] = ()  # the keys of the hires of which one at a time may be open
 
     @cached_property
     def key(self) -> str:
@@ -85,6 +86,32 @@ def order_of(
         judge=policy if callable(policy) else None,
         approved_by=approved_by,
     )
+
+
+def orders_of(
+    targets: Sequence[str],
+    input_data: Any,
+    prices: Sequence[AmountsLike | None],
+    *,
+    call_id: str | None = None,
+    approved_by: str = "",
+    **options: Any,
+) -> list[Order]:
+    """The orders of one call: of the first service, and of those that are hired when it does not do the work.
+
+    Each has its own most price; at most one of their hires is ever open, and only the first was approved
+    before. InputError says what is wrong.
+    """
+    calls = [f"{call_id}\x00{number}" if number and call_id else call_id for number in range(len(targets))]
+    orders = [
+        order_of(target, input_data, max_price=most, call_id=call, **options)
+        for target, most, call in zip(targets, prices, calls, strict=True)
+    ]
+    if len({order.target for order in orders}) < len(orders):
+        raise InputError("fallback= names a service twice, or the one that is hired first")
+    keys = tuple(order.key for order in orders) if len(orders) > 1 else ()
+    first, *others = (replace(order, rivals=keys) for order in orders)
+    return [replace(first, approved_by=approved_by), *others]
 
 
 def checked_policy(on_mismatch: Policy | Judge) -> Policy | Judge:

@@ -49,7 +49,8 @@ class Row:
     Saving a row that is `at_rest` gives its lease back in the same transaction. `after` is the id of the
     newest record under the key that was seen when a new one was made ("" for none): adding it answers
     what has come between. `due_ms` is when an open hire wants to be looked at, by the node's clock; a row
-    that is read has 0 there, except one that `due` gave.
+    that is read has 0 there, except one that `due` gave. `rivals` are keys of which none may be open when the
+    row is added; it is not kept.
     """
 
     hire_id: str
@@ -69,6 +70,7 @@ class Row:
     at_rest: bool = False
     after: str | None = None
     due_ms: int = 0
+    rivals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +152,8 @@ class Journal(Questions, Looks):
     def add(
         self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
     ) -> tuple[Row, bool]:
-        """Save a new record, or answer the one that is there already: open under the same key, made
-        under it since the caller looked (`row.after`; it may have ended), or known by the call id.
+        """Save a new record, or answer the one that is there already: open under the same key or that of a
+        rival, made under it since the caller looked (`row.after`; it may have ended), or known by the call id.
 
         `owner` drives the new record from the start, for `lease_ms`.
         """
@@ -161,6 +163,8 @@ class Journal(Questions, Looks):
                 with self._engine.begin() as db:
                     if call_id and (known := self._by_call(db, call_id)):
                         return known, False
+                    if (rival := self._rival(db, row)) is not None:
+                        return rival, False
                     newest = self._one(db, hires.c.key == row.key) if row.after is not None else None
                     if newest is not None and newest.hire_id != row.after and not newest.joinable:
                         return newest, False
@@ -186,6 +190,13 @@ class Journal(Questions, Looks):
         if call_id and known.joinable:
             self.link(call_id, known.hire_id)
         return known, False
+
+    def _rival(self, db: sa.Connection, row: Row) -> Row | None:
+        """The open hire of which this one is the alternative; no other one can be opened until this is saved."""
+        if not row.rivals:
+            return None
+        self._lock_budget(db, row.budget, "")
+        return self._one(db, hires.c.open_key.in_(row.rivals))
 
     def link(self, call_id: str, hire_id: str) -> None:
         """Remember that this tool call belongs to this hire; a call that is known keeps its own."""

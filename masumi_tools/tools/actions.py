@@ -21,7 +21,8 @@ from masumi_tools.errors import InputError, MasumiError
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import AmountsLike, Budget
 from masumi_tools.hire.buyer import AsyncBuyer, Buyer
-from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.flows import gave_nothing
+from masumi_tools.hire.quote import Hireable, Quote
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.request import Judge, Policy, call_key, checked_policy
 from masumi_tools.inputs import read_input_schema
@@ -69,6 +70,7 @@ class Actions:
         self.allow = None if allow is None else targets(allow, "allow")
         self.follow = wording.ALONE
         self.asks_first = False  # whether prices are shown to a person before a hire
+        self.falls_back = False  # whether a tool of these may hire another service than its own
         self._max_price = None if max_price is None else parse_amounts(max_price)
         self._on_mismatch = checked_policy(on_mismatch)
         self._on_progress = on_progress
@@ -163,23 +165,40 @@ class Actions:
 
     # Actions ---------------------------------------------------------------------------------
 
-    def hire(self, target: str, payload: object, call: Call, *, max_price: str | None = None) -> Talk:
+    def hire(
+        self,
+        target: str,
+        payload: object,
+        call: Call,
+        *,
+        max_price: str | None = None,
+        fallback: Sequence[Hireable] = (),
+    ) -> Talk:
         """Hire the service with what a model sent as its input, or go on with the same hire."""
         with tracing.hiring(target, self._trace_content) as trace:
             with listening(trace.tell, self._on_progress, call.listener):
                 try:
-                    said = yield from self._hire(target, payload, call, max_price)
+                    said = yield from self._hire(target, payload, call, max_price, fallback)
                 except Exception as error:
                     said = self._broken(error)
             trace.end(said.code, said.receipt)
         return said
 
-    def _hire(self, target: str, payload: object, call: Call, max_price: str | None) -> Talk:
+    def _hire(
+        self,
+        target: str,
+        payload: object,
+        call: Call,
+        max_price: str | None,
+        fallback: Sequence[Hireable],
+    ) -> Talk:
         name = call_name(target, payload, call)
         if name is not None:
             before: Receipt | None = yield Wish("recall", (name,), {"scope": call.scope})
-            if before is not None:
-                return (yield from self._resumed(before))
+            if before is not None and (before.open or before.owed):
+                before = yield from self._resumed(before)
+            if before is not None and not (fallback and gave_nothing(before)):
+                return (yield from self._said(before))
         shown = self.known(target)
         quote = yield from self._quoted(target)
         if reason := self._forbidden(quote):
@@ -208,6 +227,7 @@ class Actions:
             "scope": call.scope,
             "call_id": name,
             "on_mismatch": self._on_mismatch,
+            "fallback": fallback,
         }
         return (yield from self._said((yield Wish("hire", (quote.target, data), options))))
 
@@ -379,13 +399,12 @@ class Actions:
             log.exception("an action of a tool broke", exc_info=error)
         return Said(wording.error_told(error, follow=self.follow), True, "error")
 
-    def _resumed(self, before: Receipt) -> Talk:
+    def _resumed(self, before: Receipt) -> Generator[Wish, Any, Receipt]:
         """The hire that this very call made before: a replayed call never makes another."""
-        if before.open or before.owed:
-            before = yield Wish("resume", (before.hire_id,), {"patience_s": self._patience_s})
-            if before.outcome == "completed":
-                before = before.model_copy(update={"outcome": "reused", "reused": True})
-        return (yield from self._said(before))
+        after: Receipt = yield Wish("resume", (before.hire_id,), {"patience_s": self._patience_s})
+        if after.outcome == "completed":
+            return after.model_copy(update={"outcome": "reused", "reused": True})
+        return after
 
     def _said(self, receipt: Receipt) -> Talk:
         now = yield Wish("now_ms")

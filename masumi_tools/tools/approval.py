@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from masumi_tools.errors import InputError
 from masumi_tools.hire.acceptance import above as exceeds
 from masumi_tools.hire.budget import AmountsLike
 from masumi_tools.money import parse_amounts
@@ -22,6 +23,11 @@ class Approval:
     """
 
     def __init__(self, actions: Actions, target: str | None, above: AmountsLike | None) -> None:
+        if actions.falls_back:
+            raise InputError(
+                "a tool with fallback= may hire services that the person was not asked about: leave fallback= out, "
+                "or set approve_above= in its budget"
+            )
         actions.asks_first = True
         self._actions = actions
         self._target = target

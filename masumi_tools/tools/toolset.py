@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from masumi_tools.errors import InputError, MasumiError
-from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.quote import Hireable, Quote
 from masumi_tools.inputs import InputField, args_model
 from masumi_tools.target import Target
 from masumi_tools.tools import wording
@@ -41,6 +41,7 @@ class Card:
     act: Act
     quote: Quote | None = None
     own_words: str | None = None
+    fallback: tuple[Hireable, ...] = ()
 
 
 class Names:
@@ -68,7 +69,13 @@ def distinct(names: Sequence[str]) -> None:
             )
 
 
-def agent_card(actions: Actions, quote: Quote, name: str | None, description: str | None) -> Card:
+def agent_card(
+    actions: Actions,
+    quote: Quote,
+    name: str | None,
+    description: str | None,
+    fallback: Sequence[Hireable] = (),
+) -> Card:
     """The tool of one service. MasumiError when no input for it could be formed."""
     if not _usable(quote):
         raise MasumiError(
@@ -78,14 +85,16 @@ def agent_card(actions: Actions, quote: Quote, name: str | None, description: st
             repeatable=True,
         )
     actions.keep(quote)
+    actions.falls_back = actions.falls_back or bool(fallback)
     spec, name = quote.spec, name or wording.tool_name(quote)
     return Card(
         name,
         description or wording.tool_description(quote, actions.reuse_within_s),
         args_model(spec, name, reader=lambda payload: read_arguments(spec, payload), quoting=True)[0],
-        lambda given, call: actions.hire(quote.target, dict(given), call),
+        lambda given, call: actions.hire(quote.target, dict(given), call, fallback=fallback),
         quote,
         description,
+        tuple(fallback),
     )
 
 
@@ -97,7 +106,7 @@ def renewed(actions: Actions, card: Card) -> Card | None:
         return None
     if (known.price_text, known.spec) == (before.price_text, before.spec):
         return None
-    return agent_card(actions, known, card.name, card.own_words)
+    return agent_card(actions, known, card.name, card.own_words, card.fallback)
 
 
 def _usable(quote: Quote) -> bool:

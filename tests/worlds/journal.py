@@ -55,6 +55,9 @@ class MemoryJournal(Journal):
     ) -> tuple[Row, bool]:
         if call_id and (known := self.by_call(call_id)):
             return known, False
+        for key in row.rivals:
+            if rival := self._open_under(key):
+                return rival, False
         newest = self._newest_under(row.key)
         if row.after is not None and newest is not None and newest.hire_id != row.after:
             if not newest.joinable:

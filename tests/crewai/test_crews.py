@@ -250,7 +250,7 @@ def test_a_fault_of_our_own_runs_once_and_raises_nothing(echo, monkeypatch, coun
 
     assert len(ran) == 1
     assert output.tool_failures[0].failure.code == "error"
-    assert "do not hire again before" in heard(crew)
+    assert "Do not hire again: a hire may have started" in heard(crew)
     assert counter.tried == 0
 
 

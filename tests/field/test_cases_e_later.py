@@ -108,7 +108,7 @@ def test_e24_a_job_that_fails_after_its_work_is_asked_back_and_the_message_says_
     [last] = buyer.sweep()
 
     assert (asked.outcome, asked.result_hash) == ("refund_requested", None)
-    assert "the job failed" in asked.reason and "on its way back" in told
+    assert "the job failed" in asked.reason and "A refund of 1 ADA was requested" in told
     assert (last.outcome, last.refunded_text) == ("refunded", "1 ADA")
 
 

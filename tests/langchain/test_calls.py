@@ -31,7 +31,7 @@ def test_a_plain_invoke_gives_the_text_and_a_call_the_receipt_too(echo):
     message = call(echo, {"text": "hello"})
     assert "HELLO" in message.text and isinstance(message.artifact, Receipt)
     assert message.artifact.outcome == "reused"
-    assert "Nothing was charged this time" in message.text
+    assert "Not charged again" in message.text
 
 
 def test_the_same_call_id_returns_its_own_hire_however_old(sandbox, buyer, counter):
@@ -132,7 +132,7 @@ def test_a_hire_that_ends_while_nobody_waits_is_picked_up_by_the_next_call(sandb
     args = {"agent": sandbox.service("slow").agent_identifier, "text": "x", "seconds": 1}
     hired = call(kit["masumi_hire"], args)
     assert hired.artifact.outcome == "open"
-    assert f"masumi_check and hire_id {hired.artifact.hire_id}" in hired.text
+    assert f"masumi_check with hire_id {hired.artifact.hire_id}" in hired.text
 
     done = call(kit["masumi_check"], {})
     while done.artifact.outcome == "open":
@@ -152,7 +152,7 @@ def test_check_lists_what_is_open_in_this_thread_only(sandbox, buyer):
     told = call(kit["masumi_check"], {}, "4", "a").text
 
     assert one in told and two in told and foreign not in told
-    assert "2 open" in told and "asks a question" in told
+    assert "Open hires: 2" in told and "waiting for an answer" in told
 
 
 def test_fields_whose_ids_are_no_names_of_python_work(sandbox, buyer):
@@ -270,7 +270,7 @@ def test_a_toolkit_hires_nobody_whom_it_may_not(sandbox, buyer, counter):
     hired = call(kit["masumi_hire"], {"agent": echo.agent_identifier.upper(), "text": "x"})
 
     assert echo.agent_identifier in found and free.agent_identifier not in found
-    assert "not among the services" in refused.text and refused.status == "error"
+    assert "not on the allow list" in refused.text and refused.status == "error"
     assert by_url.status == "error"
     assert hired.artifact.result == "X"
     assert counter.both == (1, 1)
@@ -338,5 +338,5 @@ def test_a_fault_of_our_own_invites_nobody_to_pay_again(echo, monkeypatch, count
     message = call(echo, {"text": "x"})
 
     assert message.status == "error"
-    assert "do not hire again before" in message.text and "secret" not in message.text
+    assert "Do not hire again" in message.text and "secret" not in message.text
     assert isinstance(counter, Counter) and counter.tried == 0

@@ -9,7 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from masumi_tools.journal.database import explained
-from masumi_tools.journal.tables import amounts, hires
+from masumi_tools.journal.tables import hires, totals
+from masumi_tools.journal.totals import BUDGET, SERVICE, SLOT
+
+DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Filter:
     service: str = ""
     words: str = ""
 
-    def conditions(self) -> Iterable[sa.ColumnElement[bool]]:
+    def conditions(self, dialect: str) -> Iterable[sa.ColumnElement[bool]]:
         if self.states:
             yield hires.c.state.in_(self.states)
         if self.budget is not None:
@@ -29,7 +32,11 @@ class Filter:
         if self.service:
             yield hires.c.service == self.service
         for word in self.words.split()[:8]:
-            yield hires.c.record.icontains(word, autoescape=True)
+            escaped = word.replace("/", "//").replace("%", "/%").replace("_", "/_")
+            pattern = f"%{escaped}%"
+            # LIKE of SQLite knows no capitals (of ASCII), and needs a fraction of the time of lower().
+            like = hires.c.record.like if dialect == "sqlite" else hires.c.record.ilike
+            yield like(pattern, escape="/")
 
 
 class Looks:
@@ -39,41 +46,55 @@ class Looks:
     def _reading(self) -> sa.Engine:
         raise NotImplementedError
 
-    def count(self, wanted: Filter) -> int:
-        """How many hires there are of these."""
-        query = sa.select(sa.func.count()).select_from(hires).where(*wanted.conditions())
-        return int(self._scalar(query) or 0)
+    def found(
+        self, wanted: Filter, limit: int = 50, offset: int = 0, *, oldest: bool = False
+    ) -> tuple[int, list[str]]:
+        """How many hires there are of these, and the ids of a page of them: the newest, or the oldest, first."""
+        mine = list(wanted.conditions(self._reading.dialect.name))
+        age = hires.c.created_ms, hires.c.hire_id
+        order = age if oldest else [column.desc() for column in age]
+        ids = sa.select(hires.c.hire_id).where(*mine).order_by(*order)
+        if wanted.words:  # each record is read for its words: once
+            every = [hire_id for (hire_id,) in self._all(ids)]
+            return len(every), every[offset : offset + limit]
+        count = self._all(sa.select(sa.func.count()).select_from(hires).where(*mine))[0][0]
+        return int(count), [hire_id for (hire_id,) in self._all(ids.limit(limit).offset(offset))]
 
-    def states_of(self, service: str) -> dict[str, int]:
-        """How many hires of this service are in each state."""
-        query = sa.select(hires.c.state, sa.func.count()).where(hires.c.service == service)
-        return dict(self._all(query.group_by(hires.c.state)))
+    def states_of(self, services: Iterable[str]) -> dict[str, dict[str, int]]:
+        """How many hires of each of these services are in each state."""
+        query = sa.select(hires.c.service, hires.c.state, sa.func.count()).where(
+            hires.c.service.in_(services)
+        )
+        found: dict[str, dict[str, int]] = {}
+        for service, state, number in self._all(query.group_by(hires.c.service, hires.c.state)):
+            found.setdefault(service, {})[state] = number
+        return found
 
     def units(self) -> list[str]:
         """The units in which anything was ever reserved."""
-        return [unit for (unit,) in self._all(sa.select(amounts.c.unit).distinct().order_by(amounts.c.unit))]
+        query = sa.select(totals.c.unit).where(totals.c.kind == BUDGET).distinct()
+        return [unit for (unit,) in self._all(query.order_by(totals.c.unit))]
 
     def sums_by_day(self, unit: str) -> dict[int, int]:
-        """What counts against any budget in this unit, in base units, per day since 1970 (UTC)."""
-        return self._sums(amounts.c.at_ms // 86_400_000, unit)
+        """What counts against any budget in this unit, in base units, per day (UTC; its beginning in ms)."""
+        return self._sums(SLOT, totals.c.slot_ms - totals.c.slot_ms % DAY_MS, unit)
 
     def sums_by_service(self, unit: str) -> dict[str, int]:
         """What counts against any budget in this unit, in base units, per service."""
-        return self._sums(amounts.c.service, unit)
+        return self._sums(SERVICE, totals.c.service, unit)
 
     def stamp(self) -> str:
-        """A text that is another one whenever a hire was saved."""
-        query = sa.select(sa.func.count(), sa.func.max(hires.c.changed_ms), sa.func.sum(hires.c.version))
-        return "-".join(str(part or 0) for part in self._all(query)[0])
+        """A text that is another one whenever an open hire was saved, or one began or ended."""
+        mine = sa.func.count(), sa.func.max(hires.c.changed_ms), sa.func.sum(hires.c.version)
+        return "-".join(str(part or 0) for part in self._all(sa.select(*mine).where(hires.c.is_open))[0])
 
-    def _sums(self, key: Any, unit: str) -> dict[Any, int]:
-        counts = sa.func.sum(amounts.c.quantity - amounts.c.returned)
-        query = sa.select(key, counts).where(amounts.c.unit == unit, amounts.c.money != "released")
-        return {found: int(total) for found, total in self._all(query.group_by(key)) if total}
-
-    def _scalar(self, query: Any) -> Any:
-        with explained("reading"), self._reading.connect() as db:
-            return db.scalar(query)
+    def _sums(self, kind: str, key: Any, unit: str) -> dict[Any, int]:
+        mine = totals.c.kind == kind, totals.c.unit == unit, totals.c.money != "released"
+        query = sa.select(key, totals.c.quantity, totals.c.returned).where(*mine)
+        sums: dict[Any, int] = {}
+        for found, quantity, returned in self._all(query):
+            sums[found] = sums.get(found, 0) + quantity - returned
+        return {found: total for found, total in sums.items() if total}
 
     def _all(self, query: Any) -> list[Any]:
         with explained("reading"), self._reading.connect() as db:

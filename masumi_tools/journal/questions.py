@@ -72,13 +72,14 @@ class Questions:
             found = db.execute(query.order_by(*_NEWEST).limit(1)).first()
         return _question(found) if found else None
 
-    def unanswered(self, state: str) -> list[Question]:
-        """The open questions about hires in this state, the oldest first."""
+    def unanswered(self, state: str, limit: int = 1_000) -> list[Question]:
+        """The open questions about hires in this state, the oldest first, at most `limit` of them."""
         query = (
             sa.select(approvals)
             .join(hires, hires.c.hire_id == approvals.c.hire_id)
             .where(approvals.c.answer == "", hires.c.state == state)
             .order_by(approvals.c.asked_ms, approvals.c.hire_id, approvals.c.digest)
+            .limit(limit)
         )
         with explained("reading"), self._reading.connect() as db:
             return [_question(found) for found in db.execute(query)]

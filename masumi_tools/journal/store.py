@@ -408,11 +408,28 @@ class Journal(Questions, Looks):
                 return
             yield page
 
-    def search(self, wanted: Filter, limit: int = 50, offset: int = 0) -> list[Row]:
-        """The newest records of those that are wanted, `limit` of them after the first `offset`."""
-        query = sa.select(hires).where(*wanted.conditions()).order_by(*_NEWEST)
+    def search(self, wanted: Filter, limit: int = 50, *, oldest: bool = False) -> list[Row]:
+        """Records of those that are wanted, at most `limit` of them: the newest, or the oldest, first."""
+        return self.records(self.found(wanted, limit, oldest=oldest)[1])
+
+    def newest_of(self, services: Sequence[str]) -> list[Row]:
+        """The newest hire of each of these services."""
+        last = sa.select(hires.c.service, sa.func.max(hires.c.created_ms)).where(
+            hires.c.service.in_(services)
+        )
         with explained("reading"), self._reading.connect() as db:
-            return [_row(found) for found in db.execute(query.limit(limit).offset(offset))]
+            ends = [tuple(found) for found in db.execute(last.group_by(hires.c.service))]
+            query = sa.select(hires).where(sa.tuple_(hires.c.service, hires.c.created_ms).in_(ends))
+            return [_row(found) for found in db.execute(query)]
+
+    def records(self, hire_ids: Sequence[str]) -> list[Row]:
+        """The records of these hires, in this order; those that are not there are left out."""
+        with explained("reading"), self._reading.connect() as db:
+            found = {
+                one.hire_id: _row(one)
+                for one in db.execute(sa.select(hires).where(hires.c.hire_id.in_(hire_ids)))
+            }
+        return [found[hire_id] for hire_id in hire_ids if hire_id in found]
 
     def usage(self, row: Row, since_ms: int, month_ms: int | None = None) -> Usage:
         """What counts against the row's budget now, without the row itself."""

@@ -29,6 +29,8 @@ hires = sa.Table(
     sa.Column("lease_until_ms", sa.BigInteger, nullable=False, default=0),  # of older versions: unused
     sa.Column("record", sa.Text, nullable=False),
     sa.Index("masumi_hires_created", "created_ms", "hire_id"),
+    sa.Index("masumi_hires_state", "state", "created_ms"),
+    sa.Index("masumi_hires_service", "service", "created_ms"),
 )
 turns = sa.Table(
     "masumi_turns",
@@ -132,6 +134,12 @@ def _approvals(db: sa.Connection) -> None:
     )
 
 
+def _looks(db: sa.Connection) -> None:
+    """What people look up is found without reading every record."""
+    for name, columns in (("state", "state, created_ms"), ("service", "service, created_ms")):
+        db.execute(sa.text(f"CREATE INDEX IF NOT EXISTS masumi_hires_{name} ON masumi_hires ({columns})"))
+
+
 def _notes(db: sa.Connection) -> None:
     db.execute(
         sa.text(
@@ -195,7 +203,7 @@ def _turns(db: sa.Connection) -> None:
 
 
 # Each is one step from the version before it; see `Schema`.
-STEPS: list[Step] = [_notes, _totals, _turns, _approvals]
+STEPS: list[Step] = [_notes, _totals, _turns, _approvals, _looks]
 
 
 def schema() -> Schema:

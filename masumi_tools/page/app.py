@@ -24,7 +24,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from masumi_tools.errors import JournalBusy, MasumiError, SettingsError
-from masumi_tools.hire.approvals import pending
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.purchase import State
 from masumi_tools.hire.receipt import receipt_of
@@ -93,16 +92,10 @@ class Rooms:
         """What a person has to decide."""
 
         def read() -> dict[str, Any]:
-            asked = []
-            for question in self.journal.unanswered(State.AWAITING.value):
-                row = self.journal.get(question.hire_id)
-                shown = pending(question, row) if row else None
-                if shown is not None:
-                    asked.append((shown, views.history(self.journal, shown.agent_identifier or shown.url)))
             wanted = Filter(states=(State.NEEDS_INPUT.value,))
             made = views.receipts(self.journal, wanted)
             questions = [(one, read_input_schema(one.question)) for one in made]
-            return {"asked": asked, "questions": questions}
+            return {"asked": views.asked(self.journal), "questions": questions}
 
         return await self._page(request, "waiting", read)
 
@@ -135,11 +128,13 @@ class Rooms:
             wanted = Filter(
                 states=views.GROUPS.get(group, ()), budget=given.get("budget") or None, words=words
             )
-            count = self.journal.count(wanted)
+            count, ids = self.journal.found(wanted, views.PAGE, (number - 1) * views.PAGE)
             last = max(1, -(-count // views.PAGE))
             at = min(number, last)
+            if at != number:
+                count, ids = self.journal.found(wanted, views.PAGE, (at - 1) * views.PAGE)
             return {
-                "made": views.receipts(self.journal, wanted, offset=(at - 1) * views.PAGE),
+                "made": views.receipts_of(self.journal, ids),
                 "count": count,
                 "at": at,
                 "last": last,
@@ -207,12 +202,11 @@ class Rooms:
                 *([one, *(shown.get(part, "") for part in parts)] for one, shown in lines),
             ]
         if name == "waiting":
-            asked = [(q, self.journal.get(q.hire_id)) for q in self.journal.unanswered(State.AWAITING.value)]
-            shown = [pending(question, row) for question, row in asked if row is not None]
+            shown = [one for one, _ in views.asked(self.journal)]
             head = ["hire", "service", "price", "budget", "asked_ms", "until_ms"]
             return [
                 head,
-                *([s.hire_id, s.name, s.price_text, s.budget, s.asked_ms, s.until_ms] for s in shown if s),
+                *([s.hire_id, s.name, s.price_text, s.budget, s.asked_ms, s.until_ms] for s in shown),
             ]
         if name == "shop":
             jobs = self._jobs()["jobs"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from masumi_tools.hire import rows
+from masumi_tools.hire.approvals import PendingApproval, pending
 from masumi_tools.hire.budget import text_of
+from masumi_tools.hire.purchase import State
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.journal.looking import Filter
 from masumi_tools.journal.store import Journal
@@ -16,6 +19,8 @@ from masumi_tools.money import Amount, name_of, parse_amounts
 from masumi_tools.text import plain_text
 
 PAGE = 50
+MOST_ASKED = 50
+HOLDING = ("paying", "paid", "locked", "needs_input", "delivered", "refund_requested", "disputed")
 # The outcome in words, and the sign that tells it apart without colour.
 OUTCOMES = {
     "completed": ("delivered", "✓", "good"),
@@ -37,7 +42,7 @@ GROUPS = {
     "delivered": ("delivered", "settled"),
     "refund": ("refund_requested", "disputed", "refunded"),
     "refused": ("refused", "lapsed"),
-    "failed": ("failed",),
+    "failed": ("failed", "written_off"),
 }
 
 
@@ -116,7 +121,7 @@ def by_day(journal: Journal, unit: str, days: int = 30) -> list[Bar]:
     most = max((total for _, total in sums), default=0)
     return [
         Bar(
-            dt.datetime.fromtimestamp(day * 86_400, dt.UTC).strftime("%d %b"),
+            dt.datetime.fromtimestamp(day / 1000, dt.UTC).strftime("%d %b"),
             str(Amount(total, unit)),
             round(1000 * total / most) if most else 0,
         )
@@ -128,8 +133,9 @@ def by_service(journal: Journal, unit: str, most: int = 20) -> list[Bar]:
     """What each service got or holds in one unit, the largest first."""
     sums = sorted(journal.sums_by_service(unit).items(), key=lambda item: -item[1])[:most]
     top = max((total for _, total in sums), default=0)
+    names = service_names(journal, [service for service, _ in sums])
     return [
-        Bar(service_name(journal, service), str(Amount(total, unit)), round(1000 * total / top) if top else 0)
+        Bar(names[service], str(Amount(total, unit)), round(1000 * total / top) if top else 0)
         for service, total in sums
     ]
 
@@ -139,40 +145,66 @@ def units(journal: Journal) -> list[tuple[str, str]]:
     return [(unit, name_of(unit)) for unit in journal.units()]
 
 
-def service_name(journal: Journal, service: str) -> str:
-    """The name of a service as its newest hire has it, else its identifier or address, cut."""
-    found = journal.search(Filter(service=service), 1)
-    listing = rows.purchase_of(found[0]).listing if found else None
-    return plain_text((listing.name if listing else "") or service, 60)
+def service_names(journal: Journal, services: Sequence[str]) -> dict[str, str]:
+    """The name of each service as its newest hire has it; otherwise its identifier or address, cut."""
+    names = {service: plain_text(service, 60) for service in services}
+    for row in journal.newest_of(services):
+        listing = rows.purchase_of(row).listing
+        if listing is not None and listing.name:
+            names[row.service] = plain_text(listing.name, 60)
+    return names
 
 
-def history(journal: Journal, service: str) -> dict[str, int]:
-    """What a service did before: how many hires came to what, in our words."""
+def grouped(states: dict[str, int]) -> dict[str, int]:
+    """What hires came to, in our words, from how many of them are in each state."""
     counts: dict[str, int] = {}
-    for state, number in journal.states_of(service).items():
+    for state, number in states.items():
         group = next((name for name, states in GROUPS.items() if state in states), state)
         counts[group] = counts.get(group, 0) + number
     counts.pop("waiting", None)
     return counts
 
 
-def receipts(journal: Journal, wanted: Filter, limit: int = PAGE, offset: int = 0) -> list[Receipt]:
-    """The receipts of one page of the hires."""
-    return [receipt_of(rows.purchase_of(row)) for row in journal.search(wanted, limit, offset)]
+def receipts(journal: Journal, wanted: Filter, limit: int = PAGE) -> list[Receipt]:
+    """The receipts of the newest hires of these."""
+    return [receipt_of(rows.purchase_of(row)) for row in journal.search(wanted, limit)]
+
+
+def receipts_of(journal: Journal, hire_ids: Sequence[str]) -> list[Receipt]:
+    """The receipts of these hires."""
+    return [receipt_of(rows.purchase_of(row)) for row in journal.records(hire_ids)]
+
+
+def asked(journal: Journal) -> list[tuple[PendingApproval, dict[str, int]]]:
+    """The hires that wait for a yes, the oldest first, each with what its service did before."""
+    questions = journal.unanswered(State.AWAITING.value, MOST_ASKED)
+    known = {row.hire_id: row for row in journal.records([question.hire_id for question in questions])}
+    shown = [pending(one, known[one.hire_id]) for one in questions if one.hire_id in known]
+    waiting = [(one, known[one.hire_id].service) for one in shown if one is not None]
+    before = journal.states_of({service for _, service in waiting})
+    return [(one, grouped(before.get(service, {}))) for one, service in waiting]
 
 
 def deadlines(journal: Journal) -> list[tuple[Receipt, str, int]]:
-    """The open hires that hold money: what happens next and when, the nearest first."""
+    """The oldest open hires that hold money: what happens next and when, the nearest first."""
     found = []
-    for row in journal.rows(only_open=True, limit=200):
+    for row in journal.search(Filter(states=HOLDING), PAGE, oldest=True):
         made = receipt_of(rows.purchase_of(row))
-        if made.times is None or made.money not in ("locked", "maybe", "refunding"):
+        if made.times is None:
             continue
-        if made.result is not None:
+        if made.outcome in ("refund_requested", "disputed"):
+            found.append(
+                (
+                    made,
+                    "the refund or the dispute is over at the latest",
+                    made.times.external_dispute_unlock_time,
+                )
+            )
+        elif made.result is not None:
             found.append((made, "paid out to the service", made.times.unlock_time))
         else:
             found.append(
-                (made, "the result is due, else the money is asked back", made.times.submit_result_time)
+                (made, "the result is due; otherwise a refund is requested", made.times.submit_result_time)
             )
     return sorted(found, key=lambda item: item[2])
 

@@ -140,12 +140,12 @@ class MemoryJournal(Journal):
         ]
         return max(asked, key=lambda one: (one.asked_ms, one.digest), default=None)
 
-    def unanswered(self, state: str) -> list[Question]:
+    def unanswered(self, state: str, limit: int = 1_000) -> list[Question]:
         asked = [one for one in self._questions.values() if not one.answer]
         found = [
             one for one in asked if one.hire_id in self._kept and self._kept[one.hire_id].row.state == state
         ]
-        return sorted(found, key=lambda one: (one.asked_ms, one.hire_id, one.digest))
+        return sorted(found, key=lambda one: (one.asked_ms, one.hire_id, one.digest))[:limit]
 
     # Leases ----------------------------------------------------------------------------------
 

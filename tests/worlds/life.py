@@ -125,8 +125,8 @@ class Door(Journal):
     def question(self, hire_id: str, digest: str | None = None) -> Question | None:
         return self._journal.question(hire_id, digest)
 
-    def unanswered(self, state: str) -> list[Question]:
-        return self._journal.unanswered(state)
+    def unanswered(self, state: str, limit: int = 1_000) -> list[Question]:
+        return self._journal.unanswered(state, limit)
 
     def get(self, hire_id: str) -> Row | None:
         return self._journal.get(hire_id)

@@ -159,7 +159,10 @@ def test_an_identifier_with_something_after_it_is_not_paid(street: OpenStreet, s
 
 
 ANSWERS: dict[str, tuple[Told, str]] = {
-    "a page on 200": (Told(200, "<html><title>Welcome</title></html>"), "may or may not have started the job"),
+    "a page on 200": (
+        Told(200, "<html><title>Welcome</title></html>"),
+        "may or may not have started the job",
+    ),
     "a page on 521": (Told(521, "<html><title>Web server is down</title></html>"), "Web server is down"),
     "a redirect": (Told(307, "", {"location": "/elsewhere/start_job"}), "redirected"),
     "an error on 200": (

@@ -5,10 +5,10 @@ No exception leaves a tool here, since CrewAI runs a raising tool again, up to s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, Unpack
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, computed_field, model_validator
 
 from masumi_tools.errors import MissingExtra
 from masumi_tools.hire.budget import AmountsLike
@@ -20,6 +20,7 @@ from masumi_tools.hire.receipt import Receipt
 from masumi_tools.settings import VARIABLES, Settings, hush_crewai
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.approval import Approval
+from masumi_tools.tools.kept import KEPT, card_again, keep_tool, restored, restoring
 from masumi_tools.tools.options import ToolOptions, split
 from masumi_tools.tools.progress import EVENT, news
 from masumi_tools.tools.talk import Call, Said
@@ -39,10 +40,19 @@ try:
 except ModuleNotFoundError as missing:
     raise MissingExtra("CrewAI is not installed: pip install 'masumi_tools[crewai]'") from missing
 
-__all__ = ["HireText", "MasumiAgentTool", "MasumiProgressEvent", "MasumiToolkit", "approval"]
+__all__ = ["HireText", "MasumiAgentTool", "MasumiProgressEvent", "MasumiToolkit", "approval", "restoring"]
 
 # The one argument under which refused arguments reach `_run`, which may not raise.
 _REFUSED = "masumi_refused"
+# What CrewAI itself keeps of a tool and counts.
+_FIELDS = (
+    "scope",
+    "cache_function",
+    "result_as_answer",
+    "max_usage_count",
+    "current_usage_count",
+    "tool_failure_policy",
+)
 
 
 def _variable(setting: str, words: str, required: bool) -> EnvVar:
@@ -121,6 +131,47 @@ class _Tool(BaseTool):
     def __init__(self, *, card: Card, actions: Actions, **fields: Any) -> None:
         super().__init__(name=card.name, description=card.description, args_schema=card.args, **fields)
         self._actions, self._card = actions, card
+
+    # Checkpoints, pickles and copies ---------------------------------------------------------
+
+    @computed_field(repr=False)  # type: ignore[prop-decorator]
+    @property
+    def masumi(self) -> dict[str, Any]:
+        """What a checkpoint stores of this tool: budget, options and settings by name, and no secret."""
+        return keep_tool(self._actions, self._card)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _of_checkpoint(cls, value: Any, made: Callable[[Any], Any]) -> Any:
+        """CrewAI restores a tool from its fields: with all its limits, or not at all."""
+        if isinstance(value, Mapping) and (KEPT in value or "tool_type" in value):
+            return cls._revived(value)
+        return made(value)
+
+    @classmethod
+    def _revived(cls, kept: Mapping[str, Any]) -> Self:
+        actions = restored(kept.get(KEPT), str(kept.get("name", "a tool")))
+        fields = {name: kept[name] for name in _FIELDS if kept.get(name) is not None}
+        if not callable(fields.get("cache_function")):
+            fields.pop("cache_function", None)
+        made = cls.__new__(cls)
+        card, more = cls._recalled(actions, kept)
+        _Tool.__init__(made, card=card, actions=actions, **fields, **more)
+        return made
+
+    @classmethod
+    def _recalled(cls, actions: Actions, kept: Mapping[str, Any]) -> tuple[Card, dict[str, Any]]:
+        """The card of the tool that was kept, and the fields that only its class has."""
+        return card_again(actions, kept[KEPT], None), {}
+
+    def __reduce__(self) -> Any:
+        plain = self.model_dump(mode="json", exclude={"args_schema", "result_schema", "cache_function"})
+        return _revive, (type(self), {**plain, "cache_function": self.cache_function})
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self.model_copy()  # budget and journal are the same ones
+
+    # Calls -----------------------------------------------------------------------------------
 
     def _run(self, *args: Any, **given: Any) -> Any:
         read = self._arguments(args, given)
@@ -228,6 +279,11 @@ class MasumiAgentTool(_Tool):
         super().__init__(card=card, actions=actions, target=target, **fields)
 
     @classmethod
+    def _recalled(cls, actions: Actions, kept: Mapping[str, Any]) -> tuple[Card, dict[str, Any]]:
+        target = kept["target"]
+        return card_again(actions, kept[KEPT], target), {"target": target}
+
+    @classmethod
     @keywords(AgentOptions)
     def for_agent(cls, agent_identifier: str, **options: Unpack[AgentOptions]) -> Self:
         """The tool of the agent with this identifier; `options` are those of the class."""
@@ -274,6 +330,10 @@ class MasumiToolkit:
     def close(self) -> None:
         """Close connections and the journal, unless they belong to a given buyer. Open hires stay resumable."""
         self._actions.buyers.close()
+
+
+def _revive(cls: type[_Tool], kept: Mapping[str, Any]) -> _Tool:
+    return cls._revived(kept)
 
 
 @keywords()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Literal, Self, Unpack
@@ -30,17 +30,20 @@ from masumi_tools.hire.quote import Hireable, Quote
 from masumi_tools.settings import Settings
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.approval import Approval
+from masumi_tools.tools.kept import KEPT, card_again, keep_tool, restored, restoring
 from masumi_tools.tools.options import ToolOptions, split
 from masumi_tools.tools.progress import EVENT, Listener, news
 from masumi_tools.tools.talk import Call, Said
 from masumi_tools.tools.toolset import HIRE, Card, Names, agent_card, cards, distinct, renewed
 
-__all__ = ["MasumiAgentTool", "MasumiToolkit", "approval"]
+__all__ = ["MasumiAgentTool", "MasumiToolkit", "approval", "restoring"]
 
 # The id that the model's provider gave this tool call; None for a plain invoke.
 _call_id: ContextVar[str | None] = ContextVar("masumi_tool_call_id", default=None)
 
 _NOTHING: RunnableConfig = {}
+# What LangChain itself keeps of a tool.
+_FIELDS = ("scope", "tags", "metadata", "verbose", "return_direct")
 
 
 class AgentOptions(ToolOptions, total=False):
@@ -79,6 +82,32 @@ class _Tool(BaseTool):
         fields.setdefault("handle_validation_error", _refusal)
         super().__init__(name=card.name, description=card.description, args_schema=card.args, **fields)
         self._actions, self._card = actions, card
+
+    # Pickles and copies ----------------------------------------------------------------------
+
+    def __reduce__(self) -> Any:
+        own = keep_tool(self._actions, self._card)
+        fields = {name: getattr(self, name) for name in (*_FIELDS, "name")}
+        return _revive, (type(self), {**fields, "target": getattr(self, "target", None), KEPT: own})
+
+    @classmethod
+    def _revived(cls, kept: Mapping[str, Any]) -> Self:
+        actions = restored(kept.get(KEPT), str(kept.get("name", "a tool")))
+        made = cls.__new__(cls)
+        card, more = cls._recalled(actions, kept)
+        fields = {name: kept[name] for name in _FIELDS}
+        _Tool.__init__(made, card=card, actions=actions, **fields, **more)
+        return made
+
+    @classmethod
+    def _recalled(cls, actions: Actions, kept: Mapping[str, Any]) -> tuple[Card, dict[str, Any]]:
+        """The card of the tool that was kept, and the fields that only its class has."""
+        return card_again(actions, kept[KEPT], None), {}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self.model_copy()  # budget and journal are the same ones
+
+    # Calls -----------------------------------------------------------------------------------
 
     def run(self, tool_input: Any, *args: Any, **options: Any) -> Any:
         """As BaseTool.run; the arguments may have any shape, and the tool call's id is known inside."""
@@ -179,6 +208,11 @@ class MasumiAgentTool(_Tool):
         super().__init__(card=card, actions=actions, target=target, **fields)
 
     @classmethod
+    def _recalled(cls, actions: Actions, kept: Mapping[str, Any]) -> tuple[Card, dict[str, Any]]:
+        target = kept["target"]
+        return card_again(actions, kept[KEPT], target), {"target": target}
+
+    @classmethod
     @keywords(AgentOptions)
     def for_agent(cls, agent_identifier: str, **options: Unpack[AgentOptions]) -> Self:
         """The tool of the agent with this identifier; `options` are those of the class."""
@@ -258,6 +292,10 @@ class MasumiToolkit(BaseToolkit):
     def close(self) -> None:
         """Close connections and the journal, unless they belong to a given buyer. Open hires stay resumable."""
         self._actions.buyers.close()
+
+
+def _revive(cls: type[_Tool], kept: Mapping[str, Any]) -> _Tool:
+    return cls._revived(kept)
 
 
 @keywords()

@@ -22,6 +22,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from masumi_tools.errors import InputError, MissingExtra
@@ -119,7 +120,9 @@ def serve(
 
     `budget` holds every limit: no argument of a tool raises one, and without a budget only free services
     are hired. `allow` lists the only services that may be hired, `services` those that get a tool of their
-    own with typed fields. Above `approve_above` the host asks its user, and only a clear yes pays. `wait_s` is how long one call waits for a hire. Over HTTP each request carries
+    own with typed fields. Above `approve_above` the host asks its user, and only a clear yes pays; where the
+    host cannot ask and the budget has `approve_above` itself, the hire waits in the journal until a person
+    answers it (`masumi-tools approve`), else it is refused. `wait_s` is how long one call waits for a hire. Over HTTP each request carries
     `token` as a bearer token; InputError when it is missing. Open hires are swept while it serves; when it
     ends they go on, and the next process finds them in the journal.
     """
@@ -128,6 +131,8 @@ def serve(
     if not 1 <= wait_s <= 3_600:
         raise InputError("wait_s is from 1 to 3600 seconds")
     actions = Actions(settings=settings, budget=budget, allow=allow, patience_s=wait_s)
+    if approve_above is None and budget is not None:
+        approve_above = budget.approve_above
     tools = McpTools(actions, approve_above)
     if http is None or token is None:
         anyio.run(_over_stdio, tools, services)
@@ -148,6 +153,8 @@ class McpTools:
     def __init__(self, actions: Actions, approve_above: AmountsLike | None = None) -> None:
         self.actions = actions
         self._above = approve_above
+        budget = actions.buyers.budget
+        self._waits = budget is not None and budget.approve_above is not None and budget.approve is None
         self._cards: dict[str, Card] = {card.name: card for card in cards(actions)}
         self._seal = secrets.token_bytes(32)
 
@@ -190,7 +197,12 @@ class McpTools:
             if stopped is not None:
                 return stopped
         async with session.telling() as listener:
-            return _result(await self.actions.arun(card.act(arguments, Call(listener=listener))))
+            said = await self.actions.arun(card.act(arguments, Call(listener=listener)))
+        if said.code == "needs_approval" and said.receipt is not None:
+            hire_id = said.receipt.hire_id
+            how = f"The user answers with: masumi-tools approve {hire_id}, or masumi-tools deny {hire_id}."
+            said = replace(said, text=f"{said.text} {how}")
+        return _result(said)
 
     # The person's yes ------------------------------------------------------------------------
 
@@ -217,6 +229,8 @@ class McpTools:
         if answer is not None and answer.get("approve") is True:
             approving.vouch(arguments, call, "the user of an MCP host")
             return None
+        if not session.can_ask and self._waits:
+            return None  # the question waits in the journal, and the hire for its answer
         why = (
             "this host cannot ask its user"
             if answer is None and not session.can_ask

@@ -118,6 +118,9 @@ def hire(
     approve_above: Annotated[
         str | None, typer.Option(help="Above this price a person is asked first: see `approvals`.")
     ] = None,
+    per_new_service: Annotated[
+        str | None, typer.Option(help="The most for a service that has never delivered here.")
+    ] = None,
     patience: Patience = 600,
     scope: Annotated[str, typer.Option(help="Keeps equal hires of different purposes apart.")] = "",
     again: Annotated[
@@ -136,7 +139,13 @@ def hire(
     writable(output)
     if approve_above and not limit:
         raise InputError("--approve-above needs --budget")
-    bounds = Budget(limit, name=budget_name, approve_above=approve_above) if limit else None
+    if per_new_service and not limit:
+        raise InputError("--per-new-service needs --budget")
+    bounds = (
+        Budget(limit, name=budget_name, approve_above=approve_above, per_new_service=per_new_service)
+        if limit
+        else None
+    )
     cap = parse_amounts(max_price) if max_price else None
     with show.live(context) as told, Buyer(context.settings, budget=bounds, on_progress=told) as buyer:
         found = None

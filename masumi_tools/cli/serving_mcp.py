@@ -24,6 +24,9 @@ def mcp(
     per_hire: Annotated[list[str] | None, typer.Option(help="The most that one hire may cost.")] = None,
     per_day: Annotated[list[str] | None, typer.Option(help="The most that one day may cost.")] = None,
     per_month: Annotated[list[str] | None, typer.Option(help="The most that one month may cost.")] = None,
+    per_new_service: Annotated[
+        list[str] | None, typer.Option(help="The most for a service that has never delivered here.")
+    ] = None,
     approve_above: Annotated[
         list[str] | None, typer.Option(help="A person is asked before a hire above this.")
     ] = None,
@@ -40,14 +43,22 @@ def mcp(
     from masumi_tools.mcp import serve
 
     context: Context = ctx.obj
-    if not budget and (per_hire or per_day or per_month or approve_above):
-        raise InputError(
-            '--per-hire, --per-day and --approve-above need a --budget, such as --budget "20 ADA"'
-        )
+    if not budget and (per_hire or per_day or per_month or per_new_service or approve_above):
+        raise InputError('limits need a --budget that they are part of, such as --budget "20 ADA"')
     if token_file is not None and http is None:
         raise InputError("--token-file is for --http; over stdio there is no token")
     limits = (
-        Budget(budget, per_hire=per_hire, per_day=per_day, per_month=per_month, name=name) if budget else None
+        Budget(
+            budget,
+            per_hire=per_hire,
+            per_day=per_day,
+            per_month=per_month,
+            per_new_service=per_new_service,
+            approve_above=approve_above,
+            name=name,
+        )
+        if budget
+        else None
     )
     serve(
         budget=limits,

@@ -227,6 +227,7 @@ def quote(found: Quote) -> RenderableType:
     if found.listing.description:
         table.add_row("does", foreign(found.listing.description, 400))
     table.add_row("price", Text(found.price_text, style="bold"))
+    table.add_row("known", Text(str(found.known)))
     if found.listing.source_text:
         table.add_row("paid by", Text(found.listing.source_text))
     table.add_row("url", foreign(found.listing.api_base_url, 300))
@@ -248,6 +249,7 @@ def quote(found: Quote) -> RenderableType:
 def quote_json(found: Quote) -> dict[str, Any]:
     document: dict[str, Any] = listing_json(found.listing) if found.listing else {"target": found.target}
     document["price"] = found.price_text
+    document["known"] = {"text": str(found.known), **found.known.as_json()}
     document["amounts"] = [{"amount": str(amount.quantity), "unit": amount.unit} for amount in found.price]
     document["fields"] = [
         {

@@ -62,7 +62,8 @@ class Budget:
 
     `total` bounds everything ever spent under `name` in the same journal, `per_hire` one price,
     `per_day` what is reserved since midnight and `per_month` since the first of the month in `time_zone`
-    (default: this machine's), `per_service` what one service gets. A unit that a limit does not name has no money under that limit; a unit that
+    (default: this machine's), `per_service` what one service gets,
+    `per_new_service` what one gets that has never delivered in this journal. A unit that a limit does not name has no money under that limit; a unit that
     `total` does not name has no budget at all. `allow` and `deny` list agent identifiers or service
     URLs, in any spelling. A price above `approve_above` asks `approve`; anything but True, or an error of it, is a refusal.
     Without `approve` the question waits in the journal (outcome "needs_approval") until a person answers it
@@ -77,6 +78,7 @@ class Budget:
     per_day: tuple[Amount, ...] | None
     per_month: tuple[Amount, ...] | None
     per_service: tuple[Amount, ...] | None
+    per_new_service: tuple[Amount, ...] | None
     allow: frozenset[Target] | None
     deny: frozenset[Target]
     approve_above: tuple[Amount, ...] | None
@@ -100,6 +102,7 @@ class Budget:
         time_zone: dt.tzinfo | None = None,
         approval_within: dt.timedelta | float = dt.timedelta(days=1),
         per_month: AmountsLike | None = None,
+        per_new_service: AmountsLike | None = None,
     ) -> None:
         def limit(value: AmountsLike | None) -> tuple[Amount, ...] | None:
             return None if value is None else parse_amounts(value)
@@ -118,6 +121,7 @@ class Budget:
             "per_day": limit(per_day),
             "per_month": limit(per_month),
             "per_service": limit(per_service),
+            "per_new_service": limit(per_new_service),
             "allow": None if allow is None else targets(allow, "allow"),
             "deny": targets(() if deny is None else deny, "deny"),
             "approve_above": limit(approve_above),
@@ -134,12 +138,18 @@ class Budget:
             )
 
     def refusal(
-        self, price: Sequence[Amount], use: Use, services: Iterable[str], claimed: str = ""
+        self,
+        price: Sequence[Amount],
+        use: Use,
+        services: Iterable[str],
+        claimed: str = "",
+        *,
+        new: bool = False,
     ) -> str | None:
         """None when `price` may be reserved on top of `use`; else which limit forbids it and by how much.
 
         `services` are the names under which the service is known, `claimed` is one that it gave itself:
-        that may get it denied, and never allowed.
+        that may get it denied, and never allowed. `new` says that it has never delivered here.
         """
         names = {Target.kept(service) for service in services if service}
         if (names | {Target.kept(claimed)}) & self.deny:
@@ -149,6 +159,11 @@ class Budget:
         for limit, words, used in (
             (self.per_hire, "per hire", {}),
             (self.per_service, "for this service", use.service),
+            (
+                self.per_new_service if new else None,
+                "for a service that has never delivered here",
+                use.service,
+            ),
             (self.per_day, "today", use.since),
             (self.per_month, "this month", use.month),
             (self.total, "in total", use.total),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from masumi_tools.clock import Clock
 from masumi_tools.hire import approvals, flows, rows
@@ -12,11 +13,13 @@ from masumi_tools.hire.approvals import PendingApproval
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.flows import Flows, Progress
 from masumi_tools.hire.keywords import keywords
+from masumi_tools.hire.known import Known, known
 from masumi_tools.hire.operations import Fetch
 from masumi_tools.hire.purchase import Purchase, State
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.hire.request import call_key, within
 from masumi_tools.journal.store import Journal
+from masumi_tools.models import Listing
 from masumi_tools.settings import Settings
 
 # With more hires than this driven at once, the node is asked by its diff feed, once for all.
@@ -63,6 +66,11 @@ class BuyerBase:
     def _watched(self) -> list[Purchase]:
         return list(self._flows.watched.values())
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"{type(self).__name__} holds connections and is not pickled or copied; make it anew, over the same journal"
+        )
+
     def now_ms(self) -> int:
         """The node's time as far as it is known, in ms: this machine's, or the sandbox's."""
         return self._clock.now()
@@ -99,6 +107,17 @@ class BuyerBase:
             if row is not None and row.budget == budget:
                 return receipt_of(rows.purchase_of(row), reused=True)
         return None
+
+    @keywords()
+    def known(self, service: Listing | str) -> Known:
+        """What this journal knows of a service (a listing, agent identifier or URL) from its own hires. Reads only."""
+        listing = service if isinstance(service, Listing) else None
+        target = listing.agent_identifier or listing.api_base_url if listing else str(service)
+        return known(self.journal, target, listing)
+
+    def known_all(self, services: Sequence[Listing]) -> list[Known]:
+        """As `known`, for each of them."""
+        return [self.known(service) for service in services]
 
     def budget_lines(self) -> list[rows.BudgetLine]:
         """How this buyer's budget stands, a line per unit. Reads only."""

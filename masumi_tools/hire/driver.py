@@ -24,6 +24,7 @@ from masumi_tools.hire.budget import Asked, Budget
 from masumi_tools.hire.due import due_ms
 from masumi_tools.hire.easing import eased, stumbled
 from masumi_tools.hire.find import Memory
+from masumi_tools.hire.known import is_new
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Patience, Sleep, TimeIsUp
 from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, Event, Purchase, State
 from masumi_tools.hire.receipt import Receipt, receipt_of
@@ -349,7 +350,8 @@ class Driver:
                 return (yield from self._put_question(p, budget))
         before = p
         # The time is taken where the work is done: a machine may sleep before it, over midnight.
-        p = yield Do(lambda: rows.reserve(self.journal, before, budget, denied, self.clock.now()))
+        new = yield Do(lambda: is_new(self.journal, before, budget))
+        p = yield Do(lambda: rows.reserve(self.journal, before, budget, denied, self.clock.now(), new=new))
         self._tell(p)
         return p
 
@@ -447,7 +449,8 @@ class Driver:
         budget = self._budget_of(p)
         row, since = rows.row_of(p), rows.periods(budget, self.clock.now())
         usage = yield Do(lambda: self.journal.usage(row, *since))
-        denied = rows.refusal(p, budget, usage) or (yield from self._disapproved(p, owner, patience))
+        new = yield Do(lambda: is_new(self.journal, p, budget))
+        denied = rows.refusal(p, budget, usage, new=new) or (yield from self._disapproved(p, owner, patience))
         return (True, p) if denied is None else (False, (yield from self._denied(p, denied)))
 
     def _denied(self, p: Purchase, why: str) -> Flow[Purchase]:

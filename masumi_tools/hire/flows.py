@@ -24,6 +24,7 @@ from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.driver import LEASE_MS, LISTENER, LOOK_S, Driver, Progress, log
 from masumi_tools.hire.due import LONGEST_MS, unattended_ms
 from masumi_tools.hire.find import FindOptions, Found, Wanted, find
+from masumi_tools.hire.known import is_new, known
 from masumi_tools.hire.operations import LOOK_S as LOOK_IN_ALL_S
 from masumi_tools.hire.operations import Do, Flow, Patience, Sleep
 from masumi_tools.hire.purchase import BEFORE_PAYING, ON_DEMAND, Event, Moment, Purchase, State
@@ -248,12 +249,15 @@ class Flows(Driver):
         now = self.clock.now()
         p = self.new_purchase(order_of(target, {}), now).but(max_price=None)
         found = yield from search.quote(p, now, self.ways, patience)
+        history = yield Do(lambda: known(self.journal, found.target, found.listing))
+        found = replace(found, known=history)
         if found.refusal or found.listing is None or found.dynamic:
             return found
         priced = p.but(listing=found.listing, price=found.price, free=found.free, max_price=found.price)
         since = ledger.periods(self.budget, now)
         usage = yield Do(lambda: self.journal.usage(ledger.row_of(priced), *since))
-        return replace(found, refusal=ledger.refusal(priced, self.budget, usage))
+        new = yield Do(lambda: is_new(self.journal, priced, self.budget))
+        return replace(found, refusal=ledger.refusal(priced, self.budget, usage, new=new))
 
     def find(self, query: str, limit: int, options: FindOptions) -> Flow[Found]:
         """The registry's services that match."""

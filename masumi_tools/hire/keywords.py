@@ -17,6 +17,7 @@ _OF_THE_BUDGET: Final = frozenset(
         "per_day",
         "per_month",
         "per_service",
+        "per_new_service",
         "allow",
         "deny",
         "approve_above",

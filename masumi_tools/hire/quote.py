@@ -12,6 +12,7 @@ from masumi_tools.calls.call import Reply
 from masumi_tools.errors import InputError
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import AmountsLike, text_of
+from masumi_tools.hire.known import NEVER, Known
 from masumi_tools.hire.notebook import facts
 from masumi_tools.hire.operations import LOOK_S, Flow, Patience, TimeIsUp
 from masumi_tools.hire.purchase import Purchase, State
@@ -31,7 +32,8 @@ QUOTE_MS = 5 * 60_000
 class Quote:
     """What a service costs and asks for. `refusal` says why it cannot be hired now, or is None.
 
-    `reached` is False where the service did not answer, so that its input fields are not known.
+    `reached` is False where the service did not answer, so that its input fields are not known. `known` is
+    what this journal knows of the service: how often it was hired here, and what came of it.
 
     `price` is summed per unit in base units, empty for a free service and for a dynamic price, which
     each offer names. A hire with this quote pays this price or is refused; after `until_ms` the price is
@@ -48,6 +50,7 @@ class Quote:
     refusal: str | None
     reached: bool = True
     refusal_parts: tuple[Part, ...] = ()
+    known: Known = NEVER
 
     @property
     def until_ms(self) -> int:
@@ -72,6 +75,7 @@ def _rows(quote: Quote) -> list[tuple[str, str]]:
         ("agent", listing.agent_identifier if listing else quote.target),
         ("url", listing.api_base_url if listing else ""),
         ("input", inputs.describe(quote.spec)),
+        ("known", str(quote.known) if quote.listing else ""),
         ("cannot be hired now", quote.refusal or ""),
     ]
 

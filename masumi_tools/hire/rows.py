@@ -120,13 +120,18 @@ def _lines(p: Purchase) -> tuple[str, tuple[Entry, ...]]:
     return money, entries
 
 
-def reserve(journal: Journal, p: Purchase, budget: Budget | None, denied: str | None, now: int) -> Purchase:
-    """Take the price from the budget, or refuse: one transaction with the save. `denied`: a person said no."""
+def reserve(
+    journal: Journal, p: Purchase, budget: Budget | None, denied: str | None, now: int, *, new: bool = False
+) -> Purchase:
+    """Take the price from the budget, or refuse: one transaction with the save.
+
+    `denied`: a person said no. `new`: the service has never delivered here.
+    """
     chosen = p
 
     def decide(usage: Usage) -> Row:
         nonlocal chosen
-        reason = denied or refusal(p, budget, usage)
+        reason = denied or refusal(p, budget, usage, new=new)
         if reason is not None:
             chosen = p.move(Event.REFUSED, now, reason=reason)
         else:
@@ -144,8 +149,11 @@ def periods(budget: Budget | None, now: int) -> tuple[int, int | None]:
     return (budget.day_start_ms(now), budget.month_start_ms(now)) if budget else (0, None)
 
 
-def refusal(p: Purchase, budget: Budget | None, usage: Usage) -> str | None:
-    """Why this price may not be taken from the budget; None when it may. A free service needs only the lists."""
+def refusal(p: Purchase, budget: Budget | None, usage: Usage, *, new: bool = False) -> str | None:
+    """Why this price may not be taken from the budget; None when it may. A free service needs only the lists.
+
+    `new` says that the service has never delivered here.
+    """
     if not p.free and not p.price:
         return "the price is set by the offer; pass max_price, the most that you accept to pay"
     if budget is None:
@@ -153,11 +161,11 @@ def refusal(p: Purchase, budget: Budget | None, usage: Usage) -> str | None:
             return above(p.price, p.max_price)
         return "no budget and no max_price is set, so only free services can be hired"
     if p.whom.is_url:
-        return budget.refusal(p.price, usage, {p.target}, claimed=service_of(p))
+        return budget.refusal(p.price, usage, {p.target}, claimed=service_of(p), new=new)
     names = {service_of(p), p.target}
     if p.listing is not None:
         names.add(p.listing.api_base_url)
-    return budget.refusal(p.price, usage, names)
+    return budget.refusal(p.price, usage, names, new=new)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """A pydantic model of a service's input, for tools of language models.
 
-Its JSON schema is one that every provider takes in strict mode: closed objects, no free-form dict, no
+Its JSON schema is one that every provider takes, in strict mode too: closed objects, no free-form dict, no
 rules but types and choices (the rest stands in the descriptions, and `check` sees to it), names of
-letters, digits and underscores. Field ids that are no such names get one, and the map leads back.
+letters, digits and underscores. Each value has one plain type: no alternatives, no null, no reference and
+no default, for some providers and frameworks stumble over each of them. What may be left out is merely not
+required; null is read all the same. Field ids that are no such names get one, and the map leads back.
 """
 
 from __future__ import annotations
@@ -33,11 +35,7 @@ _MOST_LITERALS: Final = 100  # providers cap the size of enums
 _MOST_NESTING: Final = 3
 _TAKEN: Final = frozenset(dir(BaseModel)) | {"args", "kwargs", "config", "run_manager", "runtime", "self"}
 
-_Number = Annotated[int | float, WithJsonSchema({"type": "number"})]
-_Single = Annotated[
-    str | bool | int | float,
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]}),
-]
+_Single = str | bool | int | float
 
 
 def arg_names(fields: tuple[InputField, ...]) -> dict[str, str]:
@@ -63,7 +61,7 @@ def args_model(
 ) -> tuple[type[BaseModel], dict[str, str]]:
     """A model class of the arguments, and the map from argument name to field id.
 
-    Optional fields may be null. Objects without declared fields are text that holds JSON. With a
+    Optional fields may be left out or null. Objects without declared fields are text that holds JSON. With a
     `reader` (such as `tools.arguments.read_arguments` bound to the spec) whatever a model sends goes
     through it first; its InputError becomes pydantic's ValidationError with the same text. With `quoting`
     the words of the fields are short and marked as another side's. InputError when the spec has a refusal.
@@ -127,11 +125,49 @@ def _argument(field: InputField, name: str, quoting: bool) -> tuple[Any, Any]:
     words = describe_field(field, quoting=quoting) + (
         " Given as JSON text." if _is_json_text(field, 0) else ""
     )
-    if field.needed and not field.nullable:
-        return kind, Field(description=words)
-    if field.needed:
-        return kind | None, Field(description=words)
-    return kind | None, Field(default=None, description=words)
+    shown = {**_shown(field, 0, quoting), "description": words}
+    return plainly(kind, shown, words, needed=field.needed, nullable=field.nullable)
+
+
+def plainly(
+    kind: Any, shown: dict[str, Any], words: str, *, needed: bool, nullable: bool = False
+) -> tuple[Any, Any]:
+    """A field of a model whose schema is `shown` and nothing else; one that may be left out has no default in it."""
+    wanted = kind if needed and not nullable else kind | None
+    more: dict[str, Any] = {} if needed else {"default_factory": _left_out}  # a default would be shown
+    return Annotated[wanted, WithJsonSchema(shown)], Field(description=words, **more)
+
+
+def _left_out() -> None:
+    return None
+
+
+def _shown(field: InputField, depth: int, quoting: bool) -> dict[str, Any]:
+    """The schema of one field's values: one plain type, whole and without references."""
+    if _is_json_text(field, depth) or (field.kind == "file" and not field.many):
+        return {"type": "string"}
+    if field.kind == "choice":
+        texts = [value for value in dict.fromkeys(field.choices) if isinstance(value, str)]
+        listed = 0 < len(field.choices) <= _MOST_LITERALS and len(texts) == len(set(field.choices))
+        one = {"type": "string", "enum": texts} if listed else {"type": "string"}
+        return one if field.single or not field.choices else {"type": "array", "items": one}
+    if field.kind == "number":
+        return {"type": "integer" if field.integer else "number"}
+    if field.kind == "file":
+        return {"type": "array", "items": {"type": "string"}}
+    if field.kind == "list" and field.item is not None:
+        return {"type": "array", "items": _shown(field.item, depth + 1, quoting)}
+    if field.kind == "object":
+        parts = {
+            part.id: {
+                **_shown(part, depth + 1, quoting),
+                "description": describe_field(part, quoting=quoting),
+            }
+            for part in field.parts
+        }
+        needed = [part.id for part in field.parts if part.needed]
+        return {"type": "object", "properties": parts, "required": needed, "additionalProperties": False}
+    return {"type": "boolean" if field.kind == "boolean" else "string"}
 
 
 def _type(field: InputField, name: str, depth: int, quoting: bool) -> Any:
@@ -144,7 +180,7 @@ def _type(field: InputField, name: str, depth: int, quoting: bool) -> Any:
             return one
         return list[one] if field.many else Union[one, list[one]]  # type: ignore[valid-type]  # noqa: UP007
     if field.kind == "number":
-        return int if field.integer else _Number
+        return int if field.integer else int | float
     if field.kind == "boolean":
         return bool
     if field.kind == "any":

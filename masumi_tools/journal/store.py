@@ -431,6 +431,21 @@ class Journal(Questions, Looks):
             }
         return [found[hire_id] for hire_id in hire_ids if hire_id in found]
 
+    def of_service(self, service: str, states: Sequence[str], most: int) -> list[Row]:
+        """Of each of these states the newest records of the service, at most `most` of each; read by an index."""
+        newest = [
+            sa.select(hires.c.hire_id)
+            .where(hires.c.service == service, hires.c.state == state)
+            .order_by(hires.c.created_ms.desc())
+            .limit(most)
+            .subquery()
+            for state in states
+        ]
+        either = sa.union_all(*(sa.select(one.c.hire_id) for one in newest)).subquery()
+        query = sa.select(hires).where(hires.c.hire_id.in_(sa.select(either.c.hire_id)))
+        with explained("reading"), self._reading.connect() as db:
+            return [_row(found) for found in db.execute(query)]
+
     def usage(self, row: Row, since_ms: int, month_ms: int | None = None) -> Usage:
         """What counts against the row's budget now, without the row itself."""
         with explained("reading"), self._reading.connect() as db:

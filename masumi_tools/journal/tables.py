@@ -31,6 +31,7 @@ hires = sa.Table(
     sa.Index("masumi_hires_created", "created_ms", "hire_id"),
     sa.Index("masumi_hires_state", "state", "created_ms"),
     sa.Index("masumi_hires_service", "service", "created_ms"),
+    sa.Index("masumi_hires_ends", "service", "state", "created_ms"),
 )
 turns = sa.Table(
     "masumi_turns",
@@ -202,8 +203,15 @@ def _turns(db: sa.Connection) -> None:
         db.execute(sa.text(statement))
 
 
+def _of_service(db: sa.Connection) -> None:
+    """What is known of one service is read by an index."""
+    db.execute(
+        sa.text("CREATE INDEX IF NOT EXISTS masumi_hires_ends ON masumi_hires (service, state, created_ms)")
+    )
+
+
 # Each is one step from the version before it; see `Schema`.
-STEPS: list[Step] = [_notes, _totals, _turns, _approvals, _looks]
+STEPS: list[Step] = [_notes, _totals, _turns, _approvals, _looks, _of_service]
 
 
 def schema() -> Schema:

@@ -41,6 +41,10 @@ MOST_FOUND = 2_000
 MOST_READ = 200  # so many of the newest hires are looked through for those that have ended lately
 MOST_ENDED = 5
 MOVES = frozenset({"hire", "resume", "answer", "refund"})  # the wishes after which money may move
+UNASKED = (
+    "a person was asked about prices before this tool was restored, and nobody is asked now: call approval(...) "
+    "for the restored tools first"
+)
 NO_LIMIT = "the user has set no budget and no max_price, so only free services can be hired"
 
 
@@ -71,6 +75,7 @@ class Actions:
         self.follow = wording.ALONE
         self.asks_first = False  # whether prices are shown to a person before a hire
         self.falls_back = False  # whether a tool of these may hire another service than its own
+        self.unasked = False  # restored, and nobody has been named yet who is asked
         self._max_price = None if max_price is None else parse_amounts(max_price)
         self._on_mismatch = checked_policy(on_mismatch)
         self._on_progress = on_progress
@@ -82,6 +87,21 @@ class Actions:
         self._shown: dict[str, str] = {}
         self._asked: dict[str, str] = {}
         self._lock = threading.Lock()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that bound what the actions do, as they were read."""
+        return {
+            "max_price": self._max_price,
+            "on_mismatch": self._on_mismatch,
+            "patience_s": self._patience_s,
+            "reuse_within_s": self.reuse_within_s,
+            "result_limit": self._result_limit,
+            "trace_content": self._trace_content,
+        }
+
+    def __copy__(self) -> Actions:
+        return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Actions:
         return self
@@ -199,6 +219,8 @@ class Actions:
                 before = yield from self._resumed(before)
             if before is not None and not (fallback and gave_nothing(before)):
                 return (yield from self._said(before))
+        if self.unasked:
+            return Said(wording.not_hired(UNASKED), True, "refused")
         shown = self.known(target)
         quote = yield from self._quoted(target)
         if reason := self._forbidden(quote):
@@ -247,12 +269,18 @@ class Actions:
         lines = yield Wish("budget_lines")
         fits = [entry for entry in found if catalogue.listed(entry, self.allow)]
         payable = fits if everything else catalogue.payable(fits, self.buyers.budget, lines, bool(max_price))
-        return Said(
-            catalogue.found_told(
-                payable, len(fits) - len(payable), found.left_out, has_budget=self.buyers.budget is not None
-            ),
-            data=[catalogue.as_data(e) for e in payable],
+        shown = payable[: catalogue.MOST_SHOWN]
+        known = yield Wish("known_all", (shown,))
+        words = catalogue.found_told(
+            payable,
+            len(fits) - len(payable),
+            found.left_out,
+            has_budget=self.buyers.budget is not None,
+            known=known,
         )
+        more = payable[len(shown) :]
+        data = [*map(catalogue.as_data, shown, known), *map(catalogue.as_data, more)]
+        return Said(words, data=data)
 
     def quote(self, target: str) -> Talk:
         """Price, input fields and whether the budget has room; the price holds for some minutes."""
@@ -265,6 +293,8 @@ class Actions:
             "price": quote.price_text if quote.listing else None,
             "until_ms": quote.until_ms,
             "refusal": refusal,
+            "known": str(quote.known),
+            "known_counts": quote.known.as_json(),
         }
         return Said(catalogue.quote_told(quote, refusal, now), quote.listing is None, data=data)
 

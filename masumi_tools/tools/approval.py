@@ -28,7 +28,7 @@ class Approval:
                 "a tool with fallback= may hire services that the person was not asked about: leave fallback= out, "
                 "or set approve_above= in its budget"
             )
-        actions.asks_first = True
+        actions.asks_first, actions.unasked = True, False
         self._actions = actions
         self._target = target
         self._above = () if above is None else parse_amounts(above)

@@ -59,6 +59,11 @@ class Buyers:
     def budget(self) -> Budget | None:
         return self._given.budget if self._given is not None else self._budget
 
+    @property
+    def journal_url(self) -> str:
+        """Where the journal is, whether it has been opened or not."""
+        return self._given.journal.url if self._given is not None else self.settings.database_url
+
     def plain(self) -> Buyer:
         """The Buyer for threads. SettingsError when no node is named, JournalError when there is no journal."""
         with self._lock:

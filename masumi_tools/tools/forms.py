@@ -16,6 +16,7 @@ from masumi_tools.errors import InputError
 from masumi_tools.inputs import InputField, InputSpec, args_model
 from masumi_tools.inputs.fields import loose_key
 from masumi_tools.inputs.lenient import NotJson, read_json
+from masumi_tools.inputs.model import plainly
 from masumi_tools.tools.arguments import read_arguments
 
 _MOST_LAYERS: Final = 4
@@ -57,7 +58,7 @@ def carrier(
 ) -> type[BaseModel]:
     """The argument model of a tool that carries a service's input under `rest`.
 
-    `own` are its required text arguments and `optional` those that may be null, each with its description.
+    `own` are its required text arguments and `optional` those that may be left out, each with its description.
     `rest` is shown as JSON text, which every provider takes: strict modes close an open object, and empty it.
     """
 
@@ -74,7 +75,10 @@ def carrier(
     fields: dict[str, Any] = {
         **{key: (str, Field(description=text)) for key, text in own.items()},
         rest: (Annotated[Any, WithJsonSchema(shape)], Field(description=words)),
-        **{key: (str | None, Field(default=None, description=text)) for key, text in optional.items()},
+        **{
+            key: plainly(str, {"type": "string", "description": text}, text, needed=False)
+            for key, text in optional.items()
+        },
     }
     return create_model(name, __base__=Reading, **fields)
 
@@ -91,6 +95,8 @@ def carried(payload: Any, own: tuple[str, ...], needed: tuple[str, ...], rest: s
         if exact is not None:  # under its own name; another word for it may be a field of the service
             keys = [key for key in keys if given[key] in (None, exact)]
         values = [given[key] for key in keys if given[key] is not None]
+        if name not in needed:  # strict modes make a model send something
+            values = [value for value in values if not isinstance(value, str) or value.strip()]
         if any(value != values[0] for value in values):
             words = f"is given twice with different values, as {' and '.join(keys[:3])}"
             raise _refused({name: words}, own, rest)

@@ -48,10 +48,10 @@ async def test_every_tool_opens_the_journal_off_the_loop_when_it_is_called_first
     right = {
         "find": "Echo",
         "quote": "It can be hired",
-        "hire": "delivered its result",
+        "hire": "Done: the service",
         "budget": "20 ADA left",
     }
-    right |= {"check": "no open hire", "answer": "there is no hire", "refund": "there is no hire"}
+    right |= {"check": "No hires are known here", "answer": "there is no hire", "refund": "there is no hire"}
     assert right[first] in text
 
 

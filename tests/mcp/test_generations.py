@@ -69,13 +69,17 @@ def test_both_generations_hire_and_see_every_step(ask, sandbox):
 def test_only_a_clear_yes_of_the_person_pays(ask, sandbox, person):
     seen = Counter(sandbox)
     agent = sandbox.service("echo").agent_identifier
-    made = ask(agent, f"say {person}", "--approve-above", "0.5 ADA", person=person)
+    made = ask(agent, f"say {person}", "--approve-above", "0.5 ADA", "--wait", "3", person=person)
 
     (answer,) = made["answers"]
     assert len(made["asked"]) == (person is not None)
     if person == "yes":
         assert answer["content"]["code"] == "completed" and seen.purchases == 1
         assert "1 ADA" in made["asked"][0]
+    elif person is None:  # nobody can be asked here: the question waits in the journal
+        assert seen.both == (0, 0)
+        assert answer["content"]["code"] == "needs_approval" and answer["content"]["hire"]["open"]
+        assert f"masumi-tools approve {answer['content']['hire']['hire_id']}" in answer["text"]
     else:
         assert seen.both == (0, 0)
         assert answer["content"]["code"] == "refused" and "approv" in answer["text"]

@@ -206,6 +206,23 @@ def test_no_argument_of_a_tool_raises_a_limit(plan, sandbox):
     assert seen.both[1] <= 1 and free["content"]["code"] == "needs_input"
 
 
+def test_where_the_host_cannot_ask_the_hire_waits_for_a_person_and_is_paid_once(plan, sandbox, books):
+    seen = Counter(sandbox)
+    agent = sandbox.service("echo").agent_identifier
+    flags = [*BUDGET, "--approve-above", "0.5 ADA", "--wait", "2"]
+    made = plan(hire(agent, "dear"), hire(agent, "dear"), call("masumi_check"), flags=flags)
+
+    assert [answer["content"]["code"] for answer in made["answers"]] == ["needs_approval"] * 3
+    assert not [tool["name"] for tool in made["tools"] if "approve" in tool["name"]]  # a model cannot say yes
+    (waiting,) = books.approvals()
+    assert waiting.price_text == "1 ADA" and seen.both == (0, 0)
+    assert f"masumi-tools approve {waiting.hire_id}" in made["answers"][0]["text"]
+
+    assert books.approve(waiting.hire_id, by="ann").outcome == "completed"
+    (answer,) = plan(hire(agent, "dear"), flags=flags)["answers"]
+    assert answer["content"]["hire"]["result"] == "DEAR" and seen.both == (1, 1)
+
+
 def test_only_the_services_that_are_allowed_are_hired(plan, sandbox):
     echo, slow = (sandbox.service(name).agent_identifier for name in ("echo", "slow"))
     refused, made = plan(hire(slow, "x"), hire(echo, "x"), flags=[*BUDGET, "--allow", echo])["answers"]

@@ -198,7 +198,7 @@ def test_who_looks_for_open_hires_sees_those_of_the_own_scope_and_the_scopes_ins
     actions = Actions(buyer=buyer, patience_s=0.3)
     silent = sandbox.service("silent").agent_identifier
     for scope in ("1", "1\x00task", "10"):
-        actions.run(actions.hire(silent, {"text": scope}, Call(scope, scope)))
+        actions.run(actions.hire(silent, {"text": scope.replace("\x00", " ")}, Call(scope, scope)))
 
     seen = actions.run(actions.check(None, Call("1", "1")))
     every = actions.run(actions.check(None, Call()))

@@ -230,6 +230,10 @@ class MemoryJournal(Journal):
         rows = [kept.shown() for kept in sorted(found, key=_age, reverse=True)]
         return (rows[at : at + size] for at in range(0, len(rows), size))
 
+    def of_service(self, service: str, states: Sequence[str], most: int) -> list[Row]:
+        mine = [row for page in self.pages() for row in page if row.service == service]
+        return [row for state in states for row in [one for one in mine if one.state == state][:most]]
+
     def usage(self, row: Row, since_ms: int, month_ms: int | None = None) -> Usage:
         total: Summed = {}
         service: Summed = {}

@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from masumi_tools.hire.budget import AmountsLike
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.flows import Progress
-from masumi_tools.hire.keywords import keywords
 from masumi_tools.hire.quote import Hireable, Quote
+from masumi_tools.keywords import keywords
 from masumi_tools.settings import Settings
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.approval import Approval

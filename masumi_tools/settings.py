@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from masumi_tools.errors import SettingsError
+from masumi_tools.keywords import named
 from masumi_tools.text import Secret, redact
 
 Network = Literal["Preprod", "Mainnet"]
@@ -56,6 +57,7 @@ class SandboxLike(Protocol):
     def token(self) -> str: ...
 
 
+@named
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings:
     """Everything that a hire or a shop must know about its surroundings. Frozen; made by hand or `from_env`.

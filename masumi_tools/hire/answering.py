@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from masumi_tools.hire.flows import Flows
-from masumi_tools.hire.keywords import keywords
 from masumi_tools.hire.receipt import Receipt
+from masumi_tools.keywords import keywords
 
 PATIENCE_S = 600.0
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from masumi_tools.errors import InputError
-from masumi_tools.hire.keywords import keywords
+from masumi_tools.keywords import keywords
 from masumi_tools.money import Amount, name_of, parse_amounts
 from masumi_tools.target import Target, targets
 

@@ -26,13 +26,13 @@ from masumi_tools.hire.callbacks import adecide, ajudge, decide, judge
 from masumi_tools.hire.diff_feed import Feed, unshared
 from masumi_tools.hire.find import FindOptions, Found
 from masumi_tools.hire.flows import Progress
-from masumi_tools.hire.keywords import keywords
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
 from masumi_tools.hire.quote import Hireable, Quote, agreed, spoken
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.request import Judge, Policy, check_orders, orders_of
 from masumi_tools.journal import database
 from masumi_tools.journal.store import Journal
+from masumi_tools.keywords import keywords
 from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.settings import Settings
 

@@ -12,13 +12,13 @@ from masumi_tools.hire import approvals, flows, rows
 from masumi_tools.hire.approvals import PendingApproval
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.flows import Flows, Progress
-from masumi_tools.hire.keywords import keywords
 from masumi_tools.hire.known import Known, known
 from masumi_tools.hire.operations import Fetch
 from masumi_tools.hire.purchase import Purchase, State
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.hire.request import call_key, within
 from masumi_tools.journal.store import Journal
+from masumi_tools.keywords import keywords
 from masumi_tools.models import Listing
 from masumi_tools.settings import Settings
 

@@ -17,6 +17,7 @@ from .chain.rows import Agent
 from .clock import Clock
 from .control import answer_control
 from .faults import DEEDS, Answer, Faults, Place, late, spoilt, without_service
+from .meant import meant
 from .registry import routes
 from .registry.kinds import every_kind
 from .registry.listings import entry_of, fixed_pricing
@@ -43,6 +44,7 @@ class Sandbox:
     manager or by ``start`` and ``stop``; it may be driven from several threads.
     """
 
+    @meant
     def __init__(
         self,
         time_scale: float = 1.0,

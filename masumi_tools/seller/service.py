@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from masumi_tools.errors import InputError, MissingExtra
 from masumi_tools.inputs import InputSpec
+from masumi_tools.keywords import keywords
 from masumi_tools.seller.jobs.job import RefundPolicy
 from masumi_tools.seller.offering import (
     Deadlines,
@@ -77,6 +77,7 @@ class Options(Shown, Times, total=False):
     webhook_token: str | None
 
 
+@keywords(Options)
 def sell(
     work: Any,
     *,
@@ -112,7 +113,6 @@ def sell(
 
     Raises InputError where any of it cannot be sold, before anything is served, TypeError for an unknown keyword.
     """
-    _refuse_unknown(more)
     shown, times = _part(more, Shown), _part(more, Times)
     if times and deadlines is not None:
         raise InputError(f"give deadlines or {', '.join(times)}, not both", phase="sell")
@@ -132,16 +132,6 @@ def sell(
         webhook_token=more.get("webhook_token"),
     )
     return Service(offering, more.get("settings"))
-
-
-def _refuse_unknown(more: Mapping[str, Any]) -> None:
-    for name in more:
-        if name not in Options.__annotations__:
-            near = difflib.get_close_matches(
-                name, [*Options.__annotations__, *(sell.__kwdefaults__ or ())], 1
-            )
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise TypeError(f"sell() takes no {name!r}{hint}")
 
 
 def _part(more: Mapping[str, Any], kind: type[Any]) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 import masumi_tools
-from masumi_tools import AsyncBuyer, Budget, Buyer, Settings
+from masumi_tools import AsyncBuyer, Budget, Buyer, Settings, seller
 from masumi_tools.errors import InputError
 from masumi_tools.sandbox import Sandbox
 
 AGENT = "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77" + "ab" * 20
 ROOMS = ["masumi_tools", "masumi_tools.langchain", "masumi_tools.crewai"]
+MORE_ROOMS = ["masumi_tools.seller", "masumi_tools.sandbox", "masumi_tools.mcp", "masumi_tools.inputs"]
 LIMITS = ["approve", "approve_above", "deny", "per_hire", "per_day", "per_service"]
 TYPOS = {
     "max_prize": "max_price",
@@ -27,7 +28,7 @@ TYPOS = {
 
 def public_callables() -> Iterator[Any]:
     """Every class, function and method that the public face has, with its name."""
-    for room in ROOMS:
+    for room in (*ROOMS, *MORE_ROOMS):
         try:
             module = importlib.import_module(room)
         except ImportError:
@@ -54,6 +55,8 @@ FRAMEWORKS_OWN = {"run", "arun"}  # LangChain calls these with what it likes
 def test_every_public_callable_names_its_keywords(public: Any) -> None:
     if getattr(public, "__name__", "") in FRAMEWORKS_OWN:
         pytest.skip("the framework's")
+    if inspect.isclass(public) and issubclass(public, Exception):
+        pytest.skip("an error, which nobody is limited by")
     signature = inspect.signature(public)
 
     assert [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD] == []
@@ -70,6 +73,20 @@ def test_every_public_callable_refuses_a_keyword_that_it_does_not_know(public: A
         made = public(limitt="1 ADA")
         if inspect.iscoroutine(made):
             made.send(None)
+
+
+@pytest.mark.parametrize(
+    ("make", "typo", "meant"),
+    [
+        (lambda **given: Settings(**given), "node_uri", "node_url"),
+        (lambda **given: Sandbox(**given), "time_scales", "time_scale"),
+        (lambda **given: seller.sell(print, name="n", price="1 ADA", **given), "workerz", "workers"),
+        (lambda **given: Budget("1 ADA", **given), "per_months", "per_month"),
+    ],
+)
+def test_settings_sandbox_and_shop_say_what_was_meant(make, typo, meant):
+    with pytest.raises(TypeError, match=f"did you mean '?{meant}'?"):
+        make(**{typo: 1})
 
 
 def makers() -> Iterator[Any]:

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _OF_THE_BUDGET: Final = frozenset(
     {
@@ -63,6 +64,13 @@ def keywords(*options: type) -> Callable[[F], F]:
         return cast(F, made)
 
     return decorated
+
+
+def named(cls: type[T]) -> type[T]:
+    """The class, which names what was meant when it is made with a keyword that it does not take."""
+    made: Any = keywords()(cls.__init__)
+    type.__setattr__(cls, "__init__", made)
+    return cls
 
 
 def unknown(callee: str, name: str, known: Collection[str]) -> TypeError:

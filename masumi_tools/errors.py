@@ -2,7 +2,7 @@
 
     MasumiError
     ├── InputError            the caller's arguments are wrong; `field_errors` says which
-    │   ├── AmountError       text or number that is no amount of money
+    │   ├── AmountError       text or number that is not an amount of money
     │   └── SettingsError     a setting is missing or wrong
     ├── IdentifierError       a blockchain identifier that does not decode
     ├── WireError             an answer of a service, node or registry that cannot be read
@@ -76,7 +76,7 @@ class InputError(MasumiError):
 
 
 class AmountError(InputError):
-    """Text or a number that is no amount of money, or amounts of different units put together."""
+    """Text or a number that is not an amount of money, or amounts of different units combined."""
 
 
 class SettingsError(InputError):

@@ -64,17 +64,17 @@ class Amount:
         no unit, an unknown unit, a sign, an exponent, a decimal comma, or a fraction of a base unit.
         """
         if not isinstance(text, str):
-            raise AmountError(f"{_shown(text)} is no amount: it has no unit; {_RIGHT}.")
+            raise AmountError(f"{_shown(text)} has no unit; {_RIGHT}.")
         words = text.split()
         in_base_units = words[1:4] == ["base", "units", "of"]
         if in_base_units:
             del words[1:4]
         if len(words) != 2:
-            raise AmountError(f"{_shown(text)} is no amount: {_RIGHT}.")
+            raise AmountError(f"{_shown(text)} is not an amount; {_RIGHT}.")
         number, word = words
         match = _NUMBER.fullmatch(number)
         if match is None:
-            raise AmountError(f"{_shown(text)} is no amount: {_number_problem(number)}.")
+            raise AmountError(f"{_shown(text)} is not an amount: {_number_problem(number)}.")
         unit = unit_of(word)
         if word.lower() in ("lovelace", unit):
             in_base_units = True
@@ -142,7 +142,7 @@ class Amount:
 
     def _same_unit(self, other: Amount) -> int:
         if self.unit != other.unit:
-            raise AmountError(f"{self} and {other} are of different units and cannot be put together.")
+            raise AmountError(f"{self} and {other} have different units and cannot be combined.")
         return other.quantity
 
 
@@ -160,7 +160,7 @@ def unit_of(word: object) -> str:
             return lower
     known = ", ".join(_NAMES.values())
     raise AmountError(
-        f"{_shown(word)} is no known unit: use one of {known}, or policy id and asset name in hex; {_RIGHT}."
+        f"{_shown(word)} is not a known unit: use one of {known}, or policy id and asset name in hex; {_RIGHT}."
     )
 
 
@@ -180,12 +180,12 @@ def total(amounts: Iterable[Amount]) -> tuple[Amount, ...]:
 def parse_amounts(value: str | Amount | Iterable[str | Amount]) -> tuple[Amount, ...]:
     """The amounts that a person gave as text, as an Amount or as a list of either, sorted by unit.
 
-    AmountError where one is no amount, or where a unit is named twice: a limit said twice is a mistake.
+    AmountError where one is not an amount, or where a unit is named twice: a limit said twice is a mistake.
     """
     if isinstance(value, str | Amount):
         value = (value,)
     elif not isinstance(value, Iterable):
-        raise AmountError(f"{_shown(value)} is no amount: {_RIGHT}.")
+        raise AmountError(f"{_shown(value)} is not an amount; {_RIGHT}.")
     found: dict[str, Amount] = {}
     for item in value:
         amount = item if isinstance(item, Amount) else Amount.parse(item)

@@ -290,7 +290,7 @@ def _read_url(setting: str, name: str, value: Any) -> str | None:
     text = value.strip()
     example = _EXAMPLES[setting]
     if re.search(r"[\s\x00-\x1f\x7f\\]", text):
-        _wrong(setting, name, f"contains a space, a line break or a backslash. A right one is {example}.")
+        _wrong(setting, name, f"contains a space, a line break or a backslash. Example: {example}.")
     parts = _split(text)
     if parts.scheme.lower() not in ("http", "https") or not parts.netloc:
         _wrong(setting, name, f"must begin with http:// or https:// and a host, such as {example}.")
@@ -301,7 +301,7 @@ def _read_url(setting: str, name: str, value: Any) -> str | None:
     except ValueError:
         usable = False
     if not usable:
-        _wrong(setting, name, f"has no usable host and port. A right one is {example}.")
+        _wrong(setting, name, f"has no usable host and port. Example: {example}.")
     return text
 
 

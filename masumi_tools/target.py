@@ -45,7 +45,7 @@ class Target:
         """The target in what a caller gave; InputError when it is neither an identifier nor a usable URL."""
         text = str(given).strip()
         if not text:
-            raise InputError("say whom to hire: an agent identifier, or the https URL of a service")
+            raise InputError("name a service: by its agent identifier or its https URL")
         if _AGENT.fullmatch(text):
             return cls(text.lower())
         if not _LIKE_URL.match(text):

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def approvals(ctx: typer.Context) -> int:
-    """The hires that wait for somebody to say yes to their price. Nothing is paid or reserved meanwhile."""
+    """List the hires whose price waits for approval. Nothing is paid or reserved meanwhile."""
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
         found = buyer.approvals()

@@ -113,7 +113,9 @@ def hire(
     pairs: Pairs = None,
     given: Given = None,
     max_price: MaxPrice = None,
-    limit: Annotated[str | None, typer.Option("--budget", help='A budget in all, such as "20 ADA".')] = None,
+    limit: Annotated[
+        str | None, typer.Option("--budget", help='The total of the budget, such as "20 ADA".')
+    ] = None,
     budget_name: Annotated[str, typer.Option(help="Its name in the journal.")] = "default",
     approve_above: Annotated[
         str | None, typer.Option(help="Above this price a person is asked first: see `approvals`.")
@@ -124,7 +126,10 @@ def hire(
     patience: Patience = 600,
     scope: Annotated[str, typer.Option(help="Keeps equal hires of different purposes apart.")] = "",
     again: Annotated[
-        bool, typer.Option("--again", help="Buy anew, even if the same was just bought.")
+        bool,
+        typer.Option(
+            "--again", help="Start and pay for a new hire, even if an equal one is open or has just ended."
+        ),
     ] = False,
     on_mismatch: Annotated[
         str, typer.Option(help="keep or refund, when the result does not match.")
@@ -170,7 +175,7 @@ def hire(
 
 def hires(
     ctx: typer.Context,
-    only_open: Annotated[bool, typer.Option("--open", help="Only those that are not at their end.")] = False,
+    only_open: Annotated[bool, typer.Option("--open", help="Only hires that have not ended.")] = False,
     budget_name: Annotated[str | None, typer.Option("--budget", help="Only of this budget.")] = None,
     as_csv: Annotated[
         str | None, typer.Option("--csv", help="Write all receipts as CSV to this file, or -.")
@@ -208,7 +213,7 @@ def write_off(
         if not yes:
             context.out.print(f"{hire_id}: {found.where_the_money_is} {found.reason}".rstrip())
             typer.confirm(
-                "Nothing is asked for it any more, and the same can be bought anew. Close its books?",
+                "It is not asked about any more, and the same input can be hired and paid again. Close it?",
                 abort=True,
                 err=context.as_json,
             )
@@ -255,7 +260,7 @@ def receipt(
         typer.Option("--from", help="The file that it was archived to, or exported as JSON lines."),
     ] = None,
 ) -> int:
-    """One hire's receipt. Nothing is asked; --verify checks it offline."""
+    """Show one hire's receipt from the journal; --verify checks it offline."""
     context: Context = ctx.obj
     found = archiving.receipt_in(file, hire_id) if file else _kept(context, hire_id)
     checks = found.verify() if verify else []
@@ -295,7 +300,7 @@ def answer(
 
 
 def refund(ctx: typer.Context, hire_id: HireId, patience: Patience = 60) -> int:
-    """Ask for the money of a hire back."""
+    """Request a refund of a hire."""
     context: Context = ctx.obj
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
         made = buyer.refund(hire_id, patience_s=patience)

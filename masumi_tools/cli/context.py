@@ -112,7 +112,12 @@ def settings_options(
     registry_token: Annotated[str, typer.Option(help="Its API key (MASUMI_REGISTRY_TOKEN).")] = "",
     network: Annotated[str, typer.Option(help="Preprod or Mainnet (MASUMI_NETWORK).")] = "",
     database_url: Annotated[str, typer.Option(help="Where hires are kept (MASUMI_DATABASE_URL).")] = "",
-    sandbox: Annotated[bool, typer.Option("--sandbox", help="Services on loopback are allowed.")] = False,
+    sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--sandbox", help="Sandbox mode: services on loopback are allowed. Never with real money."
+        ),
+    ] = False,
     env_file: Annotated[
         Path | None, typer.Option(help="A file with settings, NAME=value a line (default: .env here).")
     ] = None,

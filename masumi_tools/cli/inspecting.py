@@ -15,7 +15,7 @@ from masumi_tools.cli.show import foreign
 _WEIGHTS = {
     "blocks": ("blocks a hire", "bold red"),
     "tolerated": ("tolerated", "yellow"),
-    "others": ("bothers others", "cyan"),
+    "others": ("affects other buyers", "cyan"),
 }
 
 
@@ -52,7 +52,7 @@ def inspect(
     for finding in found.findings:
         mark, style = _WEIGHTS[finding.weight]
         words = foreign(f"{finding.what}\n", 600)
-        words.append(f"our buyer {finding.ours}; its owner: {finding.fix}", style="dim")
+        words.append(f"this buyer {finding.ours}; fix: {finding.fix}", style="dim")
         table.add_row(Text(mark, style=style), finding.where, words)
     context.out.print(table)
     verdict = "It can be hired." if found.hireable else "It cannot be hired as it is."

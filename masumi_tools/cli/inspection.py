@@ -113,7 +113,7 @@ class _Visit:
         self.findings.append(Finding(where, "tolerated", what, ours, fix))
 
     def others(self, where: str, what: str, fix: str) -> None:
-        self.findings.append(Finding(where, "others", what, "hires it all the same", fix))
+        self.findings.append(Finding(where, "others", what, "still hires it", fix))
 
 
 def inspect(
@@ -175,9 +175,9 @@ def _listing(visit: _Visit, target: Target) -> Listing | None:
         )
         return None
     for problem in found.problems:
-        visit.blocks(ENTRY, problem, "register the agent anew with a right value")
+        visit.blocks(ENTRY, problem, "register the agent again with a correct value")
     for note in found.notes:
-        fix = "see to it that GET /availability answers with 200, available and masumi-agent"
+        fix = 'make GET /availability answer 200 with "available" and "masumi-agent"'
         visit.tolerated(ENTRY, note, "asks the service itself", fix)
     if found.network and found.network != visit.settings.network:
         visit.blocks(ENTRY, f"network: it is on {found.network}", f"nothing; ask a node for {found.network}")
@@ -230,7 +230,7 @@ def _searched(visit: _Visit, url: str) -> Listing | None:
     here = [entry for entry in entries if str(Target.kept(entry.api_base_url)) == url]
     if len(here) > 1:
         visit.blocks(
-            ENTRY, f"{len(here)} agents are registered for {url}", "deregister those that are not meant"
+            ENTRY, f"{len(here)} agents are registered for {url}", "deregister those that are not in use"
         )
     return here[0] if len(here) == 1 else None
 

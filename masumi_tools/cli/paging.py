@@ -21,7 +21,7 @@ def page(
     ctx: typer.Context,
     port: Annotated[int, typer.Option(help="The port on loopback; 0 takes a free one.")] = 0,
     public_url: Annotated[str, typer.Option(help="Where a tunnel of yours shows the page.")] = "",
-    notify: Annotated[str, typer.Option(help="An address that is told when somebody is asked.")] = "",
+    notify: Annotated[str, typer.Option(help="A URL that is notified when an approval is requested.")] = "",
     read_only: Annotated[bool, typer.Option("--read-only", help="Show only; no forms.")] = False,
 ) -> int:
     """Approve, answer and see what agents spend, in a browser. Prints one link, which opens it once."""

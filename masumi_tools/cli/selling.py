@@ -135,7 +135,7 @@ def register(
     ctx: typer.Context,
     place: Place,
     update: Annotated[bool, typer.Option("--update", help="Renew the registration.")] = False,
-    deregister: Annotated[bool, typer.Option("--deregister", help="Take it back.")] = False,
+    deregister: Annotated[bool, typer.Option("--deregister", help="Deregister the service.")] = False,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the chain.")] = 900,
     v2: Annotated[
         bool, typer.Option("--v2", help="For Web3CardanoV2; such an entry can be updated.")

@@ -37,7 +37,9 @@ def sandbox(
     ready_file: Annotated[Path | None, typer.Option(help="Write the addresses as JSON to this file.")] = None,
     time_scale: Annotated[float, typer.Option(help="How many times faster its clock runs.")] = 1.0,
     dialect: Annotated[str, typer.Option(help="today or seed: which buyer routes the node has.")] = "today",
-    realistic: Annotated[bool, typer.Option("--realistic", help="The node's own intervals.")] = False,
+    realistic: Annotated[
+        bool, typer.Option("--realistic", help="Use the real node's (slow) intervals.")
+    ] = False,
     latency: Annotated[str, typer.Option(help="How long each answer takes.")] = "0ms",
 ) -> None:
     """A simulated node, registry and sample services on loopback, until it is stopped."""
@@ -56,7 +58,7 @@ def sandbox(
 
 def doctor(
     ctx: typer.Context,
-    mend: Annotated[bool, typer.Option("--mend", help="Make sums of budgets anew that are wrong.")] = False,
+    mend: Annotated[bool, typer.Option("--mend", help="Correct sums of budgets that are wrong.")] = False,
 ) -> int:
     """What is wrong with node, token, scope, network, clock, registry and journal, in plain words."""
     from masumi_tools.cli.doctor import examine

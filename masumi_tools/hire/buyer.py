@@ -143,7 +143,7 @@ class Buyer(Answering, BuyerBase):
     ) -> list[Receipt]:
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
 
-        `options` are those of `hire`. InputError when one of them is no order, before anything is sent; an
+        `options` are those of `hire`. InputError when one of them is invalid, before anything is sent; an
         error of the journal when all the others are through. Runs in threads; for hundreds take `AsyncBuyer`.
         """
         named = [(self._run(self._flows.named(spoken(whom))), data) for whom, data in orders]
@@ -186,7 +186,7 @@ class Buyer(Answering, BuyerBase):
 
     @keywords()
     def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
-        """Ask for the money of a hire back; patience as for `hire`. The receipt says whether that was possible."""
+        """Request a refund of a hire; patience as for `hire`. The receipt says whether it is possible."""
         return self._drive(lambda owner: self._flows.refund(hire_id, patience_s, owner), patience_s)
 
     @keywords()

@@ -85,7 +85,7 @@ def check_url(url: str | httpx.URL, *, sandbox: bool = False) -> None:
     local = sandbox and _is_local(host)
     web = port is None or port in _WEB_PORTS or _LOWEST_PORT <= port <= _HIGHEST_PORT
     if not web and not (local and port is not None and 0 < port < _LOWEST_PORT):
-        raise _refused(f"{shown} is asked for on port {port}, which is no port of a web service")
+        raise _refused(f"{shown} is on port {port}, which is not allowed: use 80, 443, or a port above 1023")
     if address is None and (_HOST_NAME.fullmatch(host) is None or _NUMERIC_NAME.fullmatch(host) is not None):
         raise _refused(f"{shown} is neither a host name nor a plainly written address")
     if parsed.scheme != "https" and not (local and parsed.scheme == "http"):

@@ -44,7 +44,7 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
             return p.move(Event.BROKEN, now, reason=f"the free service stopped answering: {said(reply)}")
         silent = now - max(p.last_seen_job_ms, p.changed_ms) >= SILENT_POLLS * ways.pace.job_max_ms
         if silent and p.state in (State.LOCKED, State.RUNNING) and not p.refund_wanted:
-            return quiet.but(reason=f"{SILENT} ({said(reply)}); it is asked until its deadline")
+            return quiet.but(reason=f"{SILENT} ({said(reply)}); it is asked until the deadline")
         return quiet
     if p.reason.startswith((SILENT, OTHER_WORDS)):
         quiet = quiet.but(reason="")

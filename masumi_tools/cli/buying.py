@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
 
@@ -21,9 +20,10 @@ from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.find import FindOptions, SortBy
 from masumi_tools.hire.receipt import Receipt, receipt_of
+from masumi_tools.hire.receipts import Receipts
 from masumi_tools.journal.store import Journal, now_ms
 from masumi_tools.money import parse_amounts
-from masumi_tools.text import cell, safe_json
+from masumi_tools.text import safe_json
 from masumi_tools.tools.arguments import read_arguments
 
 Target = Annotated[
@@ -384,12 +384,6 @@ def _print_receipt(context: Context, made: Receipt, output: Path | None = None) 
     return status_of(made)
 
 
-COLUMNS = (
-    "hire_id", "outcome", "service", "agent_identifier", "url", "network", "budget", "created_ms", "changed_ms",
-    "paid_text", "refunded_text", "fees_ada", "money", "verified", "reason", "blockchain_identifier", "transactions",
-)  # fmt: skip
-
-
 def _export(found: list[Receipt], place: str, form: str) -> None:
     with contextlib.ExitStack() as stack:
         out = (
@@ -397,12 +391,7 @@ def _export(found: list[Receipt], place: str, form: str) -> None:
             if place == "-"
             else stack.enter_context(Path(place).open("w", encoding="utf-8", newline=""))
         )
-        lines: list[dict[str, Any]] = [entry.as_json() for entry in found]
         if form == "jsonl":
-            out.writelines(safe_json(line) + "\n" for line in lines)
-            return
-        writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        for line in lines:
-            line["transactions"] = " ".join(line["transactions"])
-            writer.writerow({name: cell(value) for name, value in line.items()})
+            out.writelines(safe_json(entry.as_json()) + "\n" for entry in found)
+        else:
+            out.write(Receipts(found).to_csv())

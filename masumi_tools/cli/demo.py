@@ -21,7 +21,7 @@ from rich.text import Text
 from masumi_tools.cli import show
 from masumi_tools.cli.context import Context
 from masumi_tools.errors import MissingExtra
-from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.budget import Budget, text_of
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.flows import Progress
 from masumi_tools.hire.purchase import State
@@ -152,7 +152,7 @@ def _model(tool: Any, scenario: Scenario, name: str | None) -> Any:
     from langchain_core.messages import AIMessage, ToolMessage
 
     class Scripted(GenericFakeChatModel):
-        """Calls the tool once, then tells the user what the tool said."""
+        """Calls the tool once, then tells the user in a sentence what came of it."""
 
         def bind_tools(self, tools: Any, **options: Any) -> Any:
             return self
@@ -160,16 +160,23 @@ def _model(tool: Any, scenario: Scenario, name: str | None) -> Any:
         def _generate(self, messages: Any, *args: Any, **options: Any) -> Any:
             said = [m for m in messages if isinstance(m, ToolMessage)]
             if said:
-                self.messages = iter([AIMessage(_told(str(said[-1].content)))])
+                self.messages = iter([AIMessage(_told(said[-1].artifact))])
             return super()._generate(messages, *args, **options)
 
     call = {"name": tool.name, "args": {"text": scenario.text}, "id": f"call-{scenario.name}"}
     return Scripted(messages=iter([AIMessage("", tool_calls=[call])]))
 
 
-def _told(text: str) -> str:
-    first = " ".join(text.split())
-    return first if len(first) <= 400 else first[:400] + " ..."
+def _told(receipt: Receipt) -> str:
+    """What an agent says to its user at the end."""
+    price = text_of(receipt.price)
+    if receipt.ok:
+        return f"Done. It cost {price}, and the service delivered: {receipt.result}"
+    if receipt.outcome == "refunded":
+        return f"The service delivered nothing, so the {receipt.refunded_text} were refunded. Shall I try another one?"
+    if receipt.outcome == "refused":
+        return f"I did not hire anyone, and nothing was paid: {receipt.reason}. May I spend more?"
+    return f"The hire is not over yet ({receipt.outcome}). {receipt.where_the_money_is}"
 
 
 # The story as it happens ---------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from masumi_tools.errors import InputError
+from masumi_tools.hire.notebook import facts
 from masumi_tools.keywords import keywords
 from masumi_tools.money import Amount, name_of, parse_amounts
 from masumi_tools.target import Target, targets
@@ -204,6 +205,17 @@ class Budget:
             if name in cls.__dataclass_fields__:
                 object.__setattr__(budget, name, _loaded(value))
         return budget
+
+    def _repr_html_(self) -> str:
+        limits = ("total", "per_hire", "per_day", "per_month", "per_service", "approve_above")
+        return facts(
+            f"budget {self.name}",
+            [
+                (name.replace("_", " "), text_of(getattr(self, name)))
+                for name in limits
+                if getattr(self, name) is not None
+            ],
+        )
 
     def day_start_ms(self, now: int) -> int:
         """Midnight before `now` in the budget's time zone, in ms."""

@@ -29,6 +29,7 @@ from masumi_tools.hire.flows import Progress
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
 from masumi_tools.hire.quote import Hireable, Quote, agreed, spoken
 from masumi_tools.hire.receipt import Receipt
+from masumi_tools.hire.receipts import Receipts
 from masumi_tools.hire.request import Judge, Policy, check_orders, orders_of
 from masumi_tools.journal import database
 from masumi_tools.journal.store import Journal
@@ -138,9 +139,7 @@ class Buyer(Answering, BuyerBase):
         return self._drive(lambda owner: self._flows.hire_first(orders, patience_s, owner, quote), patience_s)
 
     @keywords(HireOptions)
-    def hire_many(
-        self, orders: Sequence[tuple[Hireable, Any]], **options: Unpack[HireOptions]
-    ) -> list[Receipt]:
+    def hire_many(self, orders: Sequence[tuple[Hireable, Any]], **options: Unpack[HireOptions]) -> Receipts:
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
 
         `options` are those of `hire`. InputError when one of them is invalid, before anything is sent; an
@@ -150,7 +149,7 @@ class Buyer(Answering, BuyerBase):
         check_orders(named, options)
         with ThreadPoolExecutor(min(len(named), 16) or 1) as pool:
             waiting = [pool.submit(self.hire, target, data, **options) for target, data in named]
-            return [done.result() for done in waiting]
+            return Receipts(done.result() for done in waiting)
 
     @keywords()
     def quote(self, target: Hireable) -> Quote:
@@ -198,13 +197,13 @@ class Buyer(Answering, BuyerBase):
         """
         return self._drive(lambda owner: self._flows.write_off(hire_id, owner))
 
-    def sweep(self) -> list[Receipt]:
+    def sweep(self) -> Receipts:
         """Drive every open hire that is due as far as it goes now: results, refunds, bookings.
 
         Returns the receipts of those, the longest waiting first. A hire that another call drives is left to
         it; one without news is looked at less and less often, and never later than its next deadline.
         """
-        return self._drive(self._flows.sweep)
+        return Receipts(self._drive(self._flows.sweep))
 
     @keywords()
     def receipt(self, hire_id: str) -> Receipt:
@@ -345,7 +344,7 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
     @keywords(HireOptions)
     async def hire_many(
         self, orders: Sequence[tuple[Hireable, Any]], **options: Unpack[HireOptions]
-    ) -> list[Receipt]:
+    ) -> Receipts:
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
 
         `options` and errors are those of `Buyer.hire_many`. The node is asked once for all of them.
@@ -357,7 +356,7 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
         for one in made:
             if isinstance(one, BaseException):
                 raise one
-        return [one for one in made if isinstance(one, Receipt)]
+        return Receipts(one for one in made if isinstance(one, Receipt))
 
     @keywords()
     async def quote(self, target: Hireable) -> Quote:
@@ -391,9 +390,9 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
         """As `Buyer.write_off`."""
         return await self._drive(lambda owner: self._flows.write_off(hire_id, owner))
 
-    async def sweep(self) -> list[Receipt]:
+    async def sweep(self) -> Receipts:
         """As `Buyer.sweep`."""
-        return await self._drive(self._flows.sweep)
+        return Receipts(await self._drive(self._flows.sweep))
 
     @keywords()
     async def receipt(self, hire_id: str) -> Receipt:

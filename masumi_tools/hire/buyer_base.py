@@ -16,6 +16,7 @@ from masumi_tools.hire.known import Known, known
 from masumi_tools.hire.operations import Fetch
 from masumi_tools.hire.purchase import Purchase, State
 from masumi_tools.hire.receipt import Receipt, receipt_of
+from masumi_tools.hire.receipts import Receipts
 from masumi_tools.hire.request import call_key, within
 from masumi_tools.journal.store import Journal
 from masumi_tools.keywords import keywords
@@ -78,14 +79,16 @@ class BuyerBase:
     @keywords()
     def hires(
         self, *, only_open: bool = False, budget: str | None = None, scope: str = "", limit: int | None = None
-    ) -> list[Receipt]:
+    ) -> Receipts:
         """The receipts in the journal, the newest first; of `scope` and the scopes inside it. Reads only.
+
+        The list shows itself in a notebook, and `to_csv` writes it.
 
         `limit` bounds how many of the newest are looked through, so that a long journal stays quick.
         """
         found = self.journal.rows(only_open=only_open, budget=budget, limit=limit)
         hires = [rows.purchase_of(row) for row in found]
-        return [receipt_of(p) for p in hires if within(p.scope, scope)]
+        return Receipts(receipt_of(p) for p in hires if within(p.scope, scope))
 
     @keywords()
     def approvals(self) -> list[PendingApproval]:

@@ -9,6 +9,7 @@ from typing import Final
 from masumi_tools.text import plain_text
 
 _MOST: Final = 2_000
+_SHORT: Final = 200
 _CELL: Final = "text-align:left;vertical-align:top"
 
 
@@ -20,6 +21,18 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> str:
         if value
     )
     return f"<table><caption>{_safe(title)}</caption>{lines}</table>"
+
+
+def table(title: str, names: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table with a line of names; long cells are cut."""
+    head = "".join(f'<th style="{_CELL}">{_safe(name)}</th>' for name in names)
+    lines = "".join(
+        "<tr>"
+        + "".join(f'<td style="{_CELL}">{_safe(plain_text(value, _SHORT))}</td>' for value in row)
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><caption>{_safe(title)}</caption><tr>{head}</tr>{lines}</table>"
 
 
 def _safe(text: str) -> str:

@@ -161,7 +161,7 @@ async def test_a_hire_that_goes_on_is_picked_up_by_check(sandbox, buyer, counter
 
     told = heard(crew)
     assert "In progress" in told and "masumi_check with hire_id" in told
-    assert "<<<" in told.rsplit("delivered its result", 1)[-1]
+    assert "<<<" in told.rsplit("Done: the service", 1)[-1]
     assert counter.both == (1, 1)
 
 

@@ -17,13 +17,13 @@ MOST_LINES = 60
 # What each must print, whole lines; "..." stands for what differs from run to run.
 PRINTED = {
     "hire_langchain.py": [
-        "hire_echo('text',): Hires the agentic service \"Echo\" and returns its result. ...",
+        "hire_echo('text',): Hire the agentic service \"Echo\" and return its result. ...",
         "completed (1 ADA paid, the result matches the hash on the chain): HELLO FROM THE AGENT ECONOMY",
         "19 ADA of 20 ADA left: 1 ADA locked",
     ],
     "hire_langgraph_approval.py": [
-        'Hire "Echo" for 1 ADA? Another price is not paid.',
-        'The service "Echo" delivered its result ...',
+        'Hire "Echo" for 1 ADA? If the price changes, nothing is paid.',
+        'Done: the service "Echo" delivered ...',
     ],
     "hire_crewai.py": [
         "The service says: HELLO FROM THE CREW ",

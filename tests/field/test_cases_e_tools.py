@@ -108,7 +108,7 @@ def test_e36_a_second_deliberate_hire_is_never_answered_silently_by_the_first(
     repeated = tool.invoke({"text": "twice"})
     again = buyer.hire(target, {"text": "twice"}, again=True)
 
-    assert "delivered its result" in first
+    assert "Done: the service" in first
     assert "Not charged again" in repeated
     assert again.outcome == "completed"
     assert counter.both == (2, 2)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from decimal import Decimal
 
 import pytest
 
 from masumi_tools.errors import AmountError
+from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.receipt import Receipt
+from masumi_tools.hire.receipts import Receipts
 from masumi_tools.money import Amount
 from tests.tools.fixtures import buyer, sandbox, settings
 
@@ -43,3 +47,36 @@ def test_an_amount_is_exact_in_whole_coins():
     assert Amount(10**30).decimal == Decimal(10) ** 24
     with pytest.raises(AmountError, match="base units"):
         _ = Amount(5, "ab" * 30).decimal
+
+
+def test_a_list_of_receipts_is_a_table_with_every_foreign_word_escaped():
+    receipts = Receipts(
+        Receipt(hire_id=f"h{n}", outcome="completed", service=HOSTILE, result=HOSTILE * 50) for n in range(60)
+    )
+
+    shown = receipts._repr_html_()
+
+    assert "60 receipts (the first 50)" in shown and "h49" in shown and "h50" not in shown
+    assert "<script" not in shown and "\x1b" not in shown
+    assert len(shown) < 60_000
+
+
+@pytest.mark.parametrize("begins", ["=1+1", "@cmd", "+1", "-1", " =1", "\uff1d1", "\t=1"])
+def test_csv_of_receipts_holds_no_formula(tmp_path, begins):
+    receipts = Receipts([Receipt(hire_id="h", outcome="refused", service=begins, reason="a\nb,\x1bc")])
+
+    text = receipts.to_csv(tmp_path / "hires.csv")
+    (line,) = csv.DictReader(io.StringIO(text))
+
+    assert (tmp_path / "hires.csv").read_text(encoding="utf-8") == text
+    assert line["service"].startswith("'") and line["hire_id"] == "h"
+    assert "\x1b" not in text
+
+
+def test_a_buyer_gives_such_lists_and_a_budget_shows_its_limits(buyer):
+    made = buyer.hire_many([("echo", {"text": "a"})])
+
+    assert buyer.hires().to_csv().count("\n") == 2
+    assert "Echo" in made._repr_html_() and "Echo" in buyer.hires()._repr_html_()
+    shown = Budget("20 ADA", per_month="5 ADA", name="<b>")._repr_html_()
+    assert "per month" in shown and "5 ADA" in shown and "&lt;b&gt;" in shown and "per day" not in shown

@@ -50,7 +50,7 @@ def test_a_hostile_service_is_hired_like_any_other(sandbox, buyer, counter, capl
         name = re.match(r'The service "[^"\n]{0,80}" ', told)
         assert name, told
         rest = told[name.end() :]
-        assert rest.startswith("delivered its result (hire_id")
+        assert rest.startswith("delivered (hire_id")
         assert "max_price" not in rest and "evil" not in rest and "{x}" not in rest
     assert SECRET_URL not in caplog.text and "geheim" not in caplog.text
 

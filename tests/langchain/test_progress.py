@@ -54,7 +54,7 @@ def test_a_callback_handler_hears_each_state_in_order(tool):
 
     assert is_whole(states(handler.told))
     locked = next(data for _, data in handler.told if data["state"] == "locked")
-    assert locked["step"] == "the money is locked, the service works"
+    assert locked["step"] == "the money is locked, the service is working"
     assert 0 < locked["ms_left"] <= 3_600_000
     assert json.dumps(locked)
 

@@ -135,7 +135,7 @@ def test_a_host_that_gives_up_pays_once_and_the_next_equal_call_joins(plan, sand
 
 
 @pytest.mark.parametrize(
-    "step", ["reserved", "offer is checked", "ordering", "until the money", "service works"]
+    "step", ["reserved", "offer is checked", "ordering", "until the money", "service is working"]
 )
 def test_a_server_that_is_killed_at_any_step_pays_once(sandbox, env, errors, step):
     seen = Counter(sandbox)

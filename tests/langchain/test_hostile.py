@@ -47,7 +47,7 @@ def test_a_hostile_service_is_hired_like_any_other(sandbox, buyer, counter, capl
         assert (receipt.outcome, receipt.result) == ("open", None)
     else:
         assert receipt.result == text and receipt.verified is True
-        name = re.match(r'The service "[^"\n]{0,80}" ', told)
+        name = re.match(r'Done: the service "[^"\n]{0,80}" ', told)
         assert name, told
         rest = told[name.end() :]
         assert rest.startswith("delivered (hire_id")

@@ -43,6 +43,10 @@ help:  ## this list
 demo: $(ENVS)/demo/.made  ## an LLM agent with a budget hires, is refused and gets money back; offline
 	@$(ENVS)/demo/bin/masumi-tools demo $(DEMO)
 
+.PHONY: page
+page: $(ENVS)/demo/.made  ## what the last demo did, in a browser
+	@$(ENVS)/demo/bin/masumi-tools page --demo
+
 .PHONY: install
 install: $(VENV)/.made  ## an environment in .venv with everything; then: source .venv/bin/activate
 
@@ -91,8 +95,9 @@ docs: $(ENVS)/docs/.made  ## build the pages of docs/ into site/; a link that le
 	@NO_MKDOCS_2_WARNING=1 $(ENVS)/docs/bin/mkdocs build --strict --quiet
 	@echo "site/index.html"
 
-picture: $(VENV)/.made  ## record the demo again for the README
+picture: $(VENV)/.made  ## the pictures of the README again: the demo, and the page in Chromium
 	$(PY) scripts/record_demo.py
+	$(PY) scripts/record_page.py
 
 # ---- other environments ----
 
@@ -136,7 +141,7 @@ $(VENV)/.made: pyproject.toml constraints.txt
 	@touch $@
 
 $(ENVS)/demo/.made: pyproject.toml constraints.txt
-	@$(ENVIRONMENT) $(ENVS)/demo -c constraints.txt -e '.[demo]'
+	@$(ENVIRONMENT) $(ENVS)/demo -c constraints.txt -e '.[demo,page]'
 	@touch $@
 
 $(ENVS)/docs/.made: pyproject.toml constraints.txt

@@ -474,6 +474,11 @@ def _api(url: str) -> str:
     return f"{parts.scheme.lower()}://{parts.netloc}{base.rstrip('/')}/api/v1"
 
 
+def demo_database_url() -> str:
+    """Where the last demo left its hires, for the page to show; SettingsError where there is no folder for it."""
+    return _default_database_url("demo", False)
+
+
 def _default_database_url(network: str, sandbox: bool) -> str:
     """A file for each network: test money and real money share no budget."""
     import platformdirs

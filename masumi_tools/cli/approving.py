@@ -12,7 +12,7 @@ from masumi_tools.cli.context import Context, status_of
 from masumi_tools.hire.buyer import Buyer
 
 HireId = Annotated[str, typer.Argument(help="The id of a hire, as `approvals` shows it.")]
-By = Annotated[str, typer.Option(help="Who answers; without it the name of this machine's user.")]
+By = Annotated[str, typer.Option(help="Who answers, for the receipt. Default: this machine's user.")]
 Patience = Annotated[float, typer.Option(help="Seconds to wait; the hire goes on afterwards.")]
 
 
@@ -22,19 +22,19 @@ def add_to(app: typer.Typer) -> None:
 
 
 def approvals(ctx: typer.Context) -> int:
-    """List the hires whose price waits for approval. Nothing is paid or reserved meanwhile."""
+    """List the hires whose price waits for approval. Nothing is paid or reserved while they wait."""
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
         found = buyer.approvals()
     if context.as_json:
         context.print_json({"approvals": [entry.as_json() for entry in found]})
     else:
-        context.out.print(show.approvals(found) if found else "Nothing waits for an approval.")
+        context.out.print(show.approvals(found) if found else "No hire waits for approval.")
     return 0
 
 
 def approve(ctx: typer.Context, hire_id: HireId, by: By = "", patience: Patience = 600) -> int:
-    """Say yes to the price that a hire waits with: it is paid and goes on."""
+    """Approve the price of a hire that waits: it is paid and continues."""
     context: Context = ctx.obj
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
         made = buyer.approve(hire_id, by=by or me(), patience_s=patience)
@@ -48,10 +48,10 @@ def approve(ctx: typer.Context, hire_id: HireId, by: By = "", patience: Patience
 def deny(
     ctx: typer.Context,
     hire_id: HireId,
-    why: Annotated[str, typer.Argument(help="Why not; the receipt says it.")] = "",
+    why: Annotated[str, typer.Argument(help="The reason, for the receipt.")] = "",
     by: By = "",
 ) -> int:
-    """Say no to the price that a hire waits with: it is refused and nothing is paid."""
+    """Refuse the price of a hire that waits. Nothing is paid."""
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
         made = buyer.deny(hire_id, why, by=by or me())

@@ -6,9 +6,10 @@ model is scripted, so that no key is needed; a real one can be named instead.
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,14 @@ from rich.text import Text
 
 from masumi_tools.cli import show
 from masumi_tools.cli.context import Context
-from masumi_tools.errors import MissingExtra
+from masumi_tools.errors import MissingExtra, SettingsError
 from masumi_tools.hire.budget import Budget, text_of
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.flows import Progress
 from masumi_tools.hire.purchase import State
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.sandbox import Sandbox
-from masumi_tools.settings import Settings
+from masumi_tools.settings import Settings, demo_database_url
 from masumi_tools.tools.progress import STEPS
 
 HOUR_MS = 3_600_000
@@ -103,8 +104,25 @@ def run(context: Context, model: str | None = None) -> int:
             context.out.print(
                 "\nNothing of this was real money. Next: examples/, or `masumi-tools sandbox` and `masumi-tools hire`."
             )
+            if _kept(Path(folder) / "hires.sqlite3"):
+                context.out.print(
+                    "See it in a browser: `masumi-tools page --demo` (in a clone: `make page`)."
+                )
     ends = {"completed": "completed", "never-answers": "refunded", "over-budget": "refused"}
     return 0 if all(one.receipt.outcome == ends[one.scenario.name] for one in told) else 1
+
+
+def _kept(file: Path) -> bool:
+    """Whether the hires of this demo are kept for `page --demo`, in the place of those of the last one."""
+    try:
+        kept = Path(demo_database_url().removeprefix("sqlite:///"))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.unlink(missing_ok=True)
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(kept)) as target:
+            source.backup(target)
+    except (SettingsError, OSError, sqlite3.Error):
+        return False
+    return True
 
 
 def _play(scenario: Scenario, sandbox: Sandbox, settings: Settings, say: Say, model: str | None) -> Told:

@@ -134,20 +134,20 @@ def after(p: Purchase, question: Question, now: int) -> Purchase:
 def refusal(approval: Approval) -> str:
     """Why a price that was not approved is not paid, without a full stop."""
     if approval.answer == "expired":
-        return "nobody approved the price in time"
+        return "the price was not approved in time"
     if approval.by == CALLBACK:
         return approval.why
     why = f": {approval.why}" if approval.why else ""
-    return f"{approval.by or 'somebody'} did not approve the price{why}"
+    return f"{approval.by or 'the approver'} did not approve the price{why}"
 
 
 def told_already(p: Purchase, question: Question | None) -> StateError:
     """The error for who answers where nothing is asked any more, with what became of it."""
     if question is None or not question.answer:
-        words = f"the hire {p.hire_id} waits for nobody's approval; it is {p.state.value}"
+        words = f"the hire {p.hire_id} does not wait for approval; it is {p.state.value}"
         return StateError(words, phase=p.state.value, money=p.money)
     if question.answer == "expired":
-        words = "nobody answered in time, so it was refused and nothing was paid"
+        words = "the question expired without an answer; it was refused and nothing was paid"
     else:
         said = "approved" if question.answer == "yes" else "refused"
         by = f" by {question.by}" if question.by else ""

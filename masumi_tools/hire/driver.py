@@ -431,7 +431,7 @@ class Driver:
         if approvals.approved(p):
             return None
         if budget.approve is None:
-            return "its price needs an approval, which nobody gave"
+            return "its price needs an approval that was not given"
         yield from self._hold(p, owner, APPROVAL_MS)
         self._leases[p.hire_id] = owner
         began = self._monotonic()

@@ -28,17 +28,17 @@ OUTCOMES = {
     "refunded": ("refunded", "↩", "calm"),
     "refused": ("refused", "⊘", "calm"),
     "lapsed": ("lapsed", "⊘", "calm"),
-    "open": ("at work", "◔", "busy"),
-    "needs_approval": ("waits for a yes", "?", "ask"),
+    "open": ("in progress", "◔", "busy"),
+    "needs_approval": ("waits for approval", "?", "ask"),
     "needs_input": ("asks a question", "?", "ask"),
-    "refund_requested": ("refund on its way", "↺", "busy"),
+    "refund_requested": ("refund requested", "↺", "busy"),
     "disputed": ("disputed", "!", "bad"),
     "failed": ("failed", "✕", "bad"),
 }
 # What a filter of the hires stands for, in states of the journal.
 GROUPS = {
     "waiting": ("awaiting_approval", "needs_input"),
-    "at work": ("asked", "listed", "reserved", "started", "paying", "paid", "locked", "running"),
+    "in progress": ("asked", "listed", "reserved", "started", "paying", "paid", "locked", "running"),
     "delivered": ("delivered", "settled"),
     "refund": ("refund_requested", "disputed", "refunded"),
     "refused": ("refused", "lapsed"),

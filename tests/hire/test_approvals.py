@@ -120,11 +120,11 @@ def test_an_answer_that_comes_too_late_is_told_so(sandbox: Sandbox, sqlite_url: 
     sandbox.advance(DAY_MS + 1)
 
     with buyer(sandbox, sqlite_url) as person:
-        with pytest.raises(StateError, match="nobody answered in time"):
+        with pytest.raises(StateError, match="expired without an answer"):
             person.approve(asked.hire_id, by="ann")
         made = person.receipt(asked.hire_id)
 
-    assert (made.outcome, made.reason) == ("refused", "nobody approved the price in time")
+    assert (made.outcome, made.reason) == ("refused", "the price was not approved in time")
     assert bought(sandbox) == 0
 
 

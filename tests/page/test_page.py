@@ -127,3 +127,33 @@ def test_it_ends_within_three_seconds_with_a_tab_open(settings: Settings) -> Non
             page.stop()
             list(read)
     assert time.monotonic() - began < 3
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_the_command_that_shows_what_it_did(capsys: Any, monkeypatch: Any) -> None:
+    pytest.importorskip("langchain")
+    from masumi_tools.cli import paging
+    from masumi_tools.cli.run import run
+
+    assert run(["page", "--demo"]) == 2
+    assert "masumi-tools demo" in capsys.readouterr().err
+    assert run(["demo"]) == 0
+    assert (
+        capsys.readouterr()
+        .out.rstrip()
+        .splitlines()[-1]
+        .startswith("See it in a browser: `masumi-tools page --demo`")
+    )
+    shown: list[str] = []
+
+    def look(page: Page) -> None:
+        with page.running(), httpx.Client(follow_redirects=True) as client:
+            client.get(page.link)
+            shown.append(client.get(f"{page.url}/hires").text)
+
+    monkeypatch.setattr(paging, "_serve", look)
+    assert run(["page", "--demo"]) == 0
+    assert (
+        all(words in shown[0] for words in ("delivered", "refunded", "refused"))
+        and '<form method="post"' not in shown[0]
+    )

@@ -148,7 +148,9 @@ def converted(provider: str, tools: list[BaseTool]) -> list[dict[str, Any]]:
     from langchain_google_genai._function_utils import convert_to_genai_function_declarations
 
     made: Any = convert_to_genai_function_declarations(tools)
-    return [json.loads(one.model_dump_json(exclude_none=True)) for one in made.function_declarations]
+    return [
+        json.loads(type(one).to_json(one, use_integers_for_enums=False)) for one in made.function_declarations
+    ]
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "google"])

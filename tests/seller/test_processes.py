@@ -12,6 +12,7 @@ import pytest
 
 from masumi_tools.errors import InputError
 from masumi_tools.seller import sell
+from masumi_tools.seller.ledger import change
 from tests.seller.process_shop import crew, work
 from tests.seller.support import Market, until
 from tests.seller.test_operating import Process, done
@@ -59,6 +60,18 @@ def test_what_takes_too_long_is_killed_with_all_that_it_has_started(market: Mark
         assert buying.wait(behind, "completed", "failed", within_s=60)["result"].startswith("next")
 
     assert "longer than 8 s" in failed["error"]
+
+
+def test_a_job_that_its_seller_cancels_is_killed(market: Market, tmp_path: Path):
+    file = tmp_path / "pids"
+    with market.shop(work, workers="process:1") as buying:
+        job = buying.buy({"text": f"spin {file}"})
+        pids = [int(pid) for pid in until(lambda: file.exists() and file.read_text().split(), "the work", 60)]
+        change(buying.service.settings, job["id"], "cancel")
+        until(lambda: not any(lives(pid) for pid in pids), "their end")
+        behind = buying.buy({"text": "next"})
+        assert buying.wait(behind, "completed", "failed", within_s=60)["status"] == "completed"
+        assert buying.status(job)["error"] == "the seller cancelled the job"
 
 
 def test_a_process_that_dies_by_itself_loses_no_job(market: Market, tmp_path: Path):

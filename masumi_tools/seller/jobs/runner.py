@@ -236,13 +236,21 @@ class Runner:
                     run.news.set()
 
     def _give_on_unattended(self) -> None:
-        """A job that is ours and runs while nobody here works at it, seen twice, is begun again."""
+        """A job that is ours and runs while nobody here works at it, seen twice, is begun again.
+
+        Work whose job is not ours any more, since it was cancelled or taken over, is told so.
+        """
         with self._guard:
-            known = set(self._runs)
+            known = dict(self._runs)
+        ours = {job.job_id: job for job in self._table.owned_by(self._owner)}
+        for job_id, run in known.items():
+            if job_id not in ours:
+                run.ended.set()
+                run.news.set()
         found = {
-            job.job_id: job.version
-            for job in self._table.owned_by(self._owner)
-            if job.state is JobState.RUNNING and job.job_id not in known
+            job_id: job.version
+            for job_id, job in ours.items()
+            if job.state is JobState.RUNNING and job_id not in known
         }
         for job_id, version in found.items():
             if self._unattended.get(job_id) == version:

@@ -100,6 +100,8 @@ class ErrorAnswer(Loose):
     detail: str | dict[str, Any]
 
 
+# As `check` refuses them: all but tab and the ends of lines.
+_CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f"
 _JSON_TYPES = {"text": "string", "number": "number", "boolean": "boolean"}
 
 
@@ -122,8 +124,8 @@ def _property(field: InputField) -> dict[str, Any]:
         kind = "integer"
     if kind is not None:
         said["type"] = kind if field.required else [kind, "null"]
-    if kind == "string" and field.required:
-        said["pattern"] = r"\S"
+    if kind == "string":
+        said["pattern"] = _pattern(field)
     if kind in ("number", "integer"):
         said |= {"minimum": -MAX_SAFE_INT, "maximum": MAX_SAFE_INT}
     low, high = ("minLength", "maxLength") if kind == "string" else ("minimum", "maximum")
@@ -133,6 +135,13 @@ def _property(field: InputField) -> dict[str, Any]:
     if field.choices and field.kind in ("choice", "enum"):
         said["description"] = f"{said.get('description', '')} one of {list(field.choices)}".strip()
     return said
+
+
+def _pattern(field: InputField) -> str:
+    """What every text must be, beside the field's own rules: without control characters, and not blank if needed."""
+    refused = "\\x00" if field.type == "textarea" else _CONTROLS
+    some = f"[^{refused}\\s]" if field.required else ""
+    return f"^[^{refused}]*{some}[^{refused}]*$" if some else f"^[^{refused}]*$"
 
 
 def started(job: Job) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Final
 
 from masumi_tools.hire.budget import Budget
@@ -152,14 +151,15 @@ def _summed(found: Iterable[tuple[str, dict[str, Any]]]) -> Known:
     newest = sorted(found, key=lambda one: -int(one[1].get("created_ms") or 0))
     shown = newest[:MOST]
     ends = Counter(_end(state, record) for state, record in shown)
-    took = [
+    took = sorted(
         record["result_ms"] - record["created_ms"]
         for state, record in shown
         if _end(state, record) == "delivered" and record.get("result_ms")
-    ]
+    )
+    middle = (took[(len(took) - 1) // 2] + took[len(took) // 2]) // 2 if took else None
     return Known(
         hired=len(shown),
-        median_ms=int(median(took)) if took else None,
+        median_ms=middle,
         capped=len(newest) > MOST,
         **{name: ends[name] for name in ("delivered", "refunded", "failed", "open")},
     )

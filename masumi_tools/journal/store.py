@@ -312,7 +312,7 @@ class Journal(Questions, Looks):
             free = [
                 replace(_row(found), due_ms=found.due_ms)
                 for found in page
-                if found.lease_owner is None or found.lease_until_ms < at or is_dead(found.lease_owner)
+                if not turns.runs(found.lease_owner, found.lease_until_ms, at) or is_dead(found.lease_owner)
             ]
             if free or not page:
                 return free

@@ -163,3 +163,21 @@ def test_an_open_hire_is_due_when_its_next_step_is(sandbox: Sandbox, sqlite_url:
 
     assert isinstance(step, Pause) and due_ms(p, p.changed_ms, WAYS) == step.until_ms
     assert due_ms(p, step.until_ms, WAYS) == step.until_ms, "then it is due at once"
+
+
+def test_what_a_clock_that_was_wrong_has_put_off_is_due_and_its_lease_binds_nobody(
+    sandbox: Sandbox, journal: Journal
+) -> None:
+    """The machine was a year ahead and died with the lease; nobody waits a year for the money."""
+    p = hire_silent(sandbox, journal, "0")
+    (seen,) = journal.due(sandbox.now_ms() + MINUTE_MS, (0, ""), lambda _: True)
+    journal.save(replace(seen, due_ms=sandbox.now_ms() + 365 * 24 * 60 * MINUTE_MS))
+    right = journal._now_ms
+    journal._now_ms = lambda: right() + 365 * 24 * 60 * MINUTE_MS
+    assert journal.take_lease(p.hire_id, "another machine", 120_000, lambda _: False)
+    journal._now_ms = right
+
+    swept = ClockedBuyer(sandbox, None, journal).sweep()
+
+    assert [made.hire_id for made in swept] == [p.hire_id]
+    assert ClockedBuyer(sandbox, None, journal).sweep() == [], "and then it is put off by the time of now"

@@ -15,16 +15,16 @@ from masumi_tools.calls.call import Call, Reply
 from masumi_tools.errors import InputError, JournalError, MasumiError, StateError, UnknownHire
 from masumi_tools.hire import approvals
 from masumi_tools.hire.budget import Budget
-from masumi_tools.hire.purchase import BEFORE_PAYING, TRANSITIONS, Purchase, State
+from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, TRANSITIONS, Purchase, State
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.journal.store import Journal, Row
 from masumi_tools.models import PricingType
-from masumi_tools.money import Amount
+from masumi_tools.money import Amount, parse_amounts
 from masumi_tools.sandbox.chain import identifier
 from masumi_tools.sandbox.chain.rows import Purchase as Bought
 from masumi_tools.sandbox.chain.sums import as_sums
 from tests.worlds.life import Task
-from tests.worlds.stage import Stage
+from tests.worlds.stage import Stage, named
 from tests.worlds.vendors import canonical
 from tests.worlds.wire import place
 
@@ -78,6 +78,8 @@ class Checks:
         if row.state == before.state:
             return
         hire = self.by_id[row.hire_id]
+        if '"dialect":"seed"' in row.record and self.stage.plan.dialect == "today":
+            raise Violation(f"hire {row.hire_id} takes a node of today for one of the older dialect")
         if row.state == State.RESERVED:
             hire.reserved_ms = self.stage.now()
         if not _leads(State(before.state), State(row.state)):
@@ -86,16 +88,71 @@ class Checks:
     # Before a request leaves -----------------------------------------------------------------------------
 
     def sending(self, task: Task, call: Call) -> None:
+        if call.to == "node" and (about := named(call)):
+            self._of_this_node(task, call, about)
+        if call.name in ("POST /purchase/request-refund", "PATCH /purchase"):
+            self._asking_back(call)
         if call.name == "POST /purchase":
-            self._ordering(call)
+            self._ordering(task, call)
             task.paid = True
         elif call.name == "POST /start_job":
             hire = self.by_nonce.get(str(json.loads(call.body or b"{}").get("identifier_from_purchaser")))
             # A process that stood still and was overtaken may start a job that nobody pays.
-            if hire is not None and hire.body is not None and not task.life.frozen_until_ms:
+            overtaken = task.life.frozen_until_ms or task.life.skewed
+            if hire is not None and hire.body is not None and not overtaken:
                 raise Violation(f"hire {hire.hire_id} starts another job after the order to pay was sent")
 
-    def _ordering(self, call: Call) -> None:
+    def _of_this_node(self, task: Task, call: Call, about: str) -> None:
+        """What is asked of the node about a purchase: only where it is the node that took it."""
+        p = self._named(about)
+        ids = task.life.flows._node_ids
+        if p is not None and p.node_ids and ids and not set(ids) & set(p.node_ids):
+            raise Violation(f"hire {p.hire_id} sends {call.name} to another node than its own")
+        if (
+            call.name != "POST /purchase"
+            or self.stage.away != "restored"
+            or about not in self.stage.forgotten
+        ):
+            return
+        if p is not None and p.terms is not None and self.stage.now() < p.terms.times.pay_by_time:
+            raise Violation(f"hire {p.hire_id} is ordered anew at a node that has forgotten that it took it")
+
+    def _asking_back(self, call: Call) -> None:
+        """Nobody is accused for one answer that was spoilt on its way."""
+        p = self._named(named(call))
+        found = self.stage.job(p.nonce) if p else None
+        if p is None or found is None:
+            return
+        temper = found[0].temper
+        if p.refund_wanted == MISMATCH and not temper.lies:
+            raise Violation(f"hire {p.hire_id} accuses an honest seller of {temper.name} of a lie")
+        failed = p.refund_wanted.startswith("the service says that the job failed")
+        if failed and temper.work not in ("fails", "flips"):
+            raise Violation(f"hire {p.hire_id} believes a failure that was said once: {p.refund_wanted}")
+
+    def _named(self, about: str) -> Purchase | None:
+        parts = identifier.decode(canonical(about))
+        hire = self.by_nonce.get(parts.purchaser_id) if parts else None
+        row = self.journal.get(hire.hire_id) if hire else None
+        return Purchase.model_validate_json(row.record) if row else None
+
+    def _permitted(self, task: Task, hire: Hire, p: Purchase) -> None:
+        """The first order of a hire leaves: within the limits of the process and of the call that send it."""
+        budget, wish = task.life.flows.budget, task.wish
+        asked = {amount.unit: amount.quantity for amount in p.price}
+        if not hire.budget and p.max_price is None:
+            raise Violation(f"hire {hire.hire_id} pays without anybody's permission")
+        if budget is not None and budget.per_hire is not None and over(asked, budget.per_hire):
+            raise Violation(
+                f"hire {hire.hire_id} pays {asked}, more than the limits of now: {budget.per_hire}"
+            )
+        if wish is not None and wish.action == "hire" and wish.max_price and not wish.quoted:
+            if over(asked, parse_amounts(wish.max_price)):
+                raise Violation(
+                    f"hire {hire.hire_id} pays {asked}, more than {wish.max_price} of who joined it"
+                )
+
+    def _ordering(self, task: Task, call: Call) -> None:
         """An order to pay is about to leave: announced, always the same, for an offer that breaks no rule."""
         assert call.body is not None
         body = json.loads(call.body)
@@ -114,6 +171,7 @@ class Checks:
                 raise Violation(f"hire {hire.hire_id} repeats its order in other bytes")
             return
         hire.body = call.body
+        self._permitted(task, hire, p)
         if name != canonical(name):
             raise Violation(f"hire {hire.hire_id} pays an identifier that is not in its canonical spelling")
         parts = identifier.decode(name)
@@ -124,7 +182,7 @@ class Checks:
                 f"hire {hire.hire_id} pays an offer that breaks a rule: {self.stage.poisoned[name]}"
             )
         announced_ms = p.at(State.PAYING) or 0  # a process that stood still since then could not know
-        if int(body["payByTime"]) < announced_ms + MINUTE_MS:
+        if int(body["payByTime"]) < announced_ms + MINUTE_MS and not task.life.skewed:
             raise Violation(f"hire {hire.hire_id} pays an offer whose payByTime is too near to be kept")
         self._within_price(hire, p, body["Amounts"])
         self._approved(hire, p)
@@ -238,6 +296,9 @@ class Checks:
     def kept(self, nonce: str, result: str) -> None:
         """A result came to a process that lived on to save it: from now on the journal must have it."""
         hire = self.by_nonce[nonce]
+        found = self.stage.job(nonce)
+        if self.stage.plan.more.spoilt and found and found[0].temper.lies:
+            return  # of a lie and a text that was spoilt none is better than the other
         if self._record(hire)["result"] != result:
             raise Violation(f"hire {hire.hire_id} was given a result that is not in the journal")
         hire.results.append(result)
@@ -256,6 +317,10 @@ class Checks:
             # A sweep returns the receipts of many, of which the open ones may have gone on meanwhile.
             if isinstance(receipt, Receipt) and not (receipt.open and isinstance(value, list)):
                 self.told(receipt)
+        budget, wish = task.life.flows.budget, task.wish
+        if wish is not None and wish.action == "hire" and isinstance(value, Receipt):
+            if value.budget != (budget.name if budget else ""):
+                raise Violation(f"{task.label} is answered with the hire of another budget, {value.budget!r}")
 
     def told(self, receipt: Receipt) -> None:
         """A receipt was handed out: what it says now must be true now."""

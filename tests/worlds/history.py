@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.budget import Asked, Budget
-from masumi_tools.hire.purchase import Purchase, State
+from masumi_tools.hire.purchase import BEFORE_PAYING, Purchase, State
 from masumi_tools.hire.quote import Quote
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.request import Policy, order_of
@@ -27,6 +28,7 @@ from tests.worlds.stage import NODE, REGISTRY, Stage, tend
 
 MINUTE_MS = 60_000
 MOST_SWEEPS = 400
+SHRUNK = ("0.5 ADA", "0.5 tUSDM")
 MakeJournal = Callable[[Callable[[], int]], Journal]
 
 
@@ -104,21 +106,58 @@ class History:
         for life in self._lives:
             if life.number == number and life.alive:
                 return life
-        limits = self.plan.limits[number]
-        door = Door(self.journal, self._knows_dead, self._trouble, self.checks.saved)
+        ahead = partial(self._ahead, number) if self.plan.more.skews else None
+        door = Door(self.journal, self._knows_dead, self._trouble, self.checks.saved, ahead or (lambda: 0))
         life = Life(
             f"p{number}.{len(self._lives)}",
             number,
             self._settings,
-            self.budgets[limits.name] if limits else None,
+            self._budget_now(number),
             door,
             self.stage.now,
             self._ways,
             self.rng,
             self.plan.crowd,
+            ahead,
         )
         self._lives.append(life)
         return life
+
+    def _ahead(self, number: int) -> int:
+        return self.plan.more.ahead(number, self.stage.now() - self.plan.start_ms)
+
+    def _budget_now(self, number: int) -> Budget | None:
+        """The budget that a process of this number has now: people make budgets smaller meanwhile."""
+        limits, shrinks_ms = self.plan.limits[number], self.plan.more.shrinks_ms
+        if limits is None:
+            return None
+        if shrinks_ms is not None and self.stage.now() - self.plan.start_ms >= shrinks_ms:
+            return _budget(replace(limits, per_hire=SHRUNK))
+        return self.budgets[limits.name]
+
+    def _begin_anew(self) -> None:
+        """Every process is stopped at once and started again some time later, as at a deploy."""
+        for life in self._lives:
+            if life.alive:
+                self.scheduler.kill(life)
+
+    def _go_away(self) -> None:
+        """From now on the node's address leads to another node, or to one from a backup."""
+        self._begin_anew()
+        self.stage.away = self.plan.more.away
+        known = [ledger.purchase_of(row) for row in self.journal.rows()]
+        self.stage.forgotten = frozenset(
+            p.terms.blockchain_identifier
+            for p in known
+            if p.terms is not None and p.state not in BEFORE_PAYING and p.state is not State.PAYING
+        )
+        self.scheduler.say(f"the node is {self.stage.away}")
+
+    def _come_back(self) -> None:
+        if self.stage.away:
+            self._begin_anew()
+            self.stage.away = ""
+            self.scheduler.say("the node is itself again")
 
     def _knows_dead(self, owner: str) -> bool:
         """A process on the same machine is known to be dead; one elsewhere is not."""
@@ -148,6 +187,12 @@ class History:
         """From the first wish to the last line of the ledger."""
         for wish in self.plan.wishes:
             self.scheduler.after(wish.after_ms, lambda wish=wish: self._fulfil(wish))  # type: ignore[misc]
+        more = self.plan.more
+        if more.away_ms is not None:
+            self.scheduler.after(more.away_ms[0], self._go_away)
+            self.scheduler.after(more.away_ms[1], self._come_back)
+        if more.shrinks_ms is not None:
+            self.scheduler.after(more.shrinks_ms, self._begin_anew)
         self.scheduler.run()
         self._rest()
         check_ending(self.checks, attended_from_ms=self._attended_from_ms)
@@ -252,6 +297,7 @@ class History:
     def _rest(self) -> None:
         """No more trouble and no more wishes: sweeps, until nothing is open any more."""
         self.scheduler.calm()
+        self._come_back()
         self.scheduler.say("from now on all is calm")
         self._attended_from_ms = self.stage.now()
         for _ in range(MOST_SWEEPS):

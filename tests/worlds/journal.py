@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from masumi_tools.errors import JournalBusy
 from masumi_tools.journal.questions import Question
 from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
+from masumi_tools.journal.turns import MOST_AHEAD_MS, runs
 
 Summed = dict[str, int]
 
@@ -154,8 +155,9 @@ class MemoryJournal(Journal):
         if kept is None or not kept.row.is_open:
             return False
         holder = kept.lease_owner
-        if holder is not None and holder != owner and kept.lease_until_ms >= at and not is_dead(holder):
-            return False
+        if holder is not None and holder != owner and runs(holder, kept.lease_until_ms, at):
+            if not is_dead(holder):
+                return False
         kept.lease_owner, kept.lease_until_ms = owner, at + for_ms
         return True
 
@@ -171,7 +173,9 @@ class MemoryJournal(Journal):
         found = sorted(
             (kept.due_ms, hire_id)
             for hire_id, kept in self._kept.items()
-            if kept.row.is_open and after < (kept.due_ms, hire_id) and kept.due_ms <= now
+            if kept.row.is_open
+            and after < (kept.due_ms, hire_id)
+            and (kept.due_ms <= now or kept.due_ms > now + MOST_AHEAD_MS)
         )
         while page := found[:limit]:  # those that are driven are left out of a page, which is shorter then
             found = found[limit:]
@@ -179,7 +183,7 @@ class MemoryJournal(Journal):
             free = [
                 replace(kept.shown(), due_ms=kept.due_ms)
                 for kept in kept_of
-                if kept.lease_owner is None or kept.lease_until_ms < at or is_dead(kept.lease_owner)
+                if not runs(kept.lease_owner, kept.lease_until_ms, at) or is_dead(kept.lease_owner or "")
             ]
             if free:
                 return free

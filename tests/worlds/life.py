@@ -32,9 +32,15 @@ class Door(Journal):
     """The way of one process to the journal that several share; once `shut`, nothing passes any more."""
 
     def __init__(
-        self, journal: Journal, is_dead: Callable[[str], bool], trouble: Callable[[], str], saved: Saved
+        self,
+        journal: Journal,
+        is_dead: Callable[[str], bool],
+        trouble: Callable[[], str],
+        saved: Saved,
+        ahead_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         self._journal = journal
+        self._ahead_ms = ahead_ms
         self._is_dead = is_dead
         self._trouble = trouble
         self._saved = saved
@@ -42,6 +48,15 @@ class Door(Journal):
 
     def close(self) -> None:
         self.shut = True
+
+    def _by_own_clock(self, write: Callable[[], Any]) -> Any:
+        """Leases run by the clock of the machine that takes them, which may be another's past or future."""
+        right, ahead = self._journal._now_ms, self._ahead_ms()
+        self._journal._now_ms = lambda: right() + ahead
+        try:
+            return write()
+        finally:
+            self._journal._now_ms = right
 
     def _write(self, write: Callable[[], Any]) -> Any:
         if self.shut:
@@ -60,7 +75,7 @@ class Door(Journal):
         self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
     ) -> tuple[Row, bool]:
         def write() -> tuple[Row, bool]:
-            kept, made = self._journal.add(row, call_id, owner, lease_ms)
+            kept, made = self._by_own_clock(lambda: self._journal.add(row, call_id, owner, lease_ms))
             if made:
                 self._saved(row, None)
             return kept, made
@@ -106,7 +121,10 @@ class Door(Journal):
         return saved
 
     def take_lease(self, hire_id: str, owner: str, for_ms: int, is_dead: Callable[[str], bool]) -> bool:
-        taken: bool = self._write(lambda: self._journal.take_lease(hire_id, owner, for_ms, self._is_dead))
+        def take() -> bool:
+            return self._journal.take_lease(hire_id, owner, for_ms, self._is_dead)
+
+        taken: bool = self._write(lambda: self._by_own_clock(take))
         return taken
 
     def drop_lease(self, hire_id: str, owner: str) -> None:
@@ -193,7 +211,7 @@ class Life(BuyerBase):
         ways: Ways,
         rng: random.Random,
         crowd: int,
-        dialect_known: bool = False,
+        ahead_ms: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(settings, budget=budget, journal=journal)
         self.name = name
@@ -204,7 +222,8 @@ class Life(BuyerBase):
         self.frozen_until_ms = 0
         self.feeding = False
         self.tasks: list[Task] = []
-        self._clock = Clock(now_ms)
+        self.skewed = ahead_ms is not None
+        self._clock = Clock(now_ms) if ahead_ms is None else Clock(lambda: now_ms() + ahead_ms(), now_ms)
         self._turns = 0
         self._feed = Feed(ways)
         self._flows = Flows(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from masumi_tools.sandbox.chain.network import TUSDM
 from masumi_tools.sandbox.sellers.mip003 import MINUTE_MS
+from tests.worlds.more import NONE, More, more_of
 from tests.worlds.vendors import TEMPERS, Deadlines, Temper
 
 HOUR_MS = 60 * MINUTE_MS
@@ -96,6 +97,7 @@ class Plan:
     patience_of_answers: float
     splits_permille: int
     rest_ms: int
+    more: More = NONE
 
     @property
     def processes(self) -> int:
@@ -118,6 +120,10 @@ def plan_of(seed: int) -> Plan:
             if one
         }
         limits = tuple(later[one] if one else None for one in limits)
+
+    more = more_of(seed, processes)
+    if more.skews:  # whose day it is depends on a clock that is wrong until the node's was heard
+        limits = tuple(one and replace(one, per_day=None) for one in limits)
     return Plan(
         seed=seed,
         start_ms=BEGINNING_MS
@@ -135,6 +141,7 @@ def plan_of(seed: int) -> Plan:
         patience_of_answers=rng.choice((0.0, 0.5, 0.9)),
         splits_permille=rng.choice((0, 0, 300, 1000)),
         rest_ms=rng.choice((5, 10, 18)) * MINUTE_MS,
+        more=more,
     )
 
 

@@ -19,8 +19,10 @@ from masumi_tools.errors import MasumiError
 from masumi_tools.hire.callbacks import decide, judge
 from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Operation, Sleep
 from masumi_tools.sandbox.faults import DEEDS, Answer, Fault, Place, spoilt, without_service
+from masumi_tools.sandbox.wire import Response
 from tests.worlds.checks import Checks
 from tests.worlds.life import Life, Task
+from tests.worlds.more import NONE, spoil
 from tests.worlds.plan import Chaos, Wish
 from tests.worlds.stage import Stage
 from tests.worlds.wire import lost, reply_of, unsent
@@ -56,6 +58,8 @@ _NAMES = [name for name, _ in TROUBLES]
 _WEIGHTS = [weight for _, weight in TROUBLES]
 # A request of which the connection broke may still be inside the node for so long (protocol N21.2).
 STRAGGLER_MS = 14_000
+# And behind a gateway that answers in its place for as long as an order may take.
+LATE_S = 58.0
 # How long people think.
 PEOPLE_MS = (5, 2_000, 200_000)
 _ANYWHERE = Place("node", "node", "/")
@@ -74,6 +78,9 @@ class Scheduler:
     ) -> None:
         self.stage = stage
         self.chaos = chaos
+        self.more = stage.plan.more
+        self._rng_of_more = random.Random(f"more of {stage.plan.seed}")
+        self._spoilt: set[str] = set()
         self.rng = rng
         self.crashed: Callable[[Life, list[Wish]], None] = lambda life, wishes: None
         self._checks = checks
@@ -104,7 +111,7 @@ class Scheduler:
 
     def calm(self) -> None:
         """From now on nothing goes wrong any more."""
-        self.chaos = Chaos()
+        self.chaos, self.more = Chaos(), NONE
 
     def say(self, text: str) -> None:
         if self._trace is not None:
@@ -136,13 +143,16 @@ class Scheduler:
         chaos = self.chaos
         if not chaos.crash or self.crashes >= chaos.most_crashes or self.rng.random() >= chaos.crash:
             return False
+        self.say(f"{task.life.name} CRASHES in {task.label}")
+        self.kill(task.life)
+        return True
+
+    def kill(self, life: Life) -> None:
+        """The process is gone; whoever looks after it is told."""
         self.crashes += 1
-        life = task.life
-        self.say(f"{life.name} CRASHES in {task.label}")
         wishes = [one.wish for one in life.tasks if one.wish is not None]
         life.die()
         self.crashed(life, wishes)
-        return True
 
     def _go_on(self, task: Task, value: Any, error: BaseException | None = None) -> None:
         flow = task.stack[-1]
@@ -252,6 +262,14 @@ class Scheduler:
             self.after(travel + self.rng.randrange(STRAGGLER_MS), lambda: self._straggle(task.life, call))
             self._arrive(task, call, travel, lost("the connection broke"), trouble)
             return
+        if trouble == "late-page":
+            status, page = self._rng_of_more.choice(PAGES)
+            late_ms = self._rng_of_more.randrange(int(min(call.timeout_s, LATE_S) * 1000))
+            self.after(travel + late_ms, lambda: self._straggle(task.life, call))
+            text = page if isinstance(page, str) else json.dumps(page)
+            reply = reply_of(Response(status, {}, text.encode()), call.cap_bytes)
+            self._arrive(task, call, travel, reply, trouble)
+            return
         self.after(travel, lambda: self._serve(task, call, trouble))
         self._dies(task)
 
@@ -262,9 +280,19 @@ class Scheduler:
         if outage and call.to == "node" and outage[0] <= self.now() - self._start_ms < outage[1]:
             return self.rng.choice(("unsent", "html-502"))
         rate: float = getattr(chaos, call.to)
-        if not rate or self.rng.random() >= rate:
+        if rate and self.rng.random() < rate:
+            return self.rng.choices(_NAMES, _WEIGHTS)[0]
+        return self._later_trouble(call) if self.more is not NONE else ""
+
+    def _later_trouble(self, call: Call) -> str:
+        if self.more.late_page and self._rng_of_more.random() < self.more.late_page:
+            return "late-page"
+        # A stranger's answer is spoilt at any place; that of one job's status only once.
+        if call.to == "node" or call.url in self._spoilt or self._rng_of_more.random() >= self.more.spoilt:
             return ""
-        return self.rng.choices(_NAMES, _WEIGHTS)[0]
+        if call.name == "GET /status":
+            self._spoilt.add(call.url)
+        return "spoilt"
 
     def _straggle(self, life: Life, call: Call) -> None:
         response = self.stage.serve(call, self.stage.token)
@@ -295,6 +323,8 @@ class Scheduler:
         else:
             response = self.stage.serve(call, self.stage.token)
             self._checks.look()
+            if trouble == "spoilt":
+                response = spoil(response, call.name == "GET /status", self._rng_of_more)
             answer = Answer(response)
             if self.chaos.crossed and self.rng.random() < self.chaos.crossed:
                 other = self.stage.another_purchase(call)
@@ -315,7 +345,7 @@ class Scheduler:
             if self._trace is not None:
                 what = f"{reply.status}" if reply.status is not None else reply.fault
                 self.say(f"{task.label} {call.name} -> {what}{f' ({trouble})' if trouble else ''}")
-            task.given = self._checks.learnt(call, reply)
+            task.given = None if trouble == "spoilt" else self._checks.learnt(call, reply)
             self._go_on(task, reply)
 
         self._soon(task, ms, learn)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Any
 
 from masumi_tools.calls.call import Call
@@ -37,6 +39,9 @@ class Stage:
             realistic=plan.realistic,
             populate=False,
         )
+        self.plan = plan
+        self.away = ""  # "elsewhere": another node answers; "restored": the node has forgotten `forgotten`
+        self.forgotten: frozenset[str] = frozenset()
         self.poisoned: dict[str, str] = {}
         self._populate(plan)
         self.vendors: list[Vendor] = []
@@ -104,7 +109,7 @@ class Stage:
         request = request_of(call, token)
         with self.world.moment():
             if host == "node.test":
-                return node.answer(self.world, request)
+                return self._dated(self._of_another_node(call) or node.answer(self.world, request))
             if host == "registry.test":
                 return routes.answer(self.world, request)
             vendor = self._by_host.get(host)
@@ -122,6 +127,33 @@ class Stage:
         _raise_price(agent)
         doubled = [(str(int(one["amount"]) * 2), one["unit"]) for one in listed["Amounts"]]
         entry["AgentPricing"] = fixed_pricing(doubled)
+
+    def _dated(self, response: Response) -> Response:
+        """With the node's time in the head, where clocks differ."""
+        if self.plan.more.skews:
+            response.headers["date"] = formatdate(self.now() / 1000, usegmt=True)
+        return response
+
+    def _of_another_node(self, call: Call) -> Response | None:
+        """What a node says that never heard of the purchase, or is not ours at all; None where ours answers."""
+        if not self.away:
+            return None
+        _, path, _ = place(call.url)
+        if self.away == "elsewhere":
+            if path.endswith("/payment-source"):
+                return _said(200, {"PaymentSources": [{"id": "of-another-node"}]})
+            if path.endswith("/api-key-status"):
+                return _said(401, "Unauthorized, invalid authentication token provided")
+        if "/purchase" not in path:
+            return None
+        if call.method == "GET":
+            return _said(200, {"Purchases": []})
+        asked = named(call)
+        if self.away == "restored" and asked not in self.forgotten:
+            return None
+        if call.name == "POST /purchase":
+            return _said(404, "No payment source found for agent identifiers policy id")
+        return _said(404, "Purchase not found")
 
     def another_purchase(self, call: Call) -> Response | None:
         """The answer to somebody else's question: what a confused proxy would deliver; None when there is none."""
@@ -152,6 +184,21 @@ class Stage:
     def locked(self, row: Purchase) -> bool:
         """Whether money was ever locked for this purchase."""
         return row.escrow is not None
+
+
+def named(call: Call) -> str:
+    """The purchase that this request to the node is about, by its identifier; "" for none."""
+    try:
+        body = json.loads(call.body or b"{}")
+    except ValueError:
+        return ""
+    return str(body.get("blockchainIdentifier", "")) if isinstance(body, dict) else ""
+
+
+def _said(status: int, what: Any) -> Response:
+    if status == 200:
+        return reply(200, {"status": "success", "data": what})
+    return reply(status, {"status": "error", "error": {"message": what}})
 
 
 def tend(world: World, seller_permille: int) -> None:

@@ -1,0 +1,103 @@
+"""Troubles that became known later: clocks that are wrong, nodes that are others or have forgotten, spoilt answers.
+
+They are drawn from a chance of their own, so that a history without them is what it was before them.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from masumi_tools.sandbox.wire import Response
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+# What people, batteries and virtual machines do to a clock: ms ahead of the node's.
+AHEADS = (2 * HOUR_MS, -2 * HOUR_MS, 45_000, -45_000, 26 * HOUR_MS, 400 * 24 * HOUR_MS)
+# What a stranger may send instead of a value.
+NASTY: tuple[Any, ...] = (
+    None, True, -1, 10**30, "", "\x00", "x" * 5_000, [], {}, [[]], "2026-99-99T99:99:99Z", "NaN", 1.5, [1, "a", None],
+    "https://xn--0/", {"a": [{"a": []}]},
+)  # fmt: skip
+SPOILT_RESULT, SPOILT_ERROR = "SPOILT ON ITS WAY", "spoilt on its way"
+# Without its name a job cannot be found again, and nothing that a buyer could do would help.
+_NAMES_OF_JOBS = ("job_id", "jobId", "id")
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """Which of them a history has. `skews`: by process, (from so many ms on, so many ms ahead)."""
+
+    skews: tuple[tuple[tuple[int, int], ...], ...] = ()
+    spoilt: float = 0.0
+    late_page: float = 0.0
+    away_ms: tuple[int, int] | None = None
+    away: Literal["elsewhere", "restored"] = "elsewhere"
+    shrinks_ms: int | None = None
+
+    def ahead(self, process: int, since_ms: int) -> int:
+        """How far the clock of this process is ahead of the node's, so long after the beginning."""
+        ahead = 0
+        for begins, by in self.skews[process] if process < len(self.skews) else ():
+            if since_ms >= begins:
+                ahead = by
+        return ahead
+
+
+NONE = More()
+
+
+def more_of(seed: int, processes: int) -> More:
+    """The later troubles of this seed: none in a half of all."""
+    rng = random.Random(f"more {seed}")
+    if rng.random() < 0.5:
+        return NONE
+    kinds = {rng.choice(("skews", "spoilt", "late", "away", "shrinks")) for _ in range(rng.choice((1, 1, 2)))}
+    skews = tuple(_skew(rng) for _ in range(processes)) if "skews" in kinds else ()
+    begins = rng.choice((2_000, 20_000, 5 * MINUTE_MS, 20 * MINUTE_MS))
+    return More(
+        skews=skews,
+        spoilt=rng.choice((0.05, 0.2)) if "spoilt" in kinds else 0.0,
+        late_page=0.08 if "late" in kinds else 0.0,
+        away_ms=(begins, begins + rng.choice((1, 12, 45)) * MINUTE_MS) if "away" in kinds else None,
+        away=rng.choice(("elsewhere", "restored")),
+        shrinks_ms=rng.choice((1_500, 4_000, 20_000)) if "shrinks" in kinds else None,
+    )
+
+
+def _skew(rng: random.Random) -> tuple[tuple[int, int], ...]:
+    """A clock that is right or wrong, and is set forth and back a few times."""
+    at, found = 0, []
+    for _ in range(rng.choice((0, 1, 1, 2, 3))):
+        found.append((at, rng.choice((0, *AHEADS))))
+        at += rng.choice((3_000, 60_000, 10 * MINUTE_MS))
+    return tuple(found)
+
+
+def spoil(response: Response, is_status: bool, rng: random.Random) -> Response:
+    """The answer of a stranger with something else at one place of it."""
+    if is_status and rng.random() < 0.6:
+        word = rng.choice(("completed", "failed"))
+        said = {"result": SPOILT_RESULT} if word == "completed" else {"error": SPOILT_ERROR}
+        value: Any = {"status": word, **said}
+    else:
+        try:
+            value = _spoilt(json.loads(response.body), rng)
+        except ValueError:
+            return response
+    return Response(response.status, dict(response.headers), json.dumps(value).encode())
+
+
+def _spoilt(value: Any, rng: random.Random) -> Any:
+    if not (isinstance(value, dict | list) and value and rng.random() < 0.85):
+        return rng.choice(NASTY)
+    if isinstance(value, list):
+        place = rng.randrange(len(value))
+        return [*value[:place], _spoilt(value[place], rng), *value[place + 1 :]]
+    names = sorted(name for name in value if name not in _NAMES_OF_JOBS)
+    if not names:
+        return value
+    name = rng.choice(names)
+    return {**value, name: _spoilt(value[name], rng)}

@@ -124,7 +124,8 @@ class Checks:
         if p is None or found is None:
             return
         temper = found[0].temper
-        if p.refund_wanted == MISMATCH and not temper.lies:
+        gives = found[0].given(found[1]) is not None  # one that gives nothing more is not waited for too long
+        if p.refund_wanted == MISMATCH and not temper.lies and gives:
             raise Violation(f"hire {p.hire_id} accuses an honest seller of {temper.name} of a lie")
         failed = p.refund_wanted.startswith("the service says that the job failed")
         if failed and temper.work not in ("fails", "flips"):

@@ -168,6 +168,9 @@ class Door(Journal):
     def put_off(self, due: Sequence[tuple[Row, int]]) -> None:
         self._write(lambda: self._journal.put_off(due))
 
+    def of_service(self, service: str, states: Sequence[str], most: int) -> list[Row]:
+        return self._journal.of_service(service, states, most)
+
     def count_open(self) -> int:
         return self._journal.count_open()
 

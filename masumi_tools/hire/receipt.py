@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunction
 from masumi_tools.errors import IdentifierError, Money
 from masumi_tools.hire.acceptance import signed_terms
 from masumi_tools.hire.budget import text_of
+from masumi_tools.hire.counting import counts
 from masumi_tools.hire.notebook import facts
 from masumi_tools.hire.purchase import Approval, Moment, Purchase, State
-from masumi_tools.hire.rows import counts
 from masumi_tools.hire.steps import refundable_until
 from masumi_tools.models import JobTimes, OnChainState, PricingType, Terms
 from masumi_tools.money import Amount

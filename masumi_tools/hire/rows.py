@@ -10,33 +10,11 @@ from pydantic import ValidationError
 from masumi_tools.errors import JournalError
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import Budget, text_of
+from masumi_tools.hire.counting import counts
 from masumi_tools.hire.purchase import Event, Purchase, State
 from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
 from masumi_tools.money import Amount
 from masumi_tools.target import Target
-
-# How a hire counts against its budget. Before RESERVED nothing is held yet.
-_COUNTS: dict[State, str] = {
-    State.ASKED: "",
-    State.LISTED: "",
-    State.AWAITING: "",
-    State.RESERVED: "reserved",
-    State.STARTED: "reserved",
-    State.PAYING: "reserved",
-    State.PAID: "reserved",
-    State.LOCKED: "locked",
-    State.RUNNING: "released",
-    State.NEEDS_INPUT: "locked",
-    State.DELIVERED: "locked",
-    State.REFUND_REQUESTED: "locked",
-    State.DISPUTED: "locked",
-    State.SETTLED: "spent",
-    State.REFUNDED: "refunded",
-    State.REFUSED: "released",
-    State.LAPSED: "released",
-    State.FAILED: "spent",
-    State.WRITTEN_OFF: "released",
-}
 
 # What the polls change; a record that differs only in these need not be saved.
 _POLLING = {"next_node_ms", "next_job_ms", "quiet_polls", "node_read_ms", "last_seen_job_ms", "looked_ms"}
@@ -95,16 +73,6 @@ def worth_saving(before: Purchase, after: Purchase) -> bool:
         return True
     old, new = before.__dict__, after.__dict__
     return any(new[name] != old[name] for name in new if name not in _POLLING)
-
-
-def counts(p: Purchase) -> str:
-    """How the price of this hire counts against its budget: "reserved", "locked", "spent", "refunded", "released",
-    or "" for not at all. What a receipt says of the money follows from the same."""
-    if p.at(State.RESERVED) is None:
-        return ""
-    if p.free:
-        return "released"
-    return "spent" if p.money == "spent" else _COUNTS[p.state]
 
 
 def _lines(p: Purchase) -> tuple[str, tuple[Entry, ...]]:

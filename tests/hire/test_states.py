@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from masumi_tools.errors import StateError
+from masumi_tools.hire.counting import COUNTS
 from masumi_tools.hire.purchase import BEFORE_PAYING, ENDED, TRANSITIONS, Event, Moment, Purchase, State
-from masumi_tools.hire.rows import _COUNTS
 from masumi_tools.hire.steps import _STEPS
 
 DOCS = Path(__file__).parents[2] / "docs" / "states.md"
@@ -65,7 +65,7 @@ def test_every_state_is_reached_from_asked_and_every_open_state_can_end() -> Non
 
 def test_every_open_state_has_a_next_step_and_every_state_counts_in_a_budget() -> None:
     assert set(_STEPS) == set(State) - ENDED
-    assert set(_COUNTS) == set(State)
+    assert set(COUNTS) == set(State)
 
 
 def test_refused_is_reached_only_while_nothing_was_paid() -> None:

@@ -67,6 +67,7 @@ types: $(VENV)/.made  ## mypy, strict
 	$(PY) -m mypy
 
 .PHONY: conformance field arguments
+conformance: CORPUS ?= $(wildcard tests/sandbox/recorded/*.json)
 conformance: $(VENV)/.made  ## replay recorded exchanges of the node against the sandbox (CORPUS="file...")
 	$(PY) -m tests.sandbox.conformance $(CORPUS)
 

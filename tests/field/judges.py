@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from masumi_tools.errors import WireError
+from masumi_tools.inputs import fields_from_placeholders
 from masumi_tools.models import (
     Listing,
     Started,
@@ -164,6 +165,22 @@ def registry_entry(row: Row) -> str | None:
     return _listing(row["means"], listings[0]) if listings else _no_listing(row, "no entry was read")
 
 
+def crew(row: Row) -> str | None:
+    """A row of crews: the input fields of a crew with these placeholders, whatever braces lie in their way."""
+    from masumi_tools.seller.work.templates import placeholders  # needs the seller's extra
+
+    wanted, noise = list(row["placeholders"]), list(row["fetch_inputs_would_also_report"])
+    spec = fields_from_placeholders([*noise, *wanted])
+    found = [field.id for field in spec.fields]
+    texts = [" and ".join(f"{{{name}}}" for name in (*noise, *wanted))]
+    needless = [field.id for field in spec.fields if not field.required]
+    return (
+        _differs("fields", found, wanted)
+        or _differs("placeholders", sorted(placeholders(texts)), sorted(wanted))
+        or (f"not required: {needless}" if needless else None)
+    )
+
+
 def _no_listing(row: Row, said: str) -> str | None:
     means = row["means"]
     if means.get("pricing") is None and not means["usable_for_payment"]:
@@ -235,3 +252,5 @@ JUDGES: Mapping[str, Judge] = {
     "payment-information": payment_information,
     "registry-entries": registry_entry,
 }
+OTHERS: Mapping[str, Judge] = {"crews": crew}
+"""Kinds of rows that are no answers."""

@@ -2,8 +2,9 @@
 
 Reads every `<kind>*.json` of each folder (by default the recorded answers beside the repository), judges
 each row by its `means`, counts by file and by dialect, and names each row that does not come out right.
-Bug reports are told by what happens, not by reading: for each it names the test that has its id, if any.
-Exit status 1 when any judged row is wrong that `DECIDED` does not name, 2 when there is nothing to judge.
+Bug reports are told by what happens: the tests that have a report's id are run. A report of which nothing
+runs is left out, and so are files of a kind that nobody judges.
+Exit status 1 when any row is wrong that `decided.txt` does not name, 2 when there is nothing to judge.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
-from tests.field.judges import JUDGES, Judge, Row
+from tests.field.judges import JUDGES, OTHERS, Judge, Row
+from tests.harness import counted, decided, verdict_of
 
-DECIDED: frozenset[str] = frozenset()
-"""Rows that are read otherwise on purpose: "file name: row id"."""
+BASELINE = Path(__file__).with_name("decided.txt")
 TESTS = Path(__file__).resolve().parents[1]
 # Kinds whose judge stands in another room: file name's beginning -> module and function.
 ELSEWHERE = {
@@ -37,11 +41,18 @@ class Verdict:
     family: str
     id: str
     wrong: str | None
+    left_out: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        if self.left_out is not None:
+            return "left out"
+        return "right" if self.wrong is None else "wrong"
 
 
 def judge_of(name: str) -> Judge | None:
     """The judge for a file of this name; None for kinds that are not judged by reading them."""
-    for kind, judge in JUDGES.items():
+    for kind, judge in {**JUDGES, **OTHERS}.items():
         if name.startswith(kind):
             return judge
     for kind, (module, function) in ELSEWHERE.items():
@@ -66,56 +77,102 @@ def verdicts(file: Path, judge: Judge) -> Iterator[Verdict]:
         yield Verdict(file.name, family, str(row.get("id", f"row {number}")), wrong)
 
 
+def reports(file: Path) -> Iterator[Verdict]:
+    """Every bug report of the file, by what the tests do that have its id: as their name or as their parameter."""
+    ids = [str(row["id"]) for row in json.loads(file.read_text(encoding="utf-8"))]
+    texts = {path: path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py")}
+    files = [str(path) for path, text in texts.items() if any(_named(id_).search(text) for id_ in ids)]
+    ran = _run(files, ids) if files else {}
+    for id_ in ids:
+        ends = [end for name, end in ran.items() if _is_test_of(id_, name)]
+        bad = [end for end in ends if end not in ("passed", "skipped")]
+        left_out = None if "passed" in ends or bad else "no test of it runs"
+        yield Verdict(file.name, "", id_, "; ".join(bad) or None, left_out)
+
+
+def _named(id_: str) -> re.Pattern[str]:
+    return re.compile(rf"def test_{re.escape(id_.replace('-', '_'))}\b|[\"']{re.escape(id_)}[\"']")
+
+
+def _is_test_of(id_: str, name: str) -> bool:
+    function, _, parameters = name.partition("[")
+    return (
+        function == f"test_{id_.replace('-', '_')}"
+        or re.search(rf"(^|-){re.escape(id_)}(-|\]|$)", parameters) is not None
+    )
+
+
+def _run(files: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
+    """The tests of these files that have one of the ids in their name, and how each ended."""
+    wanted = " or ".join([*ids, *(id_.replace("-", "_") for id_ in ids)])
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "ran.xml"
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"--junitxml={told}",
+            "-k",
+            wanted,
+        ]
+        subprocess.run([*command, *files], cwd=TESTS.parent, stdout=subprocess.DEVNULL, check=False)
+        tree = ElementTree.parse(told) if told.exists() else None
+    cases = tree.iter("testcase") if tree is not None else ()
+    return {str(case.get("name")): _ended(case) for case in cases}
+
+
+def _ended(case: ElementTree.Element) -> str:
+    for child in case:
+        if child.tag in ("failure", "error"):
+            return f"{case.get('name')}: {' '.join(str(child.get('message')).split())[:200]}"
+        if child.tag == "skipped":
+            return "skipped"
+    return "passed"
+
+
 def main(*places: Path) -> int:
     found: list[Verdict] = []
-    skipped: list[Path] = []
     for file in (file for place in places for file in _files(place)):
         judge = judge_of(file.name)
-        if judge is None:
-            skipped.append(file)
-        else:
+        if file.name.startswith("bug-reports"):
+            found.extend(reports(file))
+        elif judge is not None:
             found.extend(verdicts(file, judge))
-    if not found:
+        else:
+            rows = json.loads(file.read_text(encoding="utf-8"))
+            found.extend(Verdict(file.name, "", "", None, "no judge of this kind") for _ in rows)
+    if not any(verdict.left_out is None for verdict in found):
         print(f"nothing to judge in {', '.join(map(str, places))}")
         return 2
-    print(f"{'file':<34}{'right':>7}{'wrong':>7}")
-    _table(found, lambda v: v.file)
-    print(f"\n{'dialect':<34}{'right':>7}{'wrong':>7}")
-    _table(found, lambda v: v.family)
-    for file in skipped:
-        print(f"\nnot judged by reading: {file.name}")
-        if file.name.startswith("bug-reports"):
-            _covered(file)
-    wrong = [verdict for verdict in found if verdict.wrong is not None]
-    for verdict in wrong:
-        print(f"\n{verdict.file} · {verdict.family} · {verdict.id}\n  {verdict.wrong}")
-    share = 1 - len(wrong) / len(found)
-    print(f"\n{len(found) - len(wrong)} of {len(found)} rows right ({share:.1%})")
-    return int(any(f"{verdict.file}: {verdict.id}" not in DECIDED for verdict in wrong))
+    print(f"{'dialect':<34}{'right':>7}{'wrong':>7}{'left out':>10}")
+    _table(found)
+    for verdict in found:
+        if verdict.verdict != "right" and verdict.id:
+            print(f"\n{verdict.verdict}: {verdict.file}: {verdict.id}\n  {verdict.wrong or verdict.left_out}")
+    print()
+    for name in sorted({verdict.file for verdict in found}):
+        print(counted(name, (verdict.verdict for verdict in found if verdict.file == name)))
+    names = {of: [f"{v.file}: {v.id}" for v in found if v.verdict == of] for of in ("wrong", "right")}
+    status, lines = verdict_of(names["wrong"], names["right"], decided(BASELINE))
+    judged = len(names["wrong"]) + len(names["right"])
+    share = len(names["right"]) / judged
+    print("\n".join([*lines, f"{len(names['right'])} of {judged} rows right ({share:.1%})"]))
+    return status
 
 
 def _files(place: Path) -> list[Path]:
     return sorted(place.glob("*.json")) if place.is_dir() else [place]
 
 
-def _covered(file: Path) -> None:
-    """For each bug report the file that has a test of its name: `test_` and the id, or the id as its parameter."""
-    tests = {path: path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py")}
-    for row in json.loads(file.read_text(encoding="utf-8")):
-        id_ = str(row["id"])
-        named = re.compile(rf"def test_{re.escape(id_.replace('-', '_'))}\b|[\"']{re.escape(id_)}[\"']")
-        where = sorted(
-            path.relative_to(TESTS.parent).as_posix() for path, text in tests.items() if named.search(text)
+def _table(found: list[Verdict]) -> None:
+    counts = Counter((verdict.family, verdict.verdict) for verdict in found)
+    for name in sorted({verdict.family for verdict in found}):
+        print(
+            f"{name or '-':<34}{counts[name, 'right']:>7}{counts[name, 'wrong']:>7}{counts[name, 'left out']:>10}"
         )
-        print(f"  {id_:<32}{', '.join(where) or 'no test of this name'}")
-
-
-def _table(found: list[Verdict], key: object) -> None:
-    assert callable(key)
-    right = Counter(key(v) for v in found if v.wrong is None)
-    wrong = Counter(key(v) for v in found if v.wrong is not None)
-    for name in sorted(right | wrong):
-        print(f"{name or '-':<34}{right[name]:>7}{wrong[name]:>7}")
 
 
 if __name__ == "__main__":

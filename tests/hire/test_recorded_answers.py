@@ -22,7 +22,7 @@ from tests.hire.clocked import ClockedBuyer
 from tests.shared import shared_json
 
 Json = dict[str, Any]
-SMALL = Path(__file__).parents[1] / "sandbox" / "corpus_small.json"
+RECORDED = Path(__file__).parents[1] / "sandbox" / "recorded"
 WAYS = Ways("https://node.example/api/v1", None, "Preprod")
 TIMES = ("payByTime", "submitResultTime", "unlockTime", "externalDisputeUnlockTime")
 BUSINESS = (400, 404)
@@ -31,7 +31,7 @@ BUSINESS = (400, 404)
 @pytest.fixture(params=["own", "real"])
 def steps(request: pytest.FixtureRequest) -> list[Json]:
     corpus = (
-        json.loads(SMALL.read_text(encoding="utf-8"))
+        json.loads((RECORDED / "node-july.json").read_text(encoding="utf-8"))
         if request.param == "own"
         else shared_json("protocol/node-corpus.json")
     )

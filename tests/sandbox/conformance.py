@@ -19,13 +19,21 @@ from masumi_tools.sandbox import node
 from masumi_tools.sandbox.chain.escrow import World
 from masumi_tools.sandbox.registry import routes
 from masumi_tools.sandbox.wire import Request, Response
+from tests.harness import counted, decided, verdict_of
 
 from . import links
 from .comparing import Comparison
 from .fixture_world import add_key, build, force_state, token_of
 
 Step = dict[str, Any]
+BASELINE = Path(__file__).with_name("decided.txt")
 CHECKED_HEADERS = ("content-type", "allow", "retry-after")
+STEP = {
+    "id", "title", "area", "agent", "service", "role", "precondition", "now_ms", "request", "response", "links",
+    "time_offsets_ms", "setup", "concurrent_group", "note",
+}  # fmt: skip
+REQUEST = {"method", "path", "query", "headers", "body", "raw_body", "raw_hex", "body_generated"}
+"""All that a step and its request may have; a replay that passes over something else replays another exchange."""
 LOSERS = {404, 409, 500}
 """What may become of all but one of several identical requests that were sent at the same moment."""
 
@@ -47,6 +55,7 @@ class Replay:
         self.corpus = corpus
         self.compare = Comparison(corpus["volatile"])
         first = min((step["now_ms"] for step in self._steps()), default=0)
+        self.compare.since_ms = first
         made = {
             op["label"] for step in self._steps() for op in step.get("setup", []) if op["op"] == "api_key"
         }
@@ -68,10 +77,9 @@ class Replay:
                 yield from self._together(steps) if group else map(self._one, steps)
 
     def _one(self, step: Step) -> Outcome:
-        try:
-            response = self._send(step)
-        except (LookupError, TypeError, ValueError) as error:  # a link or setup that nothing answers to
-            return Outcome(step["id"], step["area"], "wrong", [f"not sent: {type(error).__name__}: {error}"])
+        response = self._tried(step)
+        if isinstance(response, Outcome):
+            return response
         if response.status == 501:
             return Outcome(step["id"], step["area"], "left out", [_message(response)])
         reasons = self._differences(step, response)
@@ -80,14 +88,25 @@ class Replay:
     def _together(self, steps: list[Step]) -> Iterator[Outcome]:
         """Steps sent at once: the one that won goes first here, each other one must lose as some loser may."""
         for step in sorted(steps, key=lambda step: step["response"]["status"] != 200):
-            response = self._send(step)
-            if {response.status, step["response"]["status"]} <= LOSERS:
+            response = self._tried(step)
+            if isinstance(response, Outcome):
+                yield response
+            elif {response.status, step["response"]["status"]} <= LOSERS:
                 yield Outcome(step["id"], step["area"], "right")
             else:
                 reasons = self._differences(step, response)
                 yield Outcome(step["id"], step["area"], "wrong" if reasons else "right", reasons)
 
     # Sending
+
+    def _tried(self, step: Step) -> Response | Outcome:
+        """The answer; an Outcome that is wrong by name where the replay does not know how to send this step."""
+        try:
+            if strange := [*(set(step) - STEP), *(set(step["request"]) - REQUEST)]:
+                raise ValueError(f"unknown key {sorted(strange)[0]!r}")
+            return self._send(step)
+        except (LookupError, TypeError, ValueError) as error:  # a link or setup that nothing answers to
+            return Outcome(step["id"], step["area"], "wrong", [f"not sent: {type(error).__name__}: {error}"])
 
     def _send(self, step: Step) -> Response:
         for op in step.get("setup", []):
@@ -127,10 +146,7 @@ class Replay:
             payload = b"" if body is None else json.dumps(body).encode()
         if payload:
             headers.setdefault("content-type", "application/json")
-        query = {
-            name: [str(one) for one in value] if isinstance(value, list) else str(value)
-            for name, value in (request.get("query") or {}).items()
-        }
+        query = {name: _query(name, value) for name, value in (request.get("query") or {}).items()}
         return Request(request["method"], request["path"], query, headers, payload)
 
     def _token(self, value: str) -> str | None:
@@ -214,6 +230,15 @@ class Replay:
         return found + self.compare.differences(recorded["body"], body)
 
 
+def _query(name: str, value: Any) -> str | list[str]:
+    """A query parameter as it goes over the wire; a list is one that comes several times."""
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str | int | float) for one in values):
+        raise ValueError(f"query {name!r} has the form {value!r}, which is not known")
+    texts = [str(one).lower() if isinstance(one, bool) else str(one) for one in values]
+    return texts if isinstance(value, list) else texts[0]
+
+
 def _is_parse_error(step: Step) -> bool:
     """Whether the answer's text comes from the JavaScript engine's own parser, which varies (volatile)."""
     raw = "raw_body" in step["request"] or "raw_hex" in step["request"]
@@ -248,20 +273,25 @@ def report(outcomes: list[Outcome]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status 0 when nothing is wrong, 1 when something is, 2 for wrong usage or a file without exchanges."""
+    """Exit status 0 when nothing is wrong but what the baseline names, 1 otherwise, 2 for wrong usage or an empty file."""
     if not arguments:
         print("usage: python -m tests.sandbox.conformance FILE...", file=sys.stderr)
         return 2
-    status = 0
+    baseline, lines = decided(BASELINE), []
+    wrong: list[str] = []
+    right: list[str] = []
     for name in arguments:
+        file = Path(name).name
         outcomes = replay(json.loads(Path(name).read_text(encoding="utf-8")))
         if not outcomes:
             print(f"{name}: there is no exchange in it", file=sys.stderr)
             return 2
-        counts = Counter(outcome.verdict for outcome in outcomes)
         print(report(outcomes))
-        print(f"{Path(name).name}: " + ", ".join(f"{counts[v]} {v}" for v in ("right", "wrong", "left out")))
-        status |= int(counts["wrong"] > 0)
+        lines.append(counted(file, (outcome.verdict for outcome in outcomes)))
+        wrong += [f"{file}: {outcome.id}" for outcome in outcomes if outcome.verdict == "wrong"]
+        right += [f"{file}: {outcome.id}" for outcome in outcomes if outcome.verdict == "right"]
+    status, told = verdict_of(wrong, right, baseline)
+    print("\n".join([*lines, *told]))
     return status
 
 

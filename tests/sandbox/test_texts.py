@@ -27,7 +27,7 @@ from masumi_tools.sandbox.node.terms import terms
 from masumi_tools.sandbox.timetext import iso, read_js, read_strict
 from tests.shared import shared_json
 
-SMALL = Path(__file__).with_name("corpus_small.json")
+RECORDED = Path(__file__).parent / "recorded"
 
 
 def identifiers(corpus: Any) -> list[str]:
@@ -54,7 +54,8 @@ def check_identifiers(texts: list[str]) -> None:
 
 
 def test_own_identifiers_decode_and_encode_again() -> None:
-    check_identifiers(identifiers(json.loads(SMALL.read_text(encoding="utf-8"))))
+    for file in RECORDED.glob("*.json"):
+        check_identifiers(identifiers(json.loads(file.read_text(encoding="utf-8"))))
 
 
 def test_real_identifiers_decode_and_encode_again() -> None:

@@ -13,7 +13,7 @@ ENVIRONMENT := scripts/environment
 # What a target is asked for: make test PYTEST="tests/core -x", make demo DEMO=--json
 PYTEST ?=
 DEMO ?=
-CORPUS ?= ../shared/protocol/node-corpus.json
+CORPUS ?= $(wildcard tests/sandbox/recorded/*.json ../shared/protocol/node-corpus*.json)
 WILD ?=
 SHAPES ?=
 LOCK ?=
@@ -67,7 +67,6 @@ types: $(VENV)/.made  ## mypy, strict
 	$(PY) -m mypy
 
 .PHONY: conformance field arguments
-conformance: CORPUS ?= $(wildcard tests/sandbox/recorded/*.json)
 conformance: $(VENV)/.made  ## replay recorded exchanges of the node against the sandbox (CORPUS="file...")
 	$(PY) -m tests.sandbox.conformance $(CORPUS)
 

@@ -40,7 +40,8 @@ class Sandbox:
 
     ``time_scale`` makes its clock run that many times faster; with ``manual_clock=True`` it stands still
     until ``advance``. ``dialect="seed"`` serves the older buyer routes, ``realistic=True`` uses the node's
-    own intervals. ``listen=False`` opens no port: only ``transport()`` reaches it. Use it as a context
+    own intervals. ``latency_ms`` is how long each answer takes; where the clock is moved by hand, ``transport()``
+    lets it pass on the clock. ``listen=False`` opens no port: only ``transport()`` reaches it. Use it as a context
     manager or by ``start`` and ``stop``; it may be driven from several threads.
     """
 
@@ -62,6 +63,7 @@ class Sandbox:
             clock = Clock("scaled" if time_scale != 1 else "real", scale=time_scale)
         self.world = World(clock=clock, seed=seed, dialect=dialect, realistic=realistic)
         self.faults = Faults()
+        self._latency_ms = latency_ms
         self.token = self.world.token
         self.admin_token = self.world.admin_token
         self._lock = threading.RLock()
@@ -209,6 +211,9 @@ class Sandbox:
         """An httpx transport, sync and async, that answers for the sandbox's URLs without a socket."""
         from .transport import SandboxTransport
 
+        half_ms = self._latency_ms // 2
+        if half_ms and self.world.clock.mode == "manual":
+            return SandboxTransport(self.origin, self.exchange, self.now_ms, lambda: self._pass(half_ms))
         return SandboxTransport(self.origin, self.exchange, self.now_ms)
 
     # ---- exchanges ------------------------------------------------------------------------------------
@@ -272,6 +277,9 @@ class Sandbox:
         return reply(404, {"detail": "Nothing of the sandbox lives here; see /_sandbox"})
 
     # ---- inside ---------------------------------------------------------------------------------------
+
+    def _pass(self, ms: int) -> None:
+        self.advance(ms)
 
     def _registered(self, url: str) -> bool:
         """What the registry's health check finds up: all that was registered here, though it is on loopback."""

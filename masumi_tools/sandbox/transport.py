@@ -18,13 +18,22 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """Answers for the URLs of one sandbox; any other address is a ``httpx.ConnectError``.
 
     A dropped exchange is a ``httpx.ReadError``, as a reset connection is; one that hangs, or is later than
-    the request's read time-out allows, is a ``httpx.ReadTimeout`` (at once, without the waiting).
+    the request's read time-out allows, is a ``httpx.ReadTimeout`` (at once, without the waiting). ``late`` is
+    called on the way to the service and on the way back: where the clock is moved by hand it lets the time of
+    the way pass.
     """
 
-    def __init__(self, origin: str, exchange: Callable[[Request], Answer], now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        origin: str,
+        exchange: Callable[[Request], Answer],
+        now_ms: Callable[[], int],
+        late: Callable[[], None] | None = None,
+    ) -> None:
         self._ask = exchange
         self._now_ms = now_ms
         self._netloc = urlsplit(origin).netloc
+        self._late = late
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()
@@ -48,7 +57,11 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             )
         headers = {name.lower(): value for name, value in request.headers.items()}
         query = parsed_query(url.query.decode())
+        if self._late is not None:
+            self._late()
         answer = self._ask(Request(request.method, url.path, query, headers, request.content))
+        if self._late is not None:
+            self._late()
         limit_s = request.extensions.get("timeout", {}).get("read")
         if answer.end == "hang" or (limit_s is not None and answer.wait_ms / 1000 > limit_s):
             raise httpx.ReadTimeout("The read operation timed out", request=request)

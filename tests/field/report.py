@@ -118,9 +118,14 @@ def _run(files: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
             "-k",
             wanted,
         ]
-        subprocess.run([*command, *files], cwd=TESTS.parent, stdout=subprocess.DEVNULL, check=False)
-        tree = ElementTree.parse(told) if told.exists() else None
-    cases = tree.iter("testcase") if tree is not None else ()
+        done = subprocess.run(
+            [*command, *files], cwd=TESTS.parent, capture_output=True, text=True, check=False
+        )
+        if not told.exists():
+            raise RuntimeError(
+                f"the tests of the bug reports did not run: {done.stdout[-500:]} {done.stderr[-500:]}"
+            )
+        cases = list(ElementTree.parse(told).iter("testcase"))
     return {str(case.get("name")): _ended(case) for case in cases}
 
 

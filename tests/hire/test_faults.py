@@ -54,9 +54,9 @@ class End:
     in_escrow_or_spent: int
 
 
-def play(endpoint: str, deed: str, times: int, folder: Path) -> End:
+def play(endpoint: str, deed: str, times: int, folder: Path, latency_ms: int = 0) -> End:
     service, dialect = ENDPOINTS[endpoint]
-    options: Any = {"dialect": dialect}
+    options: Any = {"dialect": dialect, "latency_ms": latency_ms}
     with Sandbox(manual_clock=True, listen=False, seed=3, **options) as sandbox:
         sandbox.arm({"on": endpoint, "do": deed, "times": times})
         journal = Journal(f"sqlite:///{folder / 'journal.sqlite3'}")
@@ -87,7 +87,18 @@ def play(endpoint: str, deed: str, times: int, folder: Path) -> End:
 @pytest.mark.parametrize("deed", sorted(DEEDS))
 @pytest.mark.parametrize("endpoint", sorted(ENDPOINTS))
 def test_a_fault_ends_right(endpoint: str, deed: str, times: int, tmp_path: Path) -> None:
-    end = play(endpoint, deed, times, tmp_path)
+    ends_right(endpoint, deed, times, tmp_path)
+
+
+@pytest.mark.parametrize("deed", sorted(DEEDS))
+@pytest.mark.parametrize("endpoint", sorted(ENDPOINTS))
+def test_it_ends_right_over_a_slow_line_too(endpoint: str, deed: str, tmp_path: Path) -> None:
+    """150 ms for each answer, on the clock that is moved by hand: what is read is older than what is known."""
+    ends_right(endpoint, deed, 1, tmp_path, latency_ms=150)
+
+
+def ends_right(endpoint: str, deed: str, times: int, folder: Path, latency_ms: int = 0) -> None:
+    end = play(endpoint, deed, times, folder, latency_ms)
 
     assert end.purchases <= 1
     assert end.starts <= 3

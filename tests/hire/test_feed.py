@@ -112,3 +112,24 @@ def test_whether_a_payment_was_made_at_all_is_asked_of_the_node_itself(
 
     assert made.outcome == "completed"
     buyer.journal.close()
+
+
+def test_purchases_of_both_kinds_of_escrow_are_seen_through_the_feed(
+    sandbox: Sandbox, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a filter the node's feed lists the first kind only: one that asks plainly never sees the second."""
+    monkeypatch.setattr("masumi_tools.hire.buyer_base.CROWD", 0)
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
+    for name in ("echo", "echo-v2"):
+        done = buyer.hire(sandbox.service(name).agent_identifier, {"text": "hello"})
+        assert done.outcome == "completed"
+    sandbox.advance(12 * HOUR_MS)  # both sellers collect
+    before = len(sent(sandbox))
+
+    buyer.sweep()
+
+    assert {receipt.on_chain_state for receipt in buyer.hires()} == {"Withdrawn"}
+    asked = sent(sandbox)[before:]
+    assert asked.count("GET /purchase/diff") >= 2
+    assert "POST /purchase/resolve-blockchain-identifier" not in asked
+    buyer.journal.close()

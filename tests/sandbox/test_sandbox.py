@@ -371,3 +371,13 @@ def test_no_body_makes_the_sandbox_stumble(path: str, body: object) -> None:
     answer = sandbox.exchange(Request("POST", path, {}, headers, sent))
     assert answer.response is not None
     assert answer.response.status < 500, answer.response.body
+
+
+def test_a_latency_passes_on_a_clock_that_is_moved_by_hand() -> None:
+    with Sandbox(manual_clock=True, listen=False, seed=1, latency_ms=150) as slow:
+        before = slow.now_ms()
+        with httpx.Client(transport=slow.transport()) as client:
+            answer = client.get(f"{slow.node_url}/health")
+        assert slow.now_ms() - before == 150
+        assert int(answer.headers["sandbox-now"]) == before + 150
+        assert slow.requests[-1].at_ms == before + 75

@@ -84,13 +84,15 @@ def find(
             "other_kinds": found.other_kinds,
             "superseded": found.superseded,
             "unusable": found.unusable,
+            "offline": found.offline,
         }
         services = [show.listing_json(entry, sandbox=sandbox) for entry in found]
         context.print_json({"services": services, "left_out": hidden})
     else:
         context.out.print(show.listings(found, sandbox=sandbox) if found else "No service matches.")
         if found.left_out:
-            context.out.print(f"{found.left_out} --all-kinds shows them.")
+            more = " --all-kinds shows them." if found.hidden else ""
+            context.out.print(f"{found.left_out}{more}")
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypedDict
 
 from masumi_tools.calls import registry
@@ -78,15 +78,22 @@ class Found(list[Listing]):
     """The services that fit, and how many were left out because nobody can hire them from here.
 
     `other_kinds` are reached by another protocol, `superseded` have a newer version, `unusable` have an
-    entry that cannot be used (address, price, state).
+    entry that cannot be used (address, price, state). `offline` match, but did not answer the registry's last
+    check; they are only looked for where nothing else fits.
     """
 
-    def __init__(self, hits: Iterable[Listing], hidden: Iterable[str] = ()) -> None:
+    def __init__(self, hits: Iterable[Listing], hidden: Iterable[str] = (), offline: int = 0) -> None:
         super().__init__(hits)
         counted = list(hidden)
+        self.offline = offline
         self.other_kinds = counted.count("kind")
         self.superseded = counted.count("superseded")
         self.unusable = counted.count("unusable")
+
+    @property
+    def hidden(self) -> int:
+        """How many `all_kinds` would show."""
+        return self.other_kinds + self.superseded + self.unusable
 
     @property
     def left_out(self) -> str:
@@ -97,7 +104,12 @@ class Found(list[Listing]):
             (self.unusable, "with an entry that cannot be used"),
         )
         told = [f"{count} {words}" for count, words in parts if count]
-        return f"Not shown: {'; '.join(told)}." if told else ""
+        sentences = [f"Not shown: {'; '.join(told)}."] if told else []
+        if self.offline:
+            sentences.append(
+                f"{self.offline} {'matches but is' if self.offline == 1 else 'match but are'} offline."
+            )
+        return " ".join(sentences)
 
 
 @dataclass(slots=True)
@@ -132,7 +144,20 @@ def find(ways: Ways, patience: Patience, wanted: Wanted, now: int, memory: Memor
     if wanted.sort_by is not None:
         hits.sort(key=_order(wanted))
     hidden = (why for entry in found.values() if (why := hidden_as(entry, ways)))
-    return Found(hits[: wanted.limit], () if wanted.all_kinds else hidden)
+    offline = 0 if hits else (yield from _offline(ways, patience, wanted, now))
+    return Found(hits[: wanted.limit], () if wanted.all_kinds else hidden, offline)
+
+
+def _offline(ways: Ways, patience: Patience, wanted: Wanted, now: int) -> Flow[int]:
+    """How many of the registry's first page would fit, and are offline; 0 where it does not say."""
+    call = _call(ways, ways.registry or "", wanted, None, {}, status=("Offline",))
+    reply = yield from _read(patience, call, ways.pace.repeat_ms / 1000)
+    try:
+        entries = read_registry_entries(reply.body, ways.network) if reply.ok else []
+    except WireError:
+        return 0
+    away = [replace(entry, status="Online") for entry in entries if entry.status.lower() == "offline"]
+    return len(_chosen(away, wanted, ways, now))
 
 
 def hidden_as(entry: Listing, ways: Ways) -> str | None:
@@ -196,9 +221,17 @@ def newer_questions(wanted: Wanted, now: int) -> dict[str, Any]:
     return asked
 
 
-def _call(ways: Ways, api: str, wanted: Wanted, cursor: str | None, more: Mapping[str, Any]) -> Call:
+def _call(
+    ways: Ways,
+    api: str,
+    wanted: Wanted,
+    cursor: str | None,
+    more: Mapping[str, Any],
+    status: Sequence[str] = (),
+) -> Call:
     options: dict[str, Any] = {
         "cursor": cursor,
+        "status": status,
         "tags": wanted.tags,
         "capability": wanted.capability,
         "more": more,

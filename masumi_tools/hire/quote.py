@@ -12,6 +12,7 @@ from masumi_tools.calls.call import Reply
 from masumi_tools.errors import InputError
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import AmountsLike, text_of
+from masumi_tools.hire.find import Found
 from masumi_tools.hire.known import NEVER, Known
 from masumi_tools.hire.notebook import facts
 from masumi_tools.hire.operations import LOOK_S, Flow, Patience, TimeIsUp
@@ -109,7 +110,8 @@ def of_name(name: str, entries: Sequence[Listing]) -> str:
             f"{len(exact)} services are named {shown}; choose one by its identifier: {candidates}"
         )
     meant = f"; did you mean {candidates}" if candidates else "; look for one with `find`"
-    raise InputError(f"no service online is named {shown}; give an agent identifier or a URL{meant}")
+    away = f" ({entries.offline} offline)" if isinstance(entries, Found) and entries.offline else ""
+    raise InputError(f"no service online is named {shown}{away}; give an agent identifier or a URL{meant}")
 
 
 def price_of(entry: Listing) -> str:

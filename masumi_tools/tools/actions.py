@@ -12,6 +12,7 @@ import json
 import logging
 import threading
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -227,8 +228,9 @@ class Actions:
             return Said(wording.not_hired(reason), True, "refused")
         if shown is not None and not quote.dynamic and above(quote.price, shown.price):
             return Said(wording.dearer(shown, quote), True, "refused")
+        notes: list[str] = []
         try:
-            data = read_arguments(quote.spec, payload)
+            data = read_arguments(quote.spec, payload, notes)
             asked = parse_amounts(max_price) if max_price else None
         except InputError as error:
             return Said(wording.error_told(error), True, "invalid_input", data=error.field_errors)
@@ -251,7 +253,9 @@ class Actions:
             "on_mismatch": self._on_mismatch,
             "fallback": fallback,
         }
-        return (yield from self._said((yield Wish("hire", (quote.target, data), options))))
+        said = yield from self._said((yield Wish("hire", (quote.target, data), options)))
+        state, newline, rest = said.text.partition("\n")
+        return replace(said, text=f"{' '.join([state, *notes])}{newline}{rest}")
 
     def find(
         self,
@@ -260,9 +264,14 @@ class Actions:
         capability: str | None = None,
         max_price: str | None = None,
         everything: bool = False,
+        **bounds: Any,
     ) -> Talk:
-        """Search the registry; only what the budget could pay, unless `everything` is asked for."""
+        """Search the registry; only what the budget could pay, unless `everything` is asked for.
+
+        `bounds` are further options of `Buyer.find`: min_price, min_uptime, checked_within_s, sort_by.
+        """
         options = {"tags": tuple(tags), "capability": capability, "limit": MOST_FOUND}
+        options |= {name: value for name, value in bounds.items() if value is not None}
         if max_price:
             options["max_price"] = max_price
         found = yield Wish("find", (query,), options)

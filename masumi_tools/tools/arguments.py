@@ -51,13 +51,13 @@ _SCRATCH: Final = re.compile(
 _MARKED_UP: Final = re.compile(r"\{[^{}]*:[^{}]*\}|\"\"\"|'''|^\s*(?:<\w|```)")
 
 
-def read_arguments(spec: InputSpec, payload: object) -> dict[str, Any]:
+def read_arguments(spec: InputSpec, payload: object, notes: list[str] | None = None) -> dict[str, Any]:
     """The input for the service from what a model sent; InputError with `field_errors` by field id else.
 
     `payload` is the arguments of the call or the value of its input argument: object, list, text, null.
     Keys may be ids, argument names of `args_model` or differ in case and separators only. Unknown keys are
     refused. The values are checked like by `inputs.check`; the error's text says which fields are wanted.
-    Nothing was sent when it raises.
+    Nothing was sent when it raises. `notes` takes a sentence for each word that was read as nothing.
     """
     reader = _Reading(spec)
     given = reader.object_of(payload, 0)
@@ -72,6 +72,16 @@ def read_arguments(spec: InputSpec, payload: object) -> dict[str, Any]:
         except Unfit as error:
             errors[field_id] = [str(error)]
             continue
+        if (
+            clean is None
+            and isinstance(value, str)
+            and value.strip()
+            and field is not None
+            and notes is not None
+        ):
+            notes.append(
+                f"{plain_text(field_id, 60)} was left out: {plain_text(value, 20)} was read as nothing."
+            )
         if clean is not None or (field is not None and field.nullable):
             repaired[field_id] = clean
     try:

@@ -80,6 +80,8 @@ def as_data(entry: Listing, known: Known | None = None) -> dict[str, Any]:
         "description": plain_text(entry.description, 300),
         "price": price_text(entry),
         "tags": [plain_text(tag, 40) for tag in entry.tags[:10]],
+        "uptime_percent": None if entry.health.percent is None else round(entry.health.percent),
+        "notes": [plain_text(note, 200) for note in entry.notes],
     }
 
 
@@ -104,8 +106,10 @@ def found_told(
     for entry in map(as_data, entries[:MOST_SHOWN]):
         tags = f" Tags: {', '.join(entry['tags'])}." if entry["tags"] else ""
         about = f" {entry['description']}" if entry["description"] else ""
+        notes = "".join(f" Note: {note}." for note in entry["notes"])
+        uptime = "" if entry["uptime_percent"] is None else f", {entry['uptime_percent']} % uptime"
         lines.append(
-            f"- {named(entry['name'])}, {entry['price']}, agent {entry['agent_identifier']}:{about}{tags}"
+            f"- {named(entry['name'])}, {entry['price']}{uptime}, agent {entry['agent_identifier']}:{about}{tags}{notes}"
         )
     more = len(entries) - MOST_SHOWN
     rest = f" {more} more match: ask with other words, tags or a lower max_price." if more > 0 else ""
@@ -147,6 +151,7 @@ def quote_told(quote: Quote, refusal: str | None, now_ms: int) -> str:
         verdict = "Its price is set when you hire: pass max_price, the most that may be paid."
     else:
         verdict = f"It can be hired. Until {when(quote.until_ms, now_ms)} a hire costs exactly this price, or is refused at no cost."
+    verdict += "".join(f" Note: {plain_text(note, 200)}." for note in listing.notes)
     text = f"{plain_text(listing.description, 600)}\nInput fields:\n{describe(quote.spec)}"
     return (
         f"{named(listing.name)}: {quote.price_text}; {quote.known}. {verdict} The delivery deadline is set when you hire; without a "

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from masumi_tools.errors import InputError, MasumiError
+from masumi_tools.hire.find import SORTS
 from masumi_tools.hire.quote import Hireable, Quote
 from masumi_tools.inputs import InputField, args_model
 from masumi_tools.target import Target
@@ -125,15 +126,32 @@ def _before(actions: Actions) -> list[Card]:
     tags = optional("tags", "Tags that it must have", "list", item=InputField("tag"))
     capability = optional("capability", "The exact name of a capability")
     max_price = optional("max_price", "The most that it may cost, such as 2 ADA")
+    min_price = optional("min_price", "The least that it may cost, such as 1 ADA")
+    uptime = optional(
+        "min_uptime", "The least share of the registry's checks that it answered, 0 to 100 percent", "number"
+    )
+    fresh = optional("checked_within_hours", "Only if the registry checked it within so many hours", "number")
+    sort_by = optional(
+        "sort_by",
+        "Order of the list: uptime, price (lowest first), recency (newest first) or score (the registry's ranking)",
+        "radio",
+        values=SORTS,
+        labels=SORTS,
+    )
     everything = optional("everything", "true also shows services that the budget cannot pay", "boolean")
 
     def find(given: Mapping[str, Any], call: Call) -> Talk:
+        hours = given.get("checked_within_hours")
         return actions.find(
             given.get("query") or "",
             given.get("tags") or (),
             given.get("capability"),
             given.get("max_price"),
             bool(given.get("everything")),
+            min_price=given.get("min_price"),
+            min_uptime=given.get("min_uptime"),
+            checked_within_s=None if hours is None else hours * 3600,
+            sort_by=given.get("sort_by"),
         )
 
     return [
@@ -142,7 +160,18 @@ def _before(actions: Actions) -> list[Card]:
             "Search the registry for agentic services to hire. Costs nothing. Describe the task in a few words; the "
             "result lists services with price and agent identifier. "
             f"Next: call {QUOTE} with one agent identifier.",
-            form("FindServices", query, tags, capability, max_price, everything),
+            form(
+                "FindServices",
+                query,
+                tags,
+                capability,
+                min_price,
+                max_price,
+                uptime,
+                fresh,
+                sort_by,
+                everything,
+            ),
             find,
         ),
         Card(

@@ -93,11 +93,13 @@ def test_a_report_of_nothing_is_refused(tmp_path: Path, content: str) -> None:
     assert main(tmp_path) == 2
 
 
+@pytest.mark.timeout(180)
 def test_bug_reports_count_by_what_their_tests_did(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A test of the right name that is skipped, or fails, makes no report right."""
     monkeypatch.setattr(report, "TESTS", tmp_path / "tests")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the plugins of others take long to load
     (tmp_path / "tests").mkdir()
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     (tmp_path / "tests" / "test_some.py").write_text(

@@ -77,7 +77,7 @@ def test_nothing_is_found_of_the_sandboxs_own_services_but_the_greedy_one() -> N
         bought = sandbox.ledger()["purchases"]
 
     assert {name for name, one in found.items() if not one.hireable} == {"greedy"}
-    assert whats(found["greedy"], "blocks").startswith("POST /start_job amounts: the service asks 10 ADA")
+    assert whats(found["greedy"], "blocks").startswith("POST /start_job amounts: the offer asks 10 ADA")
     assert {name for name, one in found.items() if one.findings} == {"greedy", "echo-v2"}
     assert bought == []
 
@@ -300,7 +300,7 @@ def test_the_command_tells_people_and_machines_and_its_status_says_whether_it_ca
         assert "It can be hired. Nothing to fix." in capsys.readouterr().out
         assert run(["inspect", greedy, "text=hello", "--start-job"]) == 1
         told = capsys.readouterr().out
-        assert "blocks a hire" in told and "our buyer does not hire it; its owner:" in told
+        assert "blocks a hire" in told and "our buyer does not hire it; fix:" in told
         assert run(["inspect", greedy, "--start-job", "--json", "--input", '{"text": "x"}']) == 1
         shown = json.loads(capsys.readouterr().out)
         assert run(["inspect", "nonsense"]) == 2

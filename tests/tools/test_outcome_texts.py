@@ -13,6 +13,7 @@ from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.purchase import Moment, Purchase, State
 from masumi_tools.hire.receipt import Receipt, not_coming_back, receipt_of
+from masumi_tools.journal.store import Usage
 from masumi_tools.models import JobTimes, Listing, Terms
 from masumi_tools.models.node import NodePurchase
 from masumi_tools.models.price import Price
@@ -417,13 +418,8 @@ def test_a_price_in_another_unit_is_a_matter_of_the_unit():
     assert above(price, Budget("2 USDM").total) == "the price is in ADA (1 ADA), and the limit is 2 USDM"
     assert above(price, Budget("0.5 ADA").total) == "the price is 1 ADA; the limit is 0.5 ADA"
 
-    class Use:
-        total: dict[str, int] = {}
-        service: dict[str, int] = {}
-        since: dict[str, int] = {}
-
     assert (
-        Budget("2 USDM").refusal(price, Use(), ())
+        Budget("2 USDM").refusal(price, Usage(), ())
         == "the price is 1 ADA; the budget 'default' has no ADA in total"
     )
 

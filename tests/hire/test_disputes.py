@@ -63,7 +63,8 @@ def test_a_split_without_a_result_is_never_called_a_refund(sandbox: Sandbox, sql
     (receipt,) = buyer.sweep()
 
     assert (receipt.outcome, receipt.refunded_text) == ("failed", "nothing")
-    assert "the service got it all" in receipt.where_the_money_is
+    assert "the service got it all" in receipt.reason
+    assert receipt.where_the_money_is == "1 ADA was not refunded."
     buyer.journal.close()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from masumi_tools import Budget, Buyer, MasumiAgentTool, Receipt
+from masumi_tools import Budget, Buyer, Receipt
 from masumi_tools.errors import InputError
 from masumi_tools.sandbox import Sandbox
 from tests.tools.market import settings_of
@@ -142,6 +142,8 @@ def test_never_two_purchases_are_open_whatever_happens_when(sandbox, tmp_path, s
 
 def test_a_tool_hires_its_fallback_and_a_replayed_call_its_own_hire(sandbox, tmp_path):
     pytest.importorskip("langchain_core")
+    from masumi_tools import MasumiAgentTool
+
     tool = MasumiAgentTool.for_agent(
         sandbox.service("failing").agent_identifier,
         settings=settings_of(sandbox, tmp_path),
@@ -165,7 +167,9 @@ def test_a_tool_hires_its_fallback_and_a_replayed_call_its_own_hire(sandbox, tmp
 
 
 def test_a_person_who_is_asked_about_one_service_approves_no_other(sandbox, tmp_path):
-    langchain = pytest.importorskip("masumi_tools.langchain")
+    pytest.importorskip("langchain_core")
+    from masumi_tools import langchain
+
     tool = langchain.MasumiAgentTool.for_agent(
         sandbox.service("echo").agent_identifier,
         settings=settings_of(sandbox, tmp_path),

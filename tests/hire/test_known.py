@@ -181,6 +181,7 @@ def test_what_is_known_in_words(known, words):
 
 
 def test_the_command_line_has_the_limit(sandbox, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("typer")
     from masumi_tools.cli import main
 
     here = Settings.from_sandbox(sandbox, database_url=f"sqlite:///{tmp_path}/h.sqlite3")

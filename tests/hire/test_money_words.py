@@ -142,5 +142,5 @@ def test_a_transaction_that_was_sent_is_money_that_left(paid: tuple[Purchase, No
     told = receipt_of(on_chain(in_state(p, State.PAID, False), invalid, p.changed_ms, WAYS, p.changed_ms))
 
     assert (told.outcome, told.money, told.paid) == ("failed", "spent", PRICE)
-    assert "nothing paid" not in str(told) and "did not come back" in told.where_the_money_is
+    assert "nothing paid" not in str(told) and "was not refunded" in told.where_the_money_is
     assert [one.verdict for one in told.verify() if one.name == "amounts"] == ["not verifiable"]

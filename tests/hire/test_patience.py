@@ -85,7 +85,7 @@ def test_a_refund_that_the_node_does_not_take_is_asked_for_less_and_less(
     later = buyer.resume(made.hire_id, patience_s=600)
 
     assert took <= 5 + GRACE_S
-    assert "has not taken the request yet" in first.reason
+    assert "has not accepted the refund request yet" in first.reason
     refunds = buyer.asked[before:].count("POST /purchase/request-refund")
     assert 8 <= refunds <= 20, "pauses grow to a minute"
     assert len(buyer.asked) - before < 120

@@ -42,7 +42,7 @@ def test_a_payment_of_unknown_outcome_is_not_written_off_by_a_revoked_key(
     )
 
     assert (waited.outcome, waited.money) == ("open", "maybe")
-    assert "does not say whether it took the purchase" in waited.reason and "invalid" in waited.reason
+    assert "has not confirmed the purchase" in waited.reason and "invalid" in waited.reason
     assert [line.reserved for line in buyer.budget_lines()] == [3_000_000]
 
     made = buyer.resume(begun.hire_id, patience_s=3 * HOUR_S)
@@ -89,5 +89,5 @@ def test_what_stands_before_the_node_proves_nothing(sandbox: Sandbox, sqlite_url
 
     after = learn(p, Ask.PAY, reply, made.times.pay_by_time + LAPSE_MS + 1, WAYS)
 
-    assert after.state == "paying" and "does not say whether it took the purchase" in after.reason
+    assert after.state == "paying" and "has not confirmed the purchase" in after.reason
     buyer.journal.close()

@@ -91,10 +91,10 @@ REFUSED = [
     ("", "topic", "no arguments"),
     ("null", "topic", "no arguments"),
     ({}, "topic", "required"),
-    (42, "topic", "an object with the field topic is needed"),
-    ("true", "topic", "an object with the field topic is needed"),
-    ('"tides"', "topic", "an object with the field topic is needed"),
-    (["tides"], "topic", "an object with the field topic is needed"),
+    (42, "topic", "an object with the field topic is expected, but"),
+    ("true", "topic", "an object with the field topic is expected, but"),
+    ('"tides"', "topic", "an object with the field topic is expected, but"),
+    (["tides"], "topic", "an object with the field topic is expected, but"),
     ([["topic", "tides"]], "topic", "an object"),
     (["topic", "depth"], "topic", "without values"),
     ("topic", "topic", "without a value"),
@@ -182,7 +182,7 @@ def test_plain_text_is_the_value_of_the_only_required_text_field(text):
     [TWO, read_input_schema([FIELDS["depth"]]), read_input_schema([{**FIELDS["page"], "validations": []}])],
 )
 def test_plain_text_is_refused_where_it_could_be_anything_else(spec):
-    with pytest.raises(InputError, match="is needed, text was given"):
+    with pytest.raises(InputError, match="is expected, but text was given"):
         read_arguments(spec, "What makes the tides?")
 
 

@@ -144,15 +144,7 @@ def hire(
         raise InputError("--on-mismatch is keep or refund")
     data = read_input(pairs or [], given)
     writable(output)
-    if approve_above and not limit:
-        raise InputError("--approve-above needs --budget")
-    if per_new_service and not limit:
-        raise InputError("--per-new-service needs --budget")
-    bounds = (
-        Budget(limit, name=budget_name, approve_above=approve_above, per_new_service=per_new_service)
-        if limit
-        else None
-    )
+    bounds = _bounds(limit, budget_name, approve_above, per_new_service)
     cap = parse_amounts(max_price) if max_price else None
     with show.live(context) as told, Buyer(context.settings, budget=bounds, on_progress=told) as buyer:
         found = None
@@ -173,6 +165,18 @@ def hire(
             quote=agreed,
         )
     return _print_receipt(context, made, output)
+
+
+def _bounds(
+    total: str | None, name: str, approve_above: str | None, per_new_service: str | None
+) -> Budget | None:
+    """The budget that the options describe; None without one, where no other limit may stand alone."""
+    if total:
+        return Budget(total, name=name, approve_above=approve_above, per_new_service=per_new_service)
+    for option, given in (("--approve-above", approve_above), ("--per-new-service", per_new_service)):
+        if given:
+            raise InputError(f"{option} needs --budget")
+    return None
 
 
 def hires(

@@ -56,6 +56,8 @@ from masumi_tools.settings import Settings
 
 log = logging.getLogger("masumi_tools")
 
+Cap = tuple[Amount, ...] | None
+
 # Who else is told of the hires that this thread or task drives, beside the buyer's own listener.
 LISTENER: ContextVar[Callable[[Progress], None] | None] = ContextVar("masumi_listener", default=None)
 
@@ -122,7 +124,7 @@ class Driver:
         owner: str,
         held: Purchase | None = None,
         judge: Judge | None = None,
-        cap: tuple[Amount, ...] | None = None,
+        cap: Cap = None,
     ) -> Flow[Receipt]:
         """Drive the hire, or watch whoever drives it, until it rests or the patience is over.
 
@@ -211,12 +213,7 @@ class Driver:
         return rows.purchase_of(row)
 
     def _drive(
-        self,
-        p: Purchase,
-        patience: Patience,
-        owner: str,
-        judge: Judge | None,
-        cap: tuple[Amount, ...] | None,
+        self, p: Purchase, patience: Patience, owner: str, judge: Judge | None, cap: Cap
     ) -> Flow[Purchase]:
         """The loop: one step after the other, each reply saved before the next step is chosen."""
         renewed = self._monotonic()
@@ -269,10 +266,8 @@ class Driver:
                 may_pay = True if p.state is State.RESERVED and isinstance(step, Reserve) else may_pay
             except TimeIsUp:
                 return p
-            except JournalBusy:
-                raise
             except JournalError as error:
-                if p.state in BEFORE_PAYING:
+                if isinstance(error, JournalBusy) or p.state in BEFORE_PAYING:
                     raise
                 # The journal knows that a payment was begun; any later call goes on from there.
                 return _unwritten(p, error)

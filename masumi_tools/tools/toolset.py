@@ -120,25 +120,34 @@ def cards(actions: Actions) -> list[Card]:
     return [*_before(actions), _hiring(actions), *_after(actions)]
 
 
+def _wanted() -> type[BaseModel]:
+    """What a search may ask for; everything may be left out."""
+    return form(
+        "FindServices",
+        optional("query", "What the service should do, in a few words"),
+        optional("tags", "Tags that it must have", "list", item=InputField("tag")),
+        optional("capability", "The exact name of a capability"),
+        optional("min_price", "The least that it may cost, such as 1 ADA"),
+        optional("max_price", "The most that it may cost, such as 2 ADA"),
+        optional(
+            "min_uptime",
+            "The least share of the registry's checks that it answered, 0 to 100 percent",
+            "number",
+        ),
+        optional("checked_within_hours", "Only if the registry checked it within so many hours", "number"),
+        optional(
+            "sort_by",
+            "Order of the list: uptime, price (lowest first), recency (newest first) or score (the registry's ranking)",
+            "radio",
+            values=SORTS,
+            labels=SORTS,
+        ),
+        optional("everything", "true also shows services that the budget cannot pay", "boolean"),
+    )
+
+
 def _before(actions: Actions) -> list[Card]:
     """What a model looks at before it hires."""
-    query = optional("query", "What the service should do, in a few words")
-    tags = optional("tags", "Tags that it must have", "list", item=InputField("tag"))
-    capability = optional("capability", "The exact name of a capability")
-    max_price = optional("max_price", "The most that it may cost, such as 2 ADA")
-    min_price = optional("min_price", "The least that it may cost, such as 1 ADA")
-    uptime = optional(
-        "min_uptime", "The least share of the registry's checks that it answered, 0 to 100 percent", "number"
-    )
-    fresh = optional("checked_within_hours", "Only if the registry checked it within so many hours", "number")
-    sort_by = optional(
-        "sort_by",
-        "Order of the list: uptime, price (lowest first), recency (newest first) or score (the registry's ranking)",
-        "radio",
-        values=SORTS,
-        labels=SORTS,
-    )
-    everything = optional("everything", "true also shows services that the budget cannot pay", "boolean")
 
     def find(given: Mapping[str, Any], call: Call) -> Talk:
         hours = given.get("checked_within_hours")
@@ -160,18 +169,7 @@ def _before(actions: Actions) -> list[Card]:
             "Search the registry for agentic services to hire. Costs nothing. Describe the task in a few words; the "
             "result lists services with price and agent identifier. "
             f"Next: call {QUOTE} with one agent identifier.",
-            form(
-                "FindServices",
-                query,
-                tags,
-                capability,
-                min_price,
-                max_price,
-                uptime,
-                fresh,
-                sort_by,
-                everything,
-            ),
+            _wanted(),
             find,
         ),
         Card(

@@ -300,7 +300,7 @@ def test_the_command_tells_people_and_machines_and_its_status_says_whether_it_ca
         assert "It can be hired. Nothing to fix." in capsys.readouterr().out
         assert run(["inspect", greedy, "text=hello", "--start-job"]) == 1
         told = capsys.readouterr().out
-        assert "blocks a hire" in told and "our buyer does not hire it; fix:" in told
+        assert "blocks a hire" in told and "this buyer does not hire it; fix:" in told
         assert run(["inspect", greedy, "--start-job", "--json", "--input", '{"text": "x"}']) == 1
         shown = json.loads(capsys.readouterr().out)
         assert run(["inspect", "nonsense"]) == 2

@@ -157,8 +157,8 @@ class Flows(Driver):
             if older.joinable:
                 return older, None
             row = ledger.row_of(older)
-        if row is None or row.joinable:
-            return None, row.hire_id if row else ""
+        if row is None or row.joinable:  # one that ends before ours is added has come between
+            return None, ""
         p = ledger.purchase_of(row)
         if not (p.stuck or p.awaited or p.owed or _recent(p, now, order.reuse_within_ms)):
             return None, p.hire_id

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from masumi_tools.hire.budget import Budget
-from masumi_tools.journal.store import Journal
+from masumi_tools.journal.store import Journal, Row
 from masumi_tools.sandbox import Sandbox
 from tests.hire.clocked import ClockedBuyer, CrashingJournal, purchases
 
@@ -145,3 +145,23 @@ def test_what_cannot_be_noted_is_told_all_the_same(sandbox: Sandbox, sqlite_url:
 
     assert first.outcome == "open"
     assert buyer.resume(first.hire_id, patience_s=0).hire_id == first.hire_id
+
+
+def test_a_hire_that_ends_while_an_equal_call_begins_is_its_answer(
+    sandbox: Sandbox, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    echo = sandbox.service("echo").agent_identifier
+    first = ClockedBuyer(sandbox, Budget("20 ADA"), journal).hire(echo, {"text": "a"}, patience_s=0)
+    assert first.open and len(purchases(sandbox)) == 1
+    read = journal.known_under
+
+    def ends_meanwhile(*keys: str) -> tuple[Row | None, Row | None]:
+        seen = read(*keys)
+        ClockedBuyer(sandbox, Budget("20 ADA"), journal).resume(first.hire_id, patience_s=60)
+        return seen
+
+    monkeypatch.setattr(journal, "known_under", ends_meanwhile)
+    second = ClockedBuyer(sandbox, Budget("20 ADA"), journal).hire(echo, {"text": "a"}, patience_s=60)
+
+    assert second.hire_id == first.hire_id and second.result == "A"
+    assert len(purchases(sandbox)) == 1

@@ -29,6 +29,8 @@ SAMPLES: dict[str, Any] = {
     "seller_vkey": "cd" * 28,
     "most_bound_days": 30.0,
     "sandbox": True,
+    "notify_url": "https://ntfy.example/mine",
+    "notify_key": Secret("notify-secret-1"),
     "ca_bundle": certifi.where(),
 }
 TEXTS = {name: value.reveal() if isinstance(value, Secret) else value for name, value in SAMPLES.items()} | {

@@ -111,7 +111,7 @@ def test_of_several_calls_only_the_dear_ones_ask(sandbox, buyer, counter):
 
     outcomes = [m.artifact.outcome if hasattr(m.artifact, "outcome") else m.text for m in answers(state)]
     assert outcomes[:2] == ["completed", "needs_input"]
-    assert "could not be shown" in outcomes[2]
+    assert "was not shown to the person who approves" in outcomes[2]
     assert counter.both == (2, 2)
 
 
@@ -125,7 +125,7 @@ def test_a_price_that_changed_meanwhile_is_not_paid(sandbox, buyer, human, count
 
     message = answers(state)[0]
     assert message.status == "error"
-    assert "2 ADA" in message.text and "Nothing was sent" in message.text
+    assert "2 ADA" in message.text and "Nothing was paid" in message.text
     assert counter.tried == 0
 
 
@@ -162,7 +162,7 @@ def test_an_approved_price_is_kept_for_another_process(sandbox, buyer, human, co
 
     state = watched([later], steps, saver=saver).invoke(resume("approve"), THREAD)
 
-    assert "the price is 0.5 ADA now, and 2 ADA was approved" in answers(state)[0].text
+    assert "2 ADA was approved, but the price is now 0.5 ADA" in answers(state)[0].text
     assert counter.tried == 0
 
 

@@ -172,9 +172,9 @@ def test_the_end_of_input_ends_the_server_and_not_the_hire(sandbox, env, errors,
 NOISY = """
 from masumi_tools.tools.actions import Actions
 find = Actions.find
-def noisy(self, *given):
+def noisy(self, *given, **more):
     print("a listener prints")
-    return find(self, *given)
+    return find(self, *given, **more)
 Actions.find = noisy
 from masumi_tools.cli import main
 main()

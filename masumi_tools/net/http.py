@@ -13,10 +13,13 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator
-from functools import cache
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import cache, partial
 from types import TracebackType
 
 import anyio.to_thread
@@ -68,8 +71,13 @@ class Http:
 
         It takes at most `call.timeout_s`, and at most `within_s` where that is less: look-up, every
         address, TLS, sending and reading together. Where the effect of the call stands is in the
-        reply: `reply.sent`, `reply.unknown`.
+        reply: `reply.sent`, `reply.unknown`. Ctrl-C ends the waiting for it, and leaves the client usable.
         """
+        if self._given is None and threading.current_thread() is threading.main_thread():
+            return _apart(partial(self._send, call, within_s))
+        return self._send(call, within_s)
+
+    def _send(self, call: Call, within_s: float | None) -> Reply:
         exchange = Exchange(self._party, call, within_s)
         while (reply := exchange.reply) is None:
             try:
@@ -229,6 +237,21 @@ class _Loop:
         finally:
             while self.transports:
                 await self.transports.popitem()[1].aclose()
+
+
+def _apart(work: Callable[[], Reply]) -> Reply:
+    """Does it in a thread, and waits: Ctrl-C, which comes to the main thread, would leave a pool's lock held for ever."""
+    reply: Future[Reply] = Future()
+    context = copy_context()
+
+    def run() -> None:
+        try:
+            reply.set_result(context.run(work))
+        except BaseException as error:  # handed to the caller
+            reply.set_exception(error)
+
+    threading.Thread(target=run, name="masumi-http", daemon=True).start()
+    return reply.result()
 
 
 def _close(transports: dict[bool, httpx.BaseTransport], pid: int) -> None:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from masumi_tools.calls.call import Call, Reply
@@ -59,6 +60,23 @@ def test_many_threads_share_a_client() -> None:
         replies = list(threads.map(lambda target: http.send(call(peer, target)), targets))
     assert [reply.body["target"] for reply in replies] == targets
     assert peer.connections <= 16
+
+
+def test_ctrl_c_never_comes_between_a_library_and_its_lock() -> None:
+    with Peer(echo()) as peer, Http(SANDBOX) as http:
+        assert http.send(call(peer, "/")).ok
+
+        inside: list[threading.Thread] = []
+        transport = next(iter(http._transports.values()))
+        handle = transport.handle_request
+
+        def noted(request: httpx.Request) -> httpx.Response:
+            inside.append(threading.current_thread())
+            return handle(request)
+
+        transport.handle_request = noted  # type: ignore[method-assign]
+        assert http.send(call(peer, "/")).ok
+        assert inside[0] is not threading.main_thread(), "signals come to the main thread alone"
 
 
 def test_threads_that_start_at_once_make_no_second_pool() -> None:

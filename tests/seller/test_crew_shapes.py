@@ -107,7 +107,7 @@ def test_crews_and_flows_of_every_shape_are_delivered(market: Market):
     sold = {name: sell(work, name=name, price="1 ADA") for name, (work, _, _) in SHAPES.items()}
 
     def work(shape: str, data: dict[str, Any]) -> Any:
-        return sold[shape]._work.run(data, current())
+        return sold[shape].offering.work.run(data, current())
 
     wrong: dict[str, Any] = {}
     with market.shop(work, workers=3) as buying:

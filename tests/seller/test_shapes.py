@@ -297,7 +297,7 @@ def test_every_shape_that_can_be_sold_is_delivered(market: Market):
 
     def work(shape: str, data: dict[str, Any]) -> Any:
         if shape in sold:
-            return sold[shape]._work.run(data, current())
+            return sold[shape].offering.work.run(data, current())
         return RETURNS[shape][0]()
 
     wrong: dict[str, Any] = {}

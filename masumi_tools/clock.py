@@ -89,6 +89,11 @@ class Clock:
         return self._ahead_ms
 
     @property
+    def moves(self) -> bool:
+        """Whether it is a sandbox's, which a person may move ahead at any moment."""
+        return self._exact and self._steady_ms is not None
+
+    @property
     def stale(self) -> bool:
         """Whether the node's time has not been heard lately, or this machine's clock was set since."""
         if self._steady_ms is None:

@@ -64,7 +64,7 @@ class Flows(Driver):
     def hire(self, order: Order, patience_s: float, owner: str, quote: Quote | None = None) -> Flow[Receipt]:
         """Find or begin the hire of this order and drive it until there is something to tell."""
         patience = self._patience(patience_s)
-        yield from self._hear_the_time(patience)
+        yield from self._hear_the_time(patience, begins=True)
         p, known = yield from self._begin(order, quote, owner)
         if known == "finished":
             made = receipt_of(p, reused=True)
@@ -245,7 +245,7 @@ class Flows(Driver):
     def quote(self, target: str) -> Flow[Quote]:
         """Price and input fields of a service, and whether the budget has room for it."""
         patience = Patience.of(0, self._monotonic, LOOK_IN_ALL_S)
-        yield from self._hear_the_time(patience)
+        yield from self._hear_the_time(patience, begins=True)
         now = self.clock.now()
         p = self.new_purchase(order_of(target, {}), now).but(max_price=None)
         found = yield from search.quote(p, now, self.ways, patience)
@@ -285,8 +285,9 @@ class Flows(Driver):
 
     def resume(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
         """Go on with a hire of this journal, whoever began it."""
-        made = yield from self.follow(hire_id, self._patience(patience_s), owner)
-        made = yield from self._heard(made)
+        patience = self._patience(patience_s)
+        yield from self._hear_the_time(patience, begins=True)
+        made = yield from self._heard((yield from self.follow(hire_id, patience, owner)))
         return made
 
     def refund(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
@@ -300,7 +301,7 @@ class Flows(Driver):
                 return p
             return p.but(refund_wanted=ON_DEMAND, refund_barred=False, refund_due_ms=0)
 
-        yield from self._hear_the_time(patience)
+        yield from self._hear_the_time(patience, begins=True)
         yield from self._change(hire_id, wanted)
         made = yield from self.follow(hire_id, patience, owner)
         why = not_coming_back(made, self.clock.now())
@@ -339,7 +340,7 @@ class Flows(Driver):
     ) -> Flow[Receipt]:
         """Give a person's answer to a price, and go on. The first answer counts; StateError tells who comes later."""
         patience = self._patience(patience_s)
-        yield from self._hear_the_time(patience)
+        yield from self._hear_the_time(patience, begins=True)
         p, now = (yield from self._load(hire_id)), self.clock.now()
         question = yield Do(lambda: self.journal.question(hire_id))
         asked = question is not None and question.digest == approvals.digest_of(p)
@@ -374,7 +375,7 @@ class Flows(Driver):
 
         The longest waiting come first, a page at a time; where nothing is due, nothing is asked or written.
         """
-        yield from self._hear_the_time(self._patience(0))
+        yield from self._hear_the_time(self._patience(0), begins=True)
         begun, after = self.clock.now(), (0, "")
         receipts: list[Receipt] = []
         seen: set[str] = set()  # one that was moved on may be due again at once: that is for the next sweep

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from masumi_tools import Buyer
 from masumi_tools.calls.call import Reply
 from masumi_tools.clock import Clock
 from masumi_tools.errors import StateError
@@ -16,6 +17,7 @@ from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
 from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal, purchases, sent
+from tests.tools.market import settings_of
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
@@ -220,3 +222,16 @@ def test_limits_hold_until_the_money_leaves(
     made = ClockedBuyer(sandbox, Budget("20 ADA"), journal).hire(agent, {"text": "hello"}, patience_s=600)
     assert made.outcome == "completed" and len(purchases(sandbox)) == 1
     journal.close()
+
+
+def test_a_call_knows_at_once_that_the_clock_of_the_sandbox_was_moved(tmp_path) -> None:
+    with (
+        Sandbox() as sandbox,
+        Buyer(settings_of(sandbox, tmp_path), budget=Budget("9 ADA")) as buyer,
+    ):
+        asked = buyer.hire("failing", {"text": "a"}, patience_s=20)
+        sandbox.advance(12 * HOUR_MS)  # within the second in which the buyer heard its time
+        told = buyer.resume(asked.hire_id)
+
+    assert asked.outcome in ("open", "refund_requested")
+    assert told.outcome == "refunded"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from masumi_tools.cli import show
-from masumi_tools.cli.context import Context, status_of
+from masumi_tools.cli.context import Context, add
 from masumi_tools.hire.buyer import Buyer
 
 HireId = Annotated[str, typer.Argument(help="The id of a hire, as `approvals` shows it.")]
@@ -17,8 +17,7 @@ Patience = Annotated[float, typer.Option(help="Seconds to wait; the hire goes on
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (approvals, approve, deny):
-        app.command()(command)
+    add(app, approvals, approve, deny)
 
 
 def approvals(ctx: typer.Context) -> int:
@@ -38,11 +37,7 @@ def approve(ctx: typer.Context, hire_id: HireId, by: By = "", patience: Patience
     context: Context = ctx.obj
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
         made = buyer.approve(hire_id, by=by or me(), patience_s=patience)
-    if context.as_json:
-        context.print_json(made.as_json())
-    else:
-        context.out.print(show.receipt(made))
-    return status_of(made)
+    return show.print_receipt(context, made)
 
 
 def deny(
@@ -55,11 +50,8 @@ def deny(
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
         made = buyer.deny(hire_id, why, by=by or me())
-    if context.as_json:
-        context.print_json(made.as_json())
-    else:
-        context.out.print(show.receipt(made))
-    return 0 if made.outcome == "refused" else status_of(made)
+    status = show.print_receipt(context, made)
+    return 0 if made.outcome == "refused" else status
 
 
 def me() -> str:

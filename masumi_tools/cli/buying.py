@@ -12,7 +12,7 @@ from typing import Annotated, cast
 import typer
 
 from masumi_tools.cli import show
-from masumi_tools.cli.context import Context, Unwritten, add, guarded, read_input, status_of, writable
+from masumi_tools.cli.context import Context, add, guarded, read_input, writable
 from masumi_tools.errors import InputError, JournalError, JournalVersionError
 from masumi_tools.hire import archive as archiving
 from masumi_tools.hire import rows as ledger
@@ -164,7 +164,7 @@ def hire(
             on_mismatch="refund" if on_mismatch == "refund" else "keep",
             quote=agreed,
         )
-    return _print_receipt(context, made, output)
+    return show.print_receipt(context, made, output)
 
 
 def _bounds(
@@ -302,7 +302,7 @@ def answer(
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
         if pairs:
             data = read_arguments(show.question_spec(buyer.receipt(hire_id)), data)
-        return _print_receipt(context, buyer.answer(hire_id, data, patience_s=patience))
+        return show.print_receipt(context, buyer.answer(hire_id, data, patience_s=patience))
 
 
 def refund(ctx: typer.Context, hire_id: HireId, patience: Patience = 60) -> int:
@@ -310,7 +310,7 @@ def refund(ctx: typer.Context, hire_id: HireId, patience: Patience = 60) -> int:
     context: Context = ctx.obj
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
         made = buyer.refund(hire_id, patience_s=patience)
-    _print_receipt(context, made)
+    show.print_receipt(context, made)
     if made.outcome in ("refunded", "refund_requested", "disputed", "refused", "lapsed"):
         return 0  # the money is here, or on its way
     return 3 if made.open else 1
@@ -374,20 +374,6 @@ def budget(
         if key or value:
             context.out.print(show.budget(key or "no budget, only --max-price", value))
     return 0
-
-
-def _print_receipt(context: Context, made: Receipt, output: Path | None = None) -> int:
-    context.made = made  # first: whatever becomes of the printing, this is what was hired
-    if output is not None and made.result is not None:
-        try:
-            output.write_text(made.result, encoding="utf-8")
-        except OSError as error:
-            raise Unwritten(f"{output}: {error.strerror or error}") from error
-    if context.as_json:
-        context.print_json(made.as_json())
-    else:
-        context.out.print(show.receipt(made, context.out.is_terminal), soft_wrap=not context.out.is_terminal)
-    return status_of(made)
 
 
 def _export(found: list[Receipt], place: str, form: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masumi_tools.cli.approving import me
-from masumi_tools.cli.context import Context
+from masumi_tools.cli.context import Context, add
 from masumi_tools.errors import SettingsError
 from masumi_tools.settings import Settings, demo_database_url
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command()(page)
+    add(app, page)
 
 
 def page(

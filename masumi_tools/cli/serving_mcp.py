@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from masumi_tools.cli.context import Context
+from masumi_tools.cli.context import Context, add
 from masumi_tools.errors import InputError
 from masumi_tools.hire.budget import Budget
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command()(mcp)
+    add(app, mcp)
 
 
 def mcp(

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from masumi_tools import inputs
-from masumi_tools.cli.context import Context
+from masumi_tools.cli.context import Context, Unwritten, status_of
 from masumi_tools.errors import StateError
 from masumi_tools.hire.approvals import PendingApproval
 from masumi_tools.hire.budget import text_of
@@ -306,3 +307,18 @@ def budget_json(lines: Sequence[BudgetLine]) -> list[dict[str, Any]]:
         }
         for line in lines
     ]
+
+
+def print_receipt(context: Context, made: Receipt, output: Path | None = None) -> int:
+    """Print what was hired, or write it where the person wants it; the exit status of the command."""
+    context.made = made  # first: whatever becomes of the printing, this is what was hired
+    if output is not None and made.result is not None:
+        try:
+            output.write_text(made.result, encoding="utf-8")
+        except OSError as error:
+            raise Unwritten(f"{output}: {error.strerror or error}") from error
+    if context.as_json:
+        context.print_json(made.as_json())
+    else:
+        context.out.print(receipt(made, context.out.is_terminal), soft_wrap=not context.out.is_terminal)
+    return status_of(made)

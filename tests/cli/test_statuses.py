@@ -18,6 +18,7 @@ from masumi_tools.sandbox import Sandbox
 
 pytest.importorskip("typer")
 from masumi_tools.cli import run as running
+from masumi_tools.cli.context import guarded
 from masumi_tools.cli.run import run
 
 WIDE = "日本"
@@ -62,6 +63,9 @@ TABLE: dict[str, tuple[int, tuple[str, ...]]] = {
     "receipt of none": (2, ("receipt", "nosuch")),
     "answer to none": (2, ("answer", "nosuch", "a=b")),
     "refund of none": (2, ("refund", "nosuch")),
+    "approvals": (0, ("approvals",)),
+    "approve of none": (2, ("approve", "nosuch")),
+    "deny of none": (2, ("deny", "nosuch")),
     "sweep of nothing": (0, ("sweep",)),
     "doctor": (0, ("doctor",)),
     "a field given twice": (2, ("hire", "echo", "text=a", "text=b", *PAY)),
@@ -90,6 +94,19 @@ def test_exit_statuses_mean_the_same_in_every_command(
     assert "Traceback" not in shown.out + shown.err
     if as_json and name != "version":
         json.loads(shown.out)
+
+
+def test_every_command_is_stopped_and_unwritten_as_the_others() -> None:
+    commands = [*running.app.registered_commands]
+    groups = [*running.app.registered_groups]
+    while groups:
+        group = groups.pop().typer_instance
+        commands += group.registered_commands
+        groups += group.registered_groups
+
+    assert len(commands) > 20
+    for one in commands:
+        assert one.callback.__code__ is guarded(print).__code__, one.name or one.callback.__name__
 
 
 def test_a_field_takes_the_text_of_a_file_and_two_signs_stand_for_one(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -179,7 +180,9 @@ def test_ctrl_c_says_the_hire_where_its_money_is_and_how_it_goes_on(
     env: dict[str, str], as_json: bool
 ) -> None:
     words = command("hire", "silent", "text=x", "--max-price", "9 ADA", *(["--json"] if as_json else []))
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # A shell that started the tests in the background told them, and so this one, to ignore Ctrl-C.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed)
     journal = Journal(env["MASUMI_DATABASE_URL"])
     while not any(row.state == "locked" for row in journal.rows()):
         assert process.poll() is None, process.communicate()

@@ -140,6 +140,8 @@ class Checks:
     def _permitted(self, task: Task, hire: Hire, p: Purchase) -> None:
         """The first order of a hire leaves: within the limits of the process and of the call that send it."""
         budget, wish = task.life.flows.budget, task.wish
+        if p.bounds is not None and p.budget != (budget.name if budget else ""):
+            budget = Budget.of_json(p.bounds)  # a person says yes elsewhere: the limits of the question count
         asked = {amount.unit: amount.quantity for amount in p.price}
         if not hire.budget and p.max_price is None:
             raise Violation(f"hire {hire.hire_id} pays without anybody's permission")

@@ -111,6 +111,9 @@ def a_month_of_a_moment(patch: Patch) -> None:
 def reservation_in_two_steps(patch: Patch) -> None:
     def reserve(self: Driver, p: Purchase, owner: str, *_: Any) -> Any:
         budget, now = self.budget, self.clock.now()
+        p = yield from self._heard_before(p)
+        if budget is not None and budget.needs_approval(p.price) and not approvals.approved(p):
+            return (yield from self._put_question(p, budget))
         since, month = rows.periods(budget, now)
         usage: Usage = yield Do(lambda: self.journal.usage(rows.row_of(p), since, month))
         yield Sleep(0.005)

@@ -67,7 +67,7 @@ class Settings:
     of its own for each network in the user's data folder. `sandbox` allows services on loopback (and
     follows the sandbox's clock); it must be False where money is real. `most_bound_days` is for how long
     an offer may bind the money at the most, up to its last deadline; one that asks for more is refused unpaid.
-    `notify_url` is told when a person is asked for an approval, signed with `notify_key`.
+    `notify_url` receives a notice when a hire waits for approval and when an open hire ends, signed with `notify_key`.
 
     Raises SettingsError that names the setting and its environment variable; a settings object shows
     no secret in its repr and cannot be pickled while it holds one.

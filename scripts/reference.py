@@ -60,7 +60,10 @@ SETTINGS = {
         "",
         "A file of certificate authorities (PEM) that are trusted beside the usual ones, for your node and registry only.",
     ),
-    "notify_url": ("", "An address of yours that is told when a hire waits for an approval."),
+    "notify_url": (
+        "",
+        "An address of yours that receives a notice when a hire waits for approval, and when an open hire ends.",
+    ),
     "notify_key": ("", "The key that such a notice is signed with."),
 }
 OTHERS = {

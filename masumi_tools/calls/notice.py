@@ -1,4 +1,4 @@
-"""The notice that a person is asked: one POST to an address of the user's own, signed as Standard Webhooks are."""
+"""A notice (a person is asked, a hire has ended): one POST to the user's own address, signed as Standard Webhooks are."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ NOTICE_S = 10.0
 _CAP_BYTES = 100_000
 
 
-def asked(
+def post(
     url: str,
     key: Secret | None,
     *,
+    kind: str,
     notice_id: str,
     at_s: int,
     title: str,
@@ -24,11 +25,11 @@ def asked(
     link: str = "",
     facts: dict[str, str],
 ) -> Call:
-    """Tell that a hire waits for a yes. `text` is what Slack shows, and `title`, `text`, `link` what ntfy does.
+    """The notice of this `kind`. `text` is what Slack shows, and `title`, `text`, `link` what ntfy does.
 
     The signature is "v1," and base64 of HMAC-SHA256 over "id.timestamp.body", as Standard Webhooks has it.
     """
-    document = {"type": "approval.asked", "title": title, "text": f"{text} {link}".strip(), "link": link}
+    document = {"type": kind, "title": title, "text": f"{text} {link}".strip(), "link": link}
     body = encode(document | facts)
     headers = [("webhook-id", notice_id), ("webhook-timestamp", str(at_s))]
     if link:

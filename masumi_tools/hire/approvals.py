@@ -181,9 +181,10 @@ def notice(
     name = plain_text(p.listing.name if p.listing else p.target, 80)
     price = text_of(p.price)
     facts = {"hire_id": p.hire_id, "price": price, "service": name, "until": _when(question.until_ms)}
-    return notices.asked(
+    return notices.post(
         url,
         key,
+        kind="approval.asked",
         notice_id=f"{p.hire_id}.{question.digest[:16]}",
         at_s=at_s,
         title=f"Approve {price}?",

@@ -22,11 +22,11 @@ from masumi_tools.errors import JournalBusy
 from masumi_tools.hire.answering import PATIENCE_S, Answering, AsyncAnswering
 from masumi_tools.hire.budget import AmountsLike, Budget
 from masumi_tools.hire.buyer_base import BuyerBase
-from masumi_tools.hire.callbacks import adecide, ajudge, decide, judge
+from masumi_tools.hire.callbacks import adecide, ajudge, atell, decide, judge, tell
 from masumi_tools.hire.diff_feed import Feed, unshared
 from masumi_tools.hire.find import FindOptions, Found
 from masumi_tools.hire.flows import Progress
-from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep
+from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep, Tell
 from masumi_tools.hire.quote import Hireable, Quote, agreed, spoken
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.receipts import Receipts
@@ -67,7 +67,10 @@ class Buyer(Answering, BuyerBase):
         with Buyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
             receipt = buyer.hire("<agent identifier or URL>", {"text": "..."}, max_price="2 ADA")
 
-    `notify` is an address that is told when a person is asked for an approval (else `settings.notify_url`).
+    `notify` is an address that receives a notice when a hire waits for approval, and when a hire that was
+    "open" ends in a sweep or another process (default: `settings.notify_url`). `on_change` is called with the
+    receipt of such an end, by this buyer's `sweep` or `approve`, once; again only where it raised or the
+    process died meanwhile.
     Safe to share among threads. Raises SettingsError when no node is named, JournalError when the
     journal cannot be opened; nothing is sent then.
     """
@@ -82,8 +85,16 @@ class Buyer(Answering, BuyerBase):
         on_progress: Callable[[Progress], None] | None = None,
         transport: Any = None,
         notify: str | None = None,
+        on_change: Callable[[Receipt], object] | None = None,
     ) -> None:
-        super().__init__(settings, budget=budget, journal=journal, on_progress=on_progress, notify=notify)
+        super().__init__(
+            settings,
+            budget=budget,
+            journal=journal,
+            on_progress=on_progress,
+            notify=notify,
+            on_change=on_change,
+        )
         self._feed, self._feed_lock = Feed(self._ways), threading.Lock()
         self._http = Http(self.settings, on_sandbox_now=self._clock.follow, transport=transport)
 
@@ -273,6 +284,8 @@ class Buyer(Answering, BuyerBase):
                 return decide(budget, asked)
             case Decide(function, receipt):
                 return judge(function, receipt)
+            case Tell(listener, receipt):
+                return tell(listener, receipt)
         return None
 
 
@@ -298,9 +311,16 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
         on_progress: Callable[[Progress], None] | None = None,
         transport: Any = None,
         notify: str | None = None,
+        on_change: Callable[[Receipt], object] | None = None,
     ) -> None:
         super().__init__(
-            settings, budget=budget, journal=journal, on_progress=on_progress, notify=notify, later=True
+            settings,
+            budget=budget,
+            journal=journal,
+            on_progress=on_progress,
+            notify=notify,
+            on_change=on_change,
+            later=True,
         )
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
         self._http = AsyncHttp(self.settings, on_sandbox_now=self._clock.follow, async_transport=transport)
@@ -485,4 +505,6 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
                 return await adecide(budget, asked)
             case Decide(function, receipt):
                 return await ajudge(function, receipt)
+            case Tell(listener, receipt):
+                return await atell(listener, receipt)
         return None

@@ -38,19 +38,26 @@ class BuyerBase:
         journal: Journal | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         notify: str | None = None,
+        on_change: Callable[[Receipt], object] | None = None,
         later: bool = False,
     ) -> None:
         self.settings = settings or Settings.from_env()
         if notify is not None:
             self.settings = replace(self.settings, notify_url=notify)
         self.budget = budget
-        self.on_progress = on_progress
+        self.on_progress, self.on_change = on_progress, on_change
         self._ways = flows.ways_of(self.settings)
         self._own_journal = journal is None
         self.journal = journal or Journal(self.settings.database_url, later=later)
         self._clock = Clock()
         self._flows = Flows(
-            self.settings, budget, self.journal, self._ways, self._clock, on_progress=on_progress
+            self.settings,
+            budget,
+            self.journal,
+            self._ways,
+            self._clock,
+            on_progress=on_progress,
+            on_change=on_change,
         )
 
     def _shares(self, call: Fetch) -> bool:

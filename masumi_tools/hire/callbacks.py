@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,8 @@ import anyio.to_thread
 from masumi_tools.hire.budget import Asked, Budget
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.request import Judge, Policy
+
+log = logging.getLogger("masumi_tools")
 
 # People who are asked at once; more have to wait for one of them.
 MOST_ASKED = 64
@@ -64,6 +67,31 @@ async def ajudge(judge: Judge, receipt: Receipt) -> tuple[Policy, str]:
         return judged(await _called(judge, receipt))
     except Exception as error:
         return not_judged(error)
+
+
+def tell(function: Callable[[Receipt], object], receipt: Receipt) -> bool:
+    """Whether the caller's function took the end of a hire; one that fails is told again later."""
+    try:
+        _settled(function(receipt))
+    except Exception as error:
+        return _not_told(receipt, error)
+    return True
+
+
+async def atell(function: Callable[[Receipt], object], receipt: Receipt) -> bool:
+    """As `tell`, for an event loop, which goes on meanwhile."""
+    try:
+        await _called(function, receipt)
+    except Exception as error:
+        return _not_told(receipt, error)
+    return True
+
+
+def _not_told(receipt: Receipt, error: Exception) -> bool:
+    log.warning(
+        "hire %s: on_change failed with %s; it is called again", receipt.hire_id, type(error).__name__
+    )
+    return False
 
 
 def judged(answer: object) -> tuple[Policy, str]:

@@ -13,19 +13,20 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 
 from masumi_tools.calls import node
-from masumi_tools.calls.call import Reply
+from masumi_tools.calls.call import Call, Reply
 from masumi_tools.clock import Clock, is_dead
 from masumi_tools.errors import JournalBusy, JournalError, UnknownHire
-from masumi_tools.hire import approvals, rows
+from masumi_tools.hire import approvals, ends, rows
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import Asked, Budget
 from masumi_tools.hire.due import due_ms
 from masumi_tools.hire.easing import eased, stumbled
 from masumi_tools.hire.find import Memory
 from masumi_tools.hire.known import is_new
-from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Patience, Sleep, TimeIsUp
+from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Patience, Sleep, Tell, TimeIsUp
 from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, Event, Purchase, State
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.hire.replies import learn
@@ -48,7 +49,7 @@ from masumi_tools.hire.steps import (
     may_be_shared,
     next_step,
 )
-from masumi_tools.journal.questions import Question
+from masumi_tools.journal.questions import END_CALLED, END_POSTED, Question
 from masumi_tools.journal.store import Journal, now_ms
 from masumi_tools.models import PricingType
 from masumi_tools.money import Amount
@@ -98,6 +99,7 @@ class Driver:
         token_hex: Callable[[int], str] = secrets.token_hex,
         monotonic: Callable[[], float] = time.monotonic,
         on_progress: Callable[[Progress], None] | None = None,
+        on_change: Callable[[Receipt], object] | None = None,
     ) -> None:
         self.settings = settings
         self.budget = budget
@@ -107,6 +109,7 @@ class Driver:
         self._token_hex = token_hex
         self._monotonic = monotonic
         self._on_progress = on_progress
+        self._on_change = on_change
         # By hire and by who drives it: one that lost its lease by sleeping may still be on its way.
         self.driven: dict[tuple[str, str], Purchase] = {}
         self._swept: dict[str, Purchase] = {}
@@ -399,23 +402,38 @@ class Driver:
             said, why, now = ("no", denied, self.clock.now()) if denied else ("yes", "", self.clock.now())
             question, _ = yield Do(lambda: self.journal.answer(question, said, approvals.CALLBACK, why, now))
         if not question.answer:
-            yield from self._notify(p, question)
+            yield from self._notify(question, partial(approvals.notice, p, question))
             return p
         yield from self._hold(p, owner, LEASE_MS)  # who asked gave it back, as the hire was at rest
         self._leases[p.hire_id] = owner
         return (yield from self.save(p, approvals.after(p, question, self.clock.now())))
 
-    def _notify(self, p: Purchase, question: Question) -> Flow[None]:
-        """Tell the user's own address that somebody is asked, until it has arrived; a failure stops nothing."""
+    def _notify(self, question: Question, notice: Callable[..., Call]) -> Flow[None]:
+        """Tell the user's own address, again until it has arrived; a failure stops nothing."""
         url, now = self.settings.notify_url, self.clock.now()
         if url is None or not (yield Do(lambda: self.journal.to_tell(question, now))):
             return
         at_ms = now_ms()
         page = yield Do(lambda: self.journal.page(at_ms))
-        call = approvals.notice(p, question, url, self.settings.notify_key, at_ms // 1000, page)
-        reply = yield Fetch(call)
+        reply = yield Fetch(notice(url, self.settings.notify_key, at_ms // 1000, page))
         if reply.status is not None and 200 <= reply.status < 300:
             yield Do(lambda: self.journal.told(question))
+
+    def _tell_ends(self) -> Flow[None]:
+        """Tell of the hires that ended since somebody was told that they go on, in this buyer's ways of telling."""
+        listener, now = self._on_change, self.clock.now()
+        ways = [END_POSTED] if self.settings.notify_url else []
+        for way in ways + ([END_CALLED] if listener else []):
+            look = partial(self.journal.to_be_told, way, ends.STATES, now - ends.NEWS_MS, now)
+            for question in (yield Do(look)):
+                made = receipt_of((yield from self._load(question.hire_id)))
+                if not ends.is_end(made):
+                    continue
+                if way == END_POSTED:
+                    yield from self._notify(question, partial(ends.notice, made))
+                elif listener and (yield Do(partial(self.journal.to_tell, question, now))):
+                    if (yield Tell(listener, made)):
+                        yield Do(partial(self.journal.told, question))
 
     def _is_its_budget(self, p: Purchase) -> bool:
         budget = self._budget_of(p)

@@ -116,12 +116,23 @@ class Flows(Driver):
         What is told is read last: the machine may sleep while it is remembered, and others go on meanwhile.
         """
         with contextlib.suppress(JournalError):  # what is told is true all the same
-            if (yield from self._load(made.hire_id)).awaited is not made.open:
+            if (yield Do(partial(self._awaits, made, anew=False))):
                 yield from self._change(made.hire_id, lambda p: p.but(awaited=made.open))
             p = yield from self._just_read(made.hire_id)
             if made.open and p.state is not made.state:
                 return receipt_of(p)
         return made
+
+    def _awaits(self, made: Receipt, *, anew: bool = True) -> bool:
+        """Remember whether the end of this hire is still to be told to whoever listens for it.
+
+        Answers whether that is another than the record knows; only then it is written where it is not `anew`.
+        """
+        row = self.journal.get(made.hire_id)
+        other = row is not None and ledger.purchase_of(row).awaited is not made.open
+        if other or anew:
+            (self.journal.await_end if made.open else self.journal.end_heard)(made.hire_id)
+        return other
 
     def _patience(self, seconds: float) -> Patience:
         return Patience.of(seconds, self._monotonic)
@@ -281,7 +292,10 @@ class Flows(Driver):
             return p.but(answer=checked, next_job_ms=0, reason="")
 
         yield from self._change(hire_id, answered)
-        return (yield from self.follow(hire_id, patience, owner))
+        made = yield from self.follow(hire_id, patience, owner)
+        with contextlib.suppress(JournalError):
+            yield Do(partial(self._awaits, made))
+        return made
 
     def resume(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
         """Go on with a hire of this journal, whoever began it."""
@@ -304,6 +318,8 @@ class Flows(Driver):
         yield from self._hear_the_time(patience, begins=True)
         yield from self._change(hire_id, wanted)
         made = yield from self.follow(hire_id, patience, owner)
+        with contextlib.suppress(JournalError):
+            yield Do(partial(self._awaits, made))
         why = not_coming_back(made, self.clock.now())
         return made.model_copy(update={"reason": plain(why), "reason_parts": parts(why)}) if why else made
 
@@ -350,6 +366,8 @@ class Flows(Driver):
         said = "expired" if now >= question.until_ms else answer
         kept, mine = yield Do(lambda: self.journal.answer(question, said, by, why, now))
         made = yield from self.follow(hire_id, patience, owner)
+        with contextlib.suppress(JournalError):  # the decision is made, whoever hears of it when
+            yield from self._tell_ends()
         if not mine or said == "expired":
             raise approvals.told_already((yield from self._load(hire_id)), kept)
         return made
@@ -386,6 +404,10 @@ class Flows(Driver):
             receipts += yield from self._sweep_page(fresh, owner)
             if len(page) == PAGE and self.clock.now() - begun > BEHIND_MS:
                 log.warning("the sweep is behind: it began %d s ago", (self.clock.now() - begun) // 1000)
+        try:
+            yield from self._tell_ends()
+        except JournalError as error:  # they are told at the next sweep
+            log.error("%s; ends of hires are told later", error)
         return receipts
 
     def _sweep_page(self, page: list[Row], owner: str) -> Flow[list[Receipt]]:

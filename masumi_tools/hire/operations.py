@@ -55,7 +55,15 @@ class Decide:
     receipt: Receipt
 
 
-Operation = Do | Fetch | Sleep | Approve | Decide
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell the caller's function of a hire that has ended; the answer is whether it took it."""
+
+    function: Callable[[Receipt], object]
+    receipt: Receipt
+
+
+Operation = Do | Fetch | Sleep | Approve | Decide | Tell
 T = TypeVar("T")
 Flow = Generator[Operation, Any, T]
 

@@ -1,7 +1,11 @@
-"""The journal's table of approvals: questions to a person, and the first answer to each, which alone counts."""
+"""The journal's table of approvals: questions to a person, and the first answer to each, which alone counts.
+
+Beside them, the ends that somebody waits for: a row for each way of telling, told as a question is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +16,8 @@ from masumi_tools.journal.tables import approvals, hires, pages
 
 TELLINGS = 8  # how often a notice is tried
 FIRST_PAUSE_MS = 60_000  # after the first try; doubled after each other one, up to an hour
+# In the place of a digest: the end of a hire, to be posted to an address, and to be given to a function.
+END_POSTED, END_CALLED = "end.posted", "end.called"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ class Questions:
 
     def question(self, hire_id: str, digest: str | None = None) -> Question | None:
         """The newest question about this hire, or that of this digest; None where nothing was asked."""
-        query = sa.select(approvals).where(approvals.c.hire_id == hire_id)
+        query = sa.select(approvals).where(approvals.c.hire_id == hire_id, _IS_QUESTION)
         if digest is not None:
             query = query.where(approvals.c.digest == digest)
         with explained("reading"), self._reading.connect() as db:
@@ -77,7 +83,7 @@ class Questions:
         query = (
             sa.select(approvals)
             .join(hires, hires.c.hire_id == approvals.c.hire_id)
-            .where(approvals.c.answer == "", hires.c.state == state)
+            .where(approvals.c.answer == "", hires.c.state == state, _IS_QUESTION)
             .order_by(approvals.c.asked_ms, approvals.c.hire_id, approvals.c.digest)
             .limit(limit)
         )
@@ -99,10 +105,38 @@ class Questions:
             return db.execute(approvals.update().where(mine).values(**values)).rowcount == 1
 
     def told(self, question: Question) -> None:
-        """The notice has arrived."""
+        """The notice has arrived. An end that was told has no row any more."""
         mine = sa.and_(approvals.c.hire_id == question.hire_id, approvals.c.digest == question.digest)
         with explained("telling of a question"), self._engine.begin() as db:
+            db.execute(approvals.delete().where(mine, ~_IS_QUESTION))
             db.execute(approvals.update().where(mine).values(tellings=-1))
+
+    def await_end(self, hire_id: str) -> None:
+        """Somebody was told that the hire goes on: its end is to be told, once in each way."""
+        with explained("saving who waits"), self._engine.begin() as db:
+            db.execute(approvals.delete().where(approvals.c.hire_id == hire_id, ~_IS_QUESTION))
+            ends = (Question(hire_id, way, asked_ms=0, until_ms=0) for way in (END_POSTED, END_CALLED))
+            db.execute(approvals.insert(), [_columns(end) for end in ends])
+
+    def end_heard(self, hire_id: str) -> None:
+        """Who waited has the end already: it is not told any more."""
+        with explained("saving who waits"), self._engine.begin() as db:
+            db.execute(approvals.delete().where(approvals.c.hire_id == hire_id, ~_IS_QUESTION))
+
+    def to_be_told(
+        self, way: str, states: Sequence[str], since_ms: int, now: int, limit: int = 100
+    ) -> list[Question]:
+        """The ends that are to be told in this way now, of hires that came into one of these states since then."""
+        query = (
+            sa.select(approvals)
+            .join(hires, hires.c.hire_id == approvals.c.hire_id)
+            .where(approvals.c.digest == way, approvals.c.tellings.between(0, TELLINGS - 1))
+            .where(approvals.c.tell_ms <= now, hires.c.state.in_(states), hires.c.changed_ms >= since_ms)
+            .order_by(hires.c.changed_ms, approvals.c.hire_id)
+            .limit(limit)
+        )
+        with explained("reading"), self._reading.connect() as db:
+            return [_question(found) for found in db.execute(query)]
 
     def page_runs(self, url: str, until_ms: int) -> None:
         """A page over this journal can be reached at `url`, at least until then (this machine's clock)."""
@@ -118,6 +152,7 @@ class Questions:
             return db.scalar(query.limit(1))
 
 
+_IS_QUESTION = approvals.c.digest.not_in((END_POSTED, END_CALLED))
 _NEWEST = (approvals.c.asked_ms.desc(), approvals.c.digest.desc())
 
 

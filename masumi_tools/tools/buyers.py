@@ -9,6 +9,7 @@ from masumi_tools.errors import InputError
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import AsyncBuyer, Buyer
 from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.receipt import Receipt
 from masumi_tools.journal.store import Journal
 from masumi_tools.settings import Settings
 
@@ -71,7 +72,11 @@ class Buyers:
                 journal = self._shared()
                 journal.open()
                 self._plain = Buyer(
-                    self.settings, budget=self.budget, journal=journal, on_progress=self._listener
+                    self.settings,
+                    budget=self.budget,
+                    journal=journal,
+                    on_progress=self._listener,
+                    on_change=self._on_change,
                 )
             return self._plain
 
@@ -80,13 +85,21 @@ class Buyers:
         with self._lock:
             if self._awaiting is None:
                 self._awaiting = AsyncBuyer(
-                    self.settings, budget=self.budget, journal=self._shared(), on_progress=self._listener
+                    self.settings,
+                    budget=self.budget,
+                    journal=self._shared(),
+                    on_progress=self._listener,
+                    on_change=self._on_change,
                 )
             return self._awaiting
 
     @property
     def _listener(self) -> Callable[[Progress], None] | None:
         return self._given.on_progress if self._given is not None else self._on_progress
+
+    @property
+    def _on_change(self) -> Callable[[Receipt], object] | None:
+        return self._given.on_change if self._given is not None else None
 
     def _shared(self) -> Journal:
         """The one journal of both buyers, which may not have been opened yet."""

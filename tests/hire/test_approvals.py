@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Secret, Settings
 from tests.hire.clocked import ClockedAsyncBuyer, ClockedBuyer, Crash, CrashingJournal
+from tests.hire.inbox import Inbox
 from tests.tools.market import reprice
 
 DAY_MS = 24 * 3_600_000
@@ -271,35 +271,6 @@ def test_whoever_dies_at_any_write_of_question_or_answer_it_is_bought_once_and_o
 
     assert (made.outcome, bought(sandbox)) == ("completed", 1)
     assert made.approval is not None and made.approval.by in ("ann", "bob")
-
-
-class Inbox(ThreadingHTTPServer):
-    """An address of the user's own that is told; it fails as often as it is told to."""
-
-    def __init__(self, failing: int = 0) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.failing = failing
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/topic"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Inbox
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        failing = len(self.server.got) <= self.server.failing
-        self.send_response(503 if failing else 200)
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 @pytest.fixture

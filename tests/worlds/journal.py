@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from masumi_tools.errors import JournalBusy
-from masumi_tools.journal.questions import Question
+from masumi_tools.journal.questions import END_CALLED, END_POSTED, Question
 from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
 from masumi_tools.journal.turns import MOST_AHEAD_MS, runs
 
 Summed = dict[str, int]
+
+ENDS = (END_POSTED, END_CALLED)
 
 
 @dataclass(slots=True)
@@ -137,16 +139,27 @@ class MemoryJournal(Journal):
 
     def question(self, hire_id: str, digest: str | None = None) -> Question | None:
         asked = [
-            one for one in self._questions.values() if one.hire_id == hire_id and digest in (None, one.digest)
+            one
+            for one in self._questions.values()
+            if one.hire_id == hire_id and (one.digest == digest if digest else one.digest not in ENDS)
         ]
         return max(asked, key=lambda one: (one.asked_ms, one.digest), default=None)
 
     def unanswered(self, state: str, limit: int = 1_000) -> list[Question]:
-        asked = [one for one in self._questions.values() if not one.answer]
+        asked = [one for one in self._questions.values() if one.digest not in ENDS and not one.answer]
         found = [
             one for one in asked if one.hire_id in self._kept and self._kept[one.hire_id].row.state == state
         ]
         return sorted(found, key=lambda one: (one.asked_ms, one.hire_id, one.digest))[:limit]
+
+    def await_end(self, hire_id: str) -> None:
+        self.end_heard(hire_id)
+        for way in ENDS:
+            self._questions[hire_id, way] = Question(hire_id, way, asked_ms=0, until_ms=0)
+
+    def end_heard(self, hire_id: str) -> None:
+        for way in ENDS:
+            self._questions.pop((hire_id, way), None)
 
     # Leases ----------------------------------------------------------------------------------
 

@@ -143,6 +143,14 @@ class Door(Journal):
     def question(self, hire_id: str, digest: str | None = None) -> Question | None:
         return self._journal.question(hire_id, digest)
 
+    def await_end(self, hire_id: str) -> None:
+        if not self.shut:  # what is told of an end binds nothing, so no trouble is played here
+            self._journal.await_end(hire_id)
+
+    def end_heard(self, hire_id: str) -> None:
+        if not self.shut:
+            self._journal.end_heard(hire_id)
+
     def unanswered(self, state: str, limit: int = 1_000) -> list[Question]:
         return self._journal.unanswered(state, limit)
 

@@ -26,7 +26,10 @@ def page(
     ctx: typer.Context,
     port: Annotated[int, typer.Option(help="The port on loopback; 0 takes a free one.")] = 0,
     public_url: Annotated[str, typer.Option(help="The address of your tunnel to the page.")] = "",
-    notify: Annotated[str, typer.Option(help="A URL that is notified when an approval is requested and when an open hire ends.")] = "",
+    notify: Annotated[
+        str,
+        typer.Option(help="A URL that is notified when an approval is requested and when an open hire ends."),
+    ] = "",
     read_only: Annotated[bool, typer.Option("--read-only", help="Show only; no forms.")] = False,
     demo: Annotated[bool, typer.Option("--demo", help="Show what the last `demo` did.")] = False,
 ) -> int:

@@ -200,9 +200,7 @@ def test_a_hire_that_ends_within_its_call_is_no_news(
     assert not made.open and inbox.got == []
 
 
-def test_a_refund_is_told_when_the_money_is_here(
-    sandbox: Sandbox, settings: Settings, inbox: Inbox
-) -> None:
+def test_a_refund_is_told_when_the_money_is_here(sandbox: Sandbox, settings: Settings, inbox: Inbox) -> None:
     hire_id = told_open(sandbox, settings, "silent")
     with Buyer(settings, budget=BUDGET) as caller:
         asked = caller.refund(hire_id, patience_s=5)

@@ -7,6 +7,7 @@ async one is awaited there, or has a loop of its own where the caller has none.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
 import weakref
@@ -18,6 +19,7 @@ import anyio
 import anyio.to_thread
 
 from masumi_tools.hire.budget import Asked, Budget
+from masumi_tools.hire.operations import NotHere
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.request import Judge, Policy
 
@@ -28,11 +30,14 @@ MOST_ASKED = 64
 
 
 def decide(budget: Budget, asked: Asked) -> str | None:
-    """None for yes, else why not. An async callback runs in a loop of its own, so one may run here already."""
+    """None for yes, else why not. An async callback runs in a loop of its own, so one may run here already.
+
+    A pause of LangGraph is no answer: it goes on to the graph that runs here, or is NotHere where none does.
+    """
     try:
         answer = _settled(budget.approve(asked)) if budget.approve else False
     except Exception as error:
-        return not_approved(error)
+        return _unanswered(error)
     return None if answer is True else not_approved()
 
 
@@ -41,8 +46,28 @@ async def adecide(budget: Budget, asked: Asked) -> str | None:
     try:
         answer = await _called(budget.approve, asked) if budget.approve else False
     except Exception as error:
-        return not_approved(error)
+        return _unanswered(error)
     return None if answer is True else not_approved()
+
+
+def pauses(error: Exception) -> bool:
+    """Whether this is LangGraph pausing its run, as `interrupt()` does: whoever runs the graph must get it."""
+    return any(
+        (kind.__module__, kind.__name__) == ("langgraph.errors", "GraphBubbleUp")
+        for kind in type(error).__mro__
+    )
+
+
+def _unanswered(error: Exception) -> str:
+    """The refusal after an error; a pause is passed on, and one that no graph could take is NotHere."""
+    if pauses(error):
+        raise error
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    if frame is not None and str(frame.tb_frame.f_globals.get("__name__")).startswith("langgraph."):
+        raise NotHere("approve asks by LangGraph's interrupt(), and no graph runs here") from error
+    return not_approved(error)
 
 
 def not_approved(error: Exception | None = None) -> str:
@@ -109,8 +134,9 @@ def not_judged(error: Exception) -> tuple[Policy, str]:
 def _settled(answer: Any) -> Any:
     if not inspect.isawaitable(answer):
         return answer
+    context = contextvars.copy_context()
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, _awaited(answer)).result()
+        return pool.submit(context.run, asyncio.run, _awaited(answer)).result()
 
 
 async def _called(function: Callable[[Any], Any], argument: Any) -> Any:

@@ -26,7 +26,18 @@ from masumi_tools.hire.due import due_ms
 from masumi_tools.hire.easing import eased, stumbled
 from masumi_tools.hire.find import Memory
 from masumi_tools.hire.known import is_new
-from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Patience, Sleep, Tell, TimeIsUp
+from masumi_tools.hire.operations import (
+    Approve,
+    Decide,
+    Do,
+    Fetch,
+    Flow,
+    NotHere,
+    Patience,
+    Sleep,
+    Tell,
+    TimeIsUp,
+)
 from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, Event, Purchase, State
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.hire.replies import learn
@@ -396,7 +407,10 @@ class Driver:
             yield from self._hold(p, owner, APPROVAL_MS)
             self._leases[p.hire_id] = owner
             began = self._monotonic()
-            denied = yield Approve(budget, self.asked(p))
+            try:
+                denied = yield Approve(budget, self.asked(p))
+            except NotHere:
+                return p
             patience.forgive(self._monotonic() - began)
             yield from self._hold(p, owner, LEASE_MS)  # who dies from now on is not waited for so long
             said, why, now = ("no", denied, self.clock.now()) if denied else ("yes", "", self.clock.now())
@@ -451,7 +465,10 @@ class Driver:
         yield from self._hold(p, owner, APPROVAL_MS)
         self._leases[p.hire_id] = owner
         began = self._monotonic()
-        denied: str | None = yield Approve(budget, self.asked(p))
+        try:
+            denied: str | None = yield Approve(budget, self.asked(p))
+        except NotHere:
+            return "its price needs an approval that cannot be asked for here"
         patience.forgive(self._monotonic() - began)
         yield from self._hold(p, owner, LEASE_MS)  # who dies from now on is not waited for so long
         return denied

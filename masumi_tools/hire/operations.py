@@ -78,6 +78,10 @@ class TimeIsUp(Exception):
     """The patience of this call is over. Nothing was learnt, so the record stays as it is."""
 
 
+class NotHere(Exception):
+    """The function that approves cannot ask here: the question goes on waiting for its answer."""
+
+
 @dataclass(slots=True)
 class Patience:
     """How long one call takes: it waits for nothing after `until`, and no request of it outlives `end`.

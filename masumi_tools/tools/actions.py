@@ -22,6 +22,7 @@ from masumi_tools.errors import InputError, MasumiError
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import AmountsLike, Budget
 from masumi_tools.hire.buyer import AsyncBuyer, Buyer
+from masumi_tools.hire.callbacks import pauses
 from masumi_tools.hire.flows import gave_nothing
 from masumi_tools.hire.quote import Hireable, Quote
 from masumi_tools.hire.receipt import Receipt
@@ -110,7 +111,7 @@ class Actions:
     # Driving ---------------------------------------------------------------------------------
 
     def run(self, talk: Talk) -> Said:
-        """Do the wishes of an action plainly; never raises an Exception."""
+        """Do the wishes of an action plainly; never raises an Exception but LangGraph's own pause."""
         answer: Any = None
         error: Exception | None = None
         moved = False
@@ -123,12 +124,16 @@ class Actions:
                     method = getattr(buyer if wish.of == "buyer" else buyer.journal, wish.method)
                     answer = method(*wish.args, **wish.options)
                 except Exception as caught:
+                    if pauses(caught):  # not a fault: the graph gets it, and makes this very call again
+                        raise
                     error = _harmless(caught, wish, moved)
                 moved = moved or wish.method in MOVES
         except StopIteration as end:
             said: Said = end.value
             return said
         except Exception as caught:
+            if pauses(caught):
+                raise
             return self._broken(caught)
         finally:
             talk.close()
@@ -151,12 +156,16 @@ class Actions:
                     else:
                         answer = await anyio.to_thread.run_sync(work)
                 except Exception as caught:
+                    if pauses(caught):  # not a fault: the graph gets it, and makes this very call again
+                        raise
                     error = _harmless(caught, wish, moved)
                 moved = moved or wish.method in MOVES
         except StopIteration as end:
             said: Said = end.value
             return said
         except Exception as caught:
+            if pauses(caught):
+                raise
             return self._broken(caught)
         finally:
             talk.close()

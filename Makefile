@@ -170,7 +170,7 @@ $(ENVS)/official/.made: constraints.txt
 
 # The second generation of the MCP SDK, which crewai does not allow beside itself.
 $(ENVS)/mcp/.made: pyproject.toml
-	@$(ENVIRONMENT) $(ENVS)/mcp -e '.[mcp]' mcp==2.3.0
+	@$(ENVIRONMENT) $(ENVS)/mcp -e '.[demo,mcp]' mcp==2.3.0
 	@touch $@
 
 $(ENVS)/lock/.made:

@@ -73,8 +73,9 @@ def cli() -> None:
 
 
 def demo() -> None:
-    scenarios = json.loads(command("demo", "--json"))["scenarios"]
-    assert [one["outcome"] for one in scenarios] == ["completed", "refunded", "refused"], scenarios
+    scenarios = json.loads(command("demo", "--mcp", "--json"))["scenarios"]
+    ends = ["completed", "refunded", "refused", "completed"]
+    assert [one["outcome"] for one in scenarios] == ends, scenarios
 
 
 def mcp() -> None:

@@ -69,6 +69,18 @@ SCENARIOS = (
         per_hire="1 ADA",
     ),
 )
+BY_MCP = Scenario(
+    "by-mcp",
+    "echo",
+    "The same from Claude, Cursor or another MCP host, which asks its user first.",
+    "hello from an MCP host",
+)
+ENDS = {
+    "completed": "completed",
+    "never-answers": "refunded",
+    "over-budget": "refused",
+    "by-mcp": "completed",
+}
 
 
 @dataclass(slots=True)
@@ -81,8 +93,10 @@ class Told:
     requests: int
 
 
-def run(context: Context, model: str | None = None) -> int:
-    """Play all scenarios; 0 when each came to the end that it is about."""
+def run(context: Context, model: str | None = None, by_mcp: bool = False) -> int:
+    """Play all scenarios, `by_mcp` with one by MCP as well; 0 when each came to the end that it is about."""
+    if by_mcp:
+        from masumi_tools.cli import demo_mcp as _  # what is missing is said before the story begins
     told: list[Told] = []
     with tempfile.TemporaryDirectory(prefix="masumi-demo-") as folder, Sandbox() as sandbox:
         url = f"sqlite:///{Path(folder) / 'hires.sqlite3'}"
@@ -90,6 +104,8 @@ def run(context: Context, model: str | None = None) -> int:
         with _story(context) as say:
             for scenario in SCENARIOS:
                 told.append(_play(scenario, sandbox, settings, say, model))
+            if by_mcp:
+                told.append(_play_by_mcp(sandbox, settings, say, Path(folder)))
         with Buyer(settings, budget=Budget("20 ADA", name="demo")) as buyer:
             lines = buyer.budget_lines()
         if context.as_json:
@@ -108,8 +124,7 @@ def run(context: Context, model: str | None = None) -> int:
                 context.out.print(
                     "See it in a browser: `masumi-tools page --demo` (in a clone: `make page`)."
                 )
-    ends = {"completed": "completed", "never-answers": "refunded", "over-budget": "refused"}
-    return 0 if all(one.receipt.outcome == ends[one.scenario.name] for one in told) else 1
+    return 0 if all(one.receipt.outcome == ENDS[one.scenario.name] for one in told) else 1
 
 
 def _kept(file: Path) -> bool:
@@ -144,6 +159,39 @@ def _play(scenario: Scenario, sandbox: Sandbox, settings: Settings, say: Say, mo
         answer, receipt = _ask_agent(tool, scenario, model)
     say(scenario, answer, "agent")
     return Told(scenario, receipt, answer, len(sandbox.requests) - before)
+
+
+def _play_by_mcp(sandbox: Sandbox, settings: Settings, say: Say, folder: Path) -> Told:
+    """The scene by MCP: the server is a process of its own, over the journal of the others."""
+    from masumi_tools.cli.demo_mcp import hire_by_mcp
+
+    scene, before = BY_MCP, len(sandbox.requests)
+    say(scene, f"[bold]{scene.task}[/]", "user")
+    hire_id = hire_by_mcp(
+        sandbox.service(scene.service).agent_identifier,
+        {"text": scene.text},
+        _environment(sandbox, settings),
+        ["--budget", scene.budget, "--per-hire", scene.per_hire, "--name", "demo"],
+        folder,
+        lambda who, words: say(scene, words, who),
+    )
+    with Buyer(settings) as buyer:
+        receipt = buyer.receipt(hire_id)
+    say(scene, _told(receipt), "agent")
+    return Told(scene, receipt, _told(receipt), len(sandbox.requests) - before)
+
+
+def _environment(sandbox: Sandbox, settings: Settings) -> dict[str, str]:
+    """The settings as a host hands them to the server that it starts."""
+    return {
+        "MASUMI_NODE_URL": sandbox.node_url,
+        "MASUMI_NODE_TOKEN": sandbox.token,
+        "MASUMI_REGISTRY_URL": sandbox.registry_url,
+        "MASUMI_REGISTRY_TOKEN": sandbox.token,
+        "MASUMI_NETWORK": settings.network,
+        "MASUMI_DATABASE_URL": settings.database_url,
+        "MASUMI_SANDBOX": "1",
+    }
 
 
 def _ask_agent(tool: Any, scenario: Scenario, model: str | None) -> tuple[str, Receipt]:
@@ -200,7 +248,7 @@ def _told(receipt: Receipt) -> str:
 # The story as it happens ---------------------------------------------------------------------
 
 Say = Callable[[Scenario, str, str], None]
-WHO = {"user": "bold", "agent": "green", "hire": "blue", "clock": "yellow"}
+WHO = {"user": "bold", "agent": "green", "host": "magenta", "hire": "blue", "clock": "yellow"}
 
 
 @contextmanager

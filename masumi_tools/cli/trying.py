@@ -24,12 +24,15 @@ def demo(
         str | None,
         typer.Option(envvar="MASUMI_DEMO_MODEL", help='A real model, such as "openai:gpt-5-mini".'),
     ] = None,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="One hire more, by an MCP host that asks its user first.")
+    ] = False,
 ) -> int:
     """An LLM agent with a budget hires services of an embedded sandbox: no keys, no network, seconds."""
     from masumi_tools.cli.demo import run
 
     context: Context = ctx.obj
-    return run(context, model)
+    return run(context, model, mcp)
 
 
 def sandbox(

@@ -38,6 +38,7 @@ NEEDS = {
     "masumi_tools.mcp": ["mcp"],
     "masumi_tools.page": ["page"],
     "masumi_tools.cli.demo": ["cli", "langchain"],
+    "masumi_tools.cli.demo_mcp": ["cli", "mcp"],
 }
 # Where somebody meets the extra first, and the line that does it; the command line is tested below.
 FACES = {

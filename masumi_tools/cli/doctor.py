@@ -16,6 +16,7 @@ from masumi_tools.hire.budget import text_of
 from masumi_tools.hire.replies.words import heard
 from masumi_tools.journal.store import Journal
 from masumi_tools.models import read_key_status, read_rails
+from masumi_tools.net.exchange import ENDED
 from masumi_tools.net.http import Http
 from masumi_tools.settings import Settings, proxies
 
@@ -83,11 +84,9 @@ def _journal(settings: Settings, mend: bool) -> Iterator[Finding]:
 def _node(settings: Settings, http: Http) -> Iterator[Finding]:
     health = http.send(node.health(settings.node_api))
     if health.status is None:
-        yield Finding(
-            "node",
-            False,
-            f"{settings.node_api} does not answer: {heard(health)}; is it running, and is the URL right?",
-        )
+        said = heard(health)
+        hint = "" if said == ENDED else "; is it running, and is the URL right?"
+        yield Finding("node", False, f"{settings.node_api} does not answer: {said}{hint}")
         return
     if not health.ok:
         yield Finding(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from masumi_tools.cli.context import Context, add
 from masumi_tools.cli.show import foreign
-from masumi_tools.errors import InputError
+from masumi_tools.errors import InputError, MasumiError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,19 +45,39 @@ def sandbox(
         bool, typer.Option("--realistic", help="Use the real node's (slow) intervals.")
     ] = False,
     latency: Annotated[str, typer.Option(help="How long each answer takes.")] = "0ms",
+    seed: Annotated[
+        int | None,
+        typer.Option(help="A number: the same port, token and keys each time."),
+    ] = None,
 ) -> None:
     """A simulated node, registry and sample services on loopback, until it is stopped."""
-    from masumi_tools.sandbox.__main__ import milliseconds, run
+    from masumi_tools.sandbox.__main__ import MOST_SEED, milliseconds, run
 
     if dialect not in ("today", "seed"):
         raise InputError("--dialect is today or seed")
+    if seed is not None and not 0 <= seed <= MOST_SEED:
+        raise InputError(f"--seed is a whole number from 0 to {MOST_SEED}")
     if not time_scale > 0:
         raise InputError("--time-scale is a number above 0")
     try:
         latency_ms = milliseconds(latency)
     except ValueError as error:
         raise InputError(f"--latency: {error}") from None
-    run(port, ready_file, time_scale, "seed" if dialect == "seed" else "today", realistic, latency_ms)
+    try:
+        run(
+            port,
+            ready_file,
+            time_scale,
+            "seed" if dialect == "seed" else "today",
+            realistic,
+            latency_ms,
+            seed,
+        )
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
+            raise
+        why = str(error.strerror or error).partition(" (")[0]
+        raise MasumiError(f"The sandbox cannot start: {why}; give another --port") from None
 
 
 def doctor(

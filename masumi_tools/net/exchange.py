@@ -46,6 +46,9 @@ _HEADERS: list[Header] = [
 _KNOWN = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError, zlib.error, AddressRefused)
 
 
+ENDED = "this sandbox has ended: run `masumi-tools sandbox` again"
+
+
 class Party:
     """What both clients know: whose origin gets which token, and whether this is the sandbox."""
 
@@ -200,7 +203,8 @@ class Exchange:
             if transient and not self._repeated and self._deadline.left_s() > 2 * REPEAT_AFTER_S:
                 self._repeated = True
                 return True
-            self._finish("unsent", f"no connection: {_words(error)}")
+            gone = self._party.sandbox and self._call.to in ("node", "registry") and _is_refused(error)
+            self._finish("unsent", ENDED if gone else f"no connection: {_words(error)}")
         elif isinstance(error, httpx.TimeoutException):
             self._finish("lost", f"no answer within {self._seconds:.3g} s")
         else:
@@ -241,6 +245,15 @@ def _origin(url: httpx.URL) -> Origin:
 
 def _words(error: Exception) -> str:
     return redact(str(error) or type(error).__name__, 200)
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    """Whether nothing listens at the address any more."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_tls(error: BaseException | None) -> bool:

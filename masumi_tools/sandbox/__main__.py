@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
+import shutil
 import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Literal, TextIO, cast
 
 from .sandbox import Sandbox
+
+MOST_SEED = 999_999_999
+FIRST_PORT, PORTS = 20_000, 10_000  # a seed has a port of its own, below those that systems give out
 
 
 def run(
@@ -23,13 +29,17 @@ def run(
     dialect: Literal["today", "seed"] = "today",
     realistic: bool = False,
     latency_ms: int = 0,
+    seed: int | None = None,
     out: TextIO | None = None,
 ) -> None:
     """Serve a sandbox until SIGTERM or Ctrl-C; tells people on ``out`` and programs in ``ready_file`` where.
 
     The file appears whole, when the sandbox answers: ``{"node_url", "registry_url", "token", "services"}``.
-    OSError when the port is taken or the file cannot be written.
+    With a ``seed`` all that it prints is the same in each run: port (unless one is given), token, keys,
+    identifiers and journal, which is emptied. OSError when the port is taken or a file cannot be written.
     """
+    if seed is not None and port == 0:
+        port = FIRST_PORT + seed % PORTS
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -37,9 +47,14 @@ def run(
 
     with (
         Sandbox(
-            time_scale=time_scale, dialect=dialect, realistic=realistic, port=port, latency_ms=latency_ms
+            time_scale=time_scale,
+            dialect=dialect,
+            realistic=realistic,
+            port=port,
+            latency_ms=latency_ms,
+            seed=seed,
         ) as sandbox,
-        tempfile.TemporaryDirectory(prefix="masumi-sandbox-", ignore_cleanup_errors=True) as folder,
+        journal_folder(seed) as folder,
     ):
         before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -52,6 +67,24 @@ def run(
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def journal_folder(seed: int | None) -> Iterator[str]:
+    """An empty folder that ends with the sandbox; for a seed the same one in each run, in the user's cache."""
+    if seed is None:
+        with tempfile.TemporaryDirectory(prefix="masumi-sandbox-", ignore_cleanup_errors=True) as folder:
+            yield folder
+        return
+    import platformdirs  # not needed by those who embed a sandbox
+
+    place = platformdirs.user_cache_path("masumi_tools", appauthor=False) / f"sandbox-{seed}"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(mode=0o700, parents=True)
+    try:
+        yield str(place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def write_ready_file(path: Path, sandbox: Sandbox) -> None:
@@ -90,6 +123,13 @@ def welcome(sandbox: Sandbox, database_url: str) -> str:
     return "\n".join(lines)
 
 
+def read_seed(text: str) -> int:
+    """A seed, a whole number of 0 or more; ValueError for anything else."""
+    if not re.fullmatch(r"[0-9]{1,9}", text.strip()):
+        raise ValueError(f"a seed is a whole number from 0 to {MOST_SEED}, not {text!r}")
+    return int(text)
+
+
 def milliseconds(text: str) -> int:
     """A short time as people write it, "150ms", "0.5s" or "150"; ValueError for anything else or over a minute."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|)", text.strip())
@@ -119,12 +159,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--latency", default="0ms", metavar="T", help="how long each answer takes, 150ms or 1s"
     )
+    parser.add_argument(
+        "--seed", metavar="N", help="the same port, token, keys and identifiers in each run with this number"
+    )
     read = parser.parse_args(arguments)
     if not 0 <= read.port <= 65_535 or not 0 < read.time_scale <= 1_000_000:
         parser.error("--port is 0 to 65535, --time-scale above 0 and at most 1000000")
     dialect = cast(Literal["today", "seed"], read.dialect)
     try:
-        run(read.port, read.ready_file, read.time_scale, dialect, read.realistic, milliseconds(read.latency))
+        latency_ms = milliseconds(read.latency)
+        seed = None if read.seed is None else read_seed(read.seed)
+        run(read.port, read.ready_file, read.time_scale, dialect, read.realistic, latency_ms, seed)
     except (OSError, ValueError) as wrong:
         sys.stderr.write(f"The sandbox cannot start: {wrong}\n")
         return 1

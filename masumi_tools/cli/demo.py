@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ class Told:
 def run(context: Context, model: str | None = None, by_mcp: bool = False) -> int:
     """Play all scenarios, `by_mcp` with one by MCP as well; 0 when each came to the end that it is about."""
     if by_mcp:
-        from masumi_tools.cli import demo_mcp as _  # what is missing is said before the story begins
+        import_module("masumi_tools.cli.demo_mcp")  # what is missing is said before the story begins
     told: list[Told] = []
     with tempfile.TemporaryDirectory(prefix="masumi-demo-") as folder, Sandbox() as sandbox:
         url = f"sqlite:///{Path(folder) / 'hires.sqlite3'}"

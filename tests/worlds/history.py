@@ -303,13 +303,15 @@ class History:
         for _ in range(MOST_SWEEPS):
             rows = self.journal.rows(only_open=True)
             if not rows:
+                self.scheduler.run()  # who answers now is too late
                 return
             tend(self.stage.world, self.plan.splits_permille)
             life = self.life(0)
             self._begin(life, "sweep", life.flows.sweep(life.turn()), None)
-            self.scheduler.run()
-            self.scheduler.after(self._until_next([ledger.purchase_of(row) for row in rows]), lambda: None)
-            self.scheduler.run()
+            # Whatever a person does hours later: whoever sweeps does not wait for it.
+            next_ms = self.stage.now() + self._until_next([ledger.purchase_of(row) for row in rows])
+            self.scheduler.after(next_ms - self.stage.now(), lambda: None)
+            self.scheduler.run(next_ms)
 
     def _until_next(self, hires: list[Purchase]) -> int:
         """How long the one who sweeps may sleep: to the next deadline of an open hire, at least a minute."""

@@ -8,6 +8,7 @@ from the seed, so that the same seed always gives the same history.
 from __future__ import annotations
 
 import heapq
+import math
 import json
 import random
 from collections.abc import Callable
@@ -100,10 +101,10 @@ class Scheduler:
         self._order += 1
         heapq.heappush(self._queue, (self.now() + ms, self._order, event))
 
-    def run(self) -> None:
-        """Until nothing is left to do."""
+    def run(self, until_ms: float = math.inf) -> None:
+        """Until nothing is left to do, or to this time at most; what is due later stays for the next run."""
         queue = self._queue
-        while queue:
+        while queue and queue[0][0] <= until_ms:
             at, _, event = heapq.heappop(queue)
             self.stage.move_to(max(at, self.now()))
             event()

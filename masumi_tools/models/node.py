@@ -69,7 +69,8 @@ class _Escrow:
     @property
     def strange_state(self) -> str | None:
         """An on-chain state of which nothing is known here; it is never final."""
-        known = self.on_chain_state is None or isinstance(self.on_chain_state, OnChainState)
+        # By its text: a record that comes back from the journal brings a plain one.
+        known = self.on_chain_state is None or str(self.on_chain_state) in set(OnChainState)
         return None if known else str(self.on_chain_state)
 
     @property

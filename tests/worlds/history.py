@@ -308,10 +308,16 @@ class History:
             tend(self.stage.world, self.plan.splits_permille)
             life = self.life(0)
             self._begin(life, "sweep", life.flows.sweep(life.turn()), None)
-            # Whatever a person does hours later: whoever sweeps does not wait for it.
-            next_ms = self.stage.now() + self._until_next([ledger.purchase_of(row) for row in rows])
-            self.scheduler.after(next_ms - self.stage.now(), lambda: None)
-            self.scheduler.run(next_ms)
+            self._wait(MINUTE_MS)
+            left = self.journal.rows(only_open=True)
+            if left:
+                self._wait(self._until_next([ledger.purchase_of(row) for row in left]))
+
+    def _wait(self, ms: int) -> None:
+        """So long and no longer: whatever a person does hours later, whoever sweeps does not wait for it."""
+        until_ms = self.stage.now() + ms
+        self.scheduler.after(ms, lambda: None)
+        self.scheduler.run(until_ms)
 
     def _until_next(self, hires: list[Purchase]) -> int:
         """How long the one who sweeps may sleep: to the next deadline of an open hire, at least a minute."""

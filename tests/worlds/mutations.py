@@ -178,9 +178,16 @@ def absence_without_proof(patch: Patch) -> None:
     patch.setitem(_LEARN, Ask.READ, hasty)
 
 
-def lapse_without_proof(patch: Patch) -> None:
-    patch.setattr(payment, "_past", lambda p, now: True)
-    patch.setattr(payment, "LAPSE_MS", -60 * 60_000)
+def time_alone_ends_it(patch: Patch) -> None:
+    read = payment.read
+
+    def hasty(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
+        after = read(p, reply, now, ways)
+        if after.state is State.PAID and after.terms and now > after.terms.times.pay_by_time:
+            return after.move(Event.LAPSED, now, reason="the pay-by time has passed")
+        return after
+
+    patch.setitem(_LEARN, Ask.READ, hasty)
 
 
 def refunds_do_not_free_the_budget(patch: Patch) -> None:
@@ -237,7 +244,7 @@ MUTATIONS = (
     ),
     Mutation("a result is fetched after the payout, too", no_last_look_for_the_result, "still hands out"),
     Mutation("a 404 is no proof of absence", absence_without_proof, "lapsed"),
-    Mutation("a lapse needs pay_by, grace and proof", lapse_without_proof, "lapsed|more than total"),
+    Mutation("time alone ends nothing that may hold money", time_alone_ends_it, "lapsed|more than total"),
     Mutation("a refund frees the budget", refunds_do_not_free_the_budget, "budget"),
     Mutation("a result is saved before anything else", results_are_not_saved, "result"),
 )

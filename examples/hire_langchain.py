@@ -22,7 +22,9 @@ def main() -> None:
         # A real model: init_chat_model("openai:gpt-5-mini") of langchain.chat_models
         model = chat_model((tool.name, {"text": "hello from the agent economy"}))
         agent = create_agent(model, [tool])
-        state = agent.invoke({"messages": [("user", "Put 'hello from the agent economy' in capitals.")]})
+        state = agent.invoke(
+            {"messages": [{"role": "user", "content": "Put 'hello from the agent economy' in capitals."}]}
+        )
         print(state["messages"][-1].text, "\n")
 
         for receipt in tool.buyer.hires():

@@ -3,8 +3,11 @@
 Run it with: python examples/hire_langgraph_approval.py
 """
 
+from typing import Any
+
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from scripted import chat_model
@@ -28,13 +31,16 @@ def main(decision: str = "approve") -> None:
             middleware=[HumanInTheLoopMiddleware(interrupt_on=approval(tool, above="0.5 ADA"))],
             checkpointer=InMemorySaver(),
         )
-        config = {"configurable": {"thread_id": "1"}}
-        state = agent.invoke({"messages": [("user", "Put 'is this worth it?' in capitals.")]}, config)
+        config: RunnableConfig = {"configurable": {"thread_id": "1"}}
+        state = agent.invoke(
+            {"messages": [{"role": "user", "content": "Put 'is this worth it?' in capitals."}]}, config
+        )
         (question,) = state["__interrupt__"]
         print(question.value["action_requests"][0]["description"], "\n")
 
         print(f"The person says: {decision}\n")
-        state = agent.invoke(Command(resume={"decisions": [{"type": decision}]}), config)
+        resume: Command[Any] = Command(resume={"decisions": [{"type": decision}]})
+        state = agent.invoke(resume, config)
         print(state["messages"][-1].text)
         tool.close()
 

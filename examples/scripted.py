@@ -48,12 +48,13 @@ def crew_llm(*turns: Any) -> Any:
 
     class Scripted(BaseLLM):
         def call(self, messages: Any, *args: Any, **options: Any) -> Any:
-            turn = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+            turn: Any = waiting.pop(0) if len(waiting) > 1 else waiting[0]
             if callable(turn):
                 turn = turn(messages if isinstance(messages, str) else str(messages[-1]["content"]))
             if isinstance(turn, str):
                 return turn
-            name, arguments = turn
+            name: str = turn[0]
+            arguments: dict[str, Any] = turn[1]
             return [{"id": "call", "type": "function", "function": {"name": name, "arguments": arguments}}]
 
         def supports_function_calling(self) -> bool:

@@ -4,6 +4,8 @@ Try it at once:        python examples/sell_function.py
 Serve it on a network: masumi-tools serve examples/sell_function.py
 """
 
+from typing import Any
+
 from masumi_tools import Buyer, Settings
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.seller import ask_human, sell
@@ -26,7 +28,8 @@ def main() -> None:
             print(f"{agent[:12]}... asks {quote.price_text} for", *(field.id for field in quote.spec.asked))
 
             receipt = buyer.hire(agent, {"product": "soap", "words": 6}, max_price="2 ADA")
-            print(receipt, receipt.question["input_data"][0]["name"])
+            question: Any = receipt.question
+            print(receipt, question["input_data"][0]["name"])
 
             receipt = buyer.answer(receipt.hire_id, {"answer": "calm"})
             print(receipt)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from masumi_tools.errors import SettingsError
@@ -87,6 +87,25 @@ class Settings:
     notify_url: str | None = None
     notify_key: Secret | None = None
     _database_password: Secret | None = field(default=None, init=False, compare=False)
+
+    if TYPE_CHECKING:  # tokens may be given as text, which the fields alone would not say
+
+        def __init__(
+            self,
+            node_url: str | None = None,
+            node_token: Secret | str | None = None,
+            registry_url: str | None = None,
+            registry_token: Secret | str | None = None,
+            network: Network = "Preprod",
+            database_url: str = "",
+            agent_identifier: str | None = None,
+            seller_vkey: str | None = None,
+            sandbox: bool = False,
+            most_bound_days: float = 14.0,
+            ca_bundle: str | None = None,
+            notify_url: str | None = None,
+            notify_key: Secret | str | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         checked = _checked({f.name: getattr(self, f.name) for f in fields(self) if f.init}, {})

@@ -450,7 +450,8 @@ class Actions:
     def _resumed(self, before: Receipt) -> Generator[Wish, Any, Receipt]:
         """The hire that this very call made before: a replayed call never makes another."""
         after: Receipt = yield Wish("resume", (before.hire_id,), {"patience_s": self._patience_s})
-        if after.outcome == "completed":
+        # What only waited for a person is paid by this call: that is no old result.
+        if after.outcome == "completed" and before.outcome != "needs_approval":
             return after.model_copy(update={"outcome": "reused", "reused": True})
         return after
 

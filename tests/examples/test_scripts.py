@@ -25,6 +25,20 @@ PRINTED = {
         'Hire "Echo" for 1 ADA? If the price changes, nothing is paid.',
         'Done: the service "Echo" delivered ...',
     ],
+    "hire_langgraph_interrupt.py": [
+        "Hire Echo for 1 ADA?",
+        "Waiting, unpaid: ['1 ADA']",
+        'Done: the service "Echo" delivered ... Cost: 1 ADA, ...',
+    ],
+    "hire_two_services.py": [
+        'Done: the service "Echo" delivered ...',
+        "Echo: completed, 1 ADA paid",
+        "Free: completed, nothing paid",
+    ],
+    "hire_crew_toolkit.py": [
+        "The service says: HELLO FROM THE CREW ",
+        "completed (1 ADA paid, the result matches the hash on the chain): HELLO FROM THE CREW",
+    ],
     "hire_crewai.py": [
         "The service says: HELLO FROM THE CREW ",
         "completed (1 ADA paid, the result matches the hash on the chain): HELLO FROM THE CREW",
@@ -51,6 +65,9 @@ PRINTED = {
 NEEDS = {
     "hire_langchain.py": ["langchain"],
     "hire_langgraph_approval.py": ["langchain"],
+    "hire_langgraph_interrupt.py": ["langchain"],
+    "hire_two_services.py": ["langchain"],
+    "hire_crew_toolkit.py": ["crewai"],
     "hire_crewai.py": ["crewai"],
     "sell_function.py": ["fastapi"],
     "sell_runnable.py": ["fastapi", "langchain_core"],

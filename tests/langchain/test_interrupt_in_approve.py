@@ -77,6 +77,7 @@ async def test_the_run_pauses_unpaid_and_a_yes_in_a_new_process_pays_once(
 
     receipt: Receipt = answers(done)[0].artifact
     assert (receipt.hire_id, receipt.ok, receipt.paid_text) == (waiting.hire_id, True, "1 ADA")
+    assert "Cost: 1 ADA" in answers(done)[0].text and "Not charged again" not in answers(done)[0].text
     assert counter.both == (1, 1)
 
 

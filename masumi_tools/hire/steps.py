@@ -187,8 +187,12 @@ def at_rest(p: Purchase, now: int, ways: Ways) -> bool:
 
 
 def may_be_shared(p: Purchase, now: int) -> bool:
-    """Whether a look at the node for many will do: not to find out whether a payment was made at all."""
+    """Whether a look at the node for many will do: not to find out whether a payment was made at all, nor where
+    the node said what nobody understands: no news means that it says so still, unless that was a slip.
+    """
     if p.state is State.PAYING or p.terms is None:
+        return False
+    if p.node is not None and p.node.strange_state is not None:
         return False
     return p.state is not State.PAID or now < p.terms.times.pay_by_time
 

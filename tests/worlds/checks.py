@@ -17,6 +17,7 @@ from masumi_tools.hire import approvals
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, TRANSITIONS, Purchase, State
 from masumi_tools.hire.receipt import Receipt
+from masumi_tools.hire.replies.payment import STRANGE
 from masumi_tools.journal.store import Journal, Row
 from masumi_tools.models import PricingType
 from masumi_tools.money import Amount, parse_amounts
@@ -30,6 +31,7 @@ from tests.worlds.wire import place
 
 MINUTE_MS = 60_000
 BACK = ("RefundWithdrawn",)
+REUSE_S = 600.0
 
 
 class Violation(AssertionError):
@@ -47,6 +49,7 @@ class Hire:
     reserved_ms: int = 0
     body: bytes | None = None
     results: list[str] = field(default_factory=list)
+    given_ms: int = 0
     order_arrived: bool = False
 
 
@@ -63,6 +66,7 @@ class Checks:
         self._seen = 0
         self.yes: set[tuple[str, tuple[Amount, ...]]] = set()
         self.digest_of = approvals.digest_of
+        self.at_work: Task | None = None
 
     # At every save ---------------------------------------------------------------------------------------
 
@@ -72,6 +76,7 @@ class Checks:
             raise Violation(f"{wrong} of the sums beside the lines of budgets are wrong after {row.hire_id}")
         if before is None:
             nonce = json.loads(row.record)["nonce"]
+            self._begun(row)
             hire = Hire(row.hire_id, row.key, row.budget)
             self.by_nonce[nonce] = self.by_id[row.hire_id] = hire
             return
@@ -84,6 +89,23 @@ class Checks:
             hire.reserved_ms = self.stage.now()
         if not _leads(State(before.state), State(row.state)):
             raise Violation(f"hire {row.hire_id} moved from {before.state} to {row.state}")
+
+    def _begun(self, row: Row) -> None:
+        """Whoever wants what an equal hire gave lately gets that, whatever came between look and record."""
+        wish = self.at_work.wish if self.at_work else None
+        if (
+            wish is None
+            or wish.action != "hire"
+            or wish.reuse_within_s < REUSE_S
+            or self.stage.plan.more.skews
+        ):
+            return
+        for former in self.by_id.values():
+            ago_s = (self.stage.now() - former.given_ms) / 1000
+            if former.key == row.key and former.given_ms and ago_s < REUSE_S - 100:
+                raise Violation(
+                    f"hire {row.hire_id} is begun anew, {ago_s:.0f} s after {former.hire_id} gave the same work"
+                )
 
     # Before a request leaves -----------------------------------------------------------------------------
 
@@ -138,7 +160,12 @@ class Checks:
         return Purchase.model_validate_json(row.record) if row else None
 
     def _permitted(self, task: Task, hire: Hire, p: Purchase) -> None:
-        """The first order of a hire leaves: within the limits of the process and of the call that send it."""
+        """The first order of a hire leaves: within the limits of the process and of the call that send it.
+
+        Long after pay_by it is no order any more: the node takes none, and says whether it has this one.
+        """
+        if p.terms is not None and self.stage.now() > p.terms.times.pay_by_time:
+            return
         budget, wish = task.life.flows.budget, task.wish
         if p.bounds is not None and p.budget != (budget.name if budget else ""):
             budget = Budget.of_json(p.bounds)  # a person says yes elsewhere: the limits of the question count
@@ -305,6 +332,7 @@ class Checks:
         if self._record(hire)["result"] != result:
             raise Violation(f"hire {hire.hire_id} was given a result that is not in the journal")
         hire.results.append(result)
+        hire.given_ms = hire.given_ms or self.stage.now()
 
     # What users are told ----------------------------------------------------------------------------------------
 
@@ -332,6 +360,8 @@ class Checks:
         state = row.on_chain if row else None
         if receipt.outcome == "refused" and row is not None:
             raise Violation(f"{said}, but the node holds its purchase ({state})")
+        if STRANGE in receipt.reason and not self.stage.plan.more.strange:
+            raise Violation(f"{said}, for {receipt.reason}")
         if receipt.outcome == "lapsed" and row is not None and row.escrow is not None:
             raise Violation(f"{said}, but the money was locked ({state})")
         if receipt.outcome == "refunded" and state not in ("RefundWithdrawn", "DisputedWithdrawn"):

@@ -193,6 +193,9 @@ class History:
             self.scheduler.after(more.away_ms[1], self._come_back)
         if more.shrinks_ms is not None:
             self.scheduler.after(more.shrinks_ms, self._begin_anew)
+        for at_ms, lasting in more.denials:
+            deny = partial(self.stage.world.guard.deny, "the policy allows no more today", lasting=lasting)
+            self.scheduler.after(at_ms, deny)
         self.scheduler.run()
         self._rest()
         check_ending(self.checks, attended_from_ms=self._attended_from_ms)

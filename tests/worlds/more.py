@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from masumi_tools.sandbox.wire import Response
@@ -36,6 +37,13 @@ class More:
     away_ms: tuple[int, int] | None = None
     away: Literal["elsewhere", "restored"] = "elsewhere"
     shrinks_ms: int | None = None
+    between: bool = (
+        False  # who wants an equal hire stands still between look and record until the first has ended
+    )
+    denials: tuple[
+        tuple[int, bool], ...
+    ] = ()  # so many ms on, and whether the wallet's policy denies for good
+    strange: float = 0.0  # how often the node shows a state and an action of a later version
 
     def ahead(self, process: int, since_ms: int) -> int:
         """How far the clock of this process is ahead of the node's, so long after the beginning."""
@@ -50,7 +58,18 @@ NONE = More()
 
 
 def more_of(seed: int, processes: int) -> More:
-    """The later troubles of this seed: none in a half of all."""
+    """The later troubles of this seed: none in a half of all, and those of the node's newer answers in some."""
+    newer = random.Random(f"newer {seed}")
+    kind = newer.choice(("between", "denials", "strange", *[""] * 5))
+    found = replace(_more_of(seed, processes), between=kind == "between")
+    if kind == "denials":
+        begins = newer.choice((0, 2_000, 20_000, 5 * MINUTE_MS))
+        lasting = newer.random() < 0.3
+        return replace(found, denials=tuple((begins, lasting) for _ in range(newer.choice((1, 2, 8)))))
+    return replace(found, strange=newer.choice((0.1, 0.5))) if kind == "strange" else found
+
+
+def _more_of(seed: int, processes: int) -> More:
     rng = random.Random(f"more {seed}")
     if rng.random() < 0.5:
         return NONE
@@ -88,6 +107,14 @@ def spoil(response: Response, is_status: bool, rng: random.Random) -> Response:
         except ValueError:
             return response
     return Response(response.status, dict(response.headers), json.dumps(value).encode())
+
+
+def of_a_later_version(response: Response) -> Response:
+    """The node's answer with words for state and action that nobody here has heard of."""
+    text = response.body.decode()
+    text = re.sub(r'("onChainState": ?)"\w+"', r'\1"MoonLocked"', text)
+    text = re.sub(r'("requestedAction": ?)"\w+"', r'\1"MoonAction"', text)
+    return Response(response.status, dict(response.headers), text.encode())
 
 
 def _spoilt(value: Any, rng: random.Random) -> Any:

@@ -16,10 +16,12 @@ from masumi_tools.calls import node
 from masumi_tools.calls.call import Reply
 from masumi_tools.hire import acceptance, approvals, rows, steps
 from masumi_tools.hire.driver import Driver
+from masumi_tools.hire.flows import Flows
 from masumi_tools.hire.operations import Do, Sleep
 from masumi_tools.hire.purchase import Event, Purchase, State
 from masumi_tools.hire.replies import _LEARN, payment
 from masumi_tools.hire.replies import offer as learnt_offer
+from masumi_tools.hire.request import Order
 from masumi_tools.hire.steps import Ask, Ways
 from masumi_tools.journal.store import Journal, Row, Usage
 from tests.worlds import Outcome
@@ -178,16 +180,41 @@ def absence_without_proof(patch: Patch) -> None:
     patch.setitem(_LEARN, Ask.READ, hasty)
 
 
-def time_alone_ends_it(patch: Patch) -> None:
+def _ends_when(patch: Patch, too_early: Callable[[Purchase, int], bool]) -> None:
     read = payment.read
 
     def hasty(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
         after = read(p, reply, now, ways)
-        if after.state is State.PAID and after.terms and now > after.terms.times.pay_by_time:
-            return after.move(Event.LAPSED, now, reason="the pay-by time has passed")
+        if after.state is State.PAID and too_early(after, now):
+            return after.move(Event.LAPSED, now, reason="nothing was locked, it seems")
         return after
 
     patch.setitem(_LEARN, Ask.READ, hasty)
+
+
+def time_alone_ends_it(patch: Patch) -> None:
+    _ends_when(patch, lambda p, now: p.terms is not None and now > p.terms.times.pay_by_time)
+
+
+def a_denial_is_final(patch: Patch) -> None:
+    _ends_when(patch, lambda p, now: p.node is not None and bool(p.node.error_note))
+
+
+def a_strange_state_is_final(patch: Patch) -> None:
+    _ends_when(patch, lambda p, now: p.node is not None and p.node.strange_state is not None)
+
+
+def an_end_between_is_not_seen(patch: Patch) -> None:
+    known = Flows._known
+
+    def seen(self: Flows, order: Order, owner: str) -> Any:
+        answer, after = yield from known(self, order, owner)
+        if answer is None and after == "":
+            row, _ = yield Do(lambda: self.journal.known_under(order.key, order.older_key))
+            after = row.hire_id if row is not None else after
+        return answer, after
+
+    patch.setattr(Flows, "_known", seen)
 
 
 def refunds_do_not_free_the_budget(patch: Patch) -> None:
@@ -236,6 +263,11 @@ MUTATIONS = (
     Mutation("a yes is to exactly one price", a_yes_to_anything, "without a yes"),
     Mutation("a reservation is one transaction", reservation_in_two_steps, "more than"),
     Mutation("one open hire per key", many_open_under_a_key, "of one key"),
+    Mutation(
+        "an equal hire that ends between look and record is the answer",
+        an_end_between_is_not_seen,
+        "begun anew",
+    ),
     Mutation("who was overtaken cannot save", last_save_wins, ""),
     Mutation("the seller's signature verifies", any_signature, "breaks a rule"),
     Mutation("the times leave a margin", any_times, "payByTime"),
@@ -244,7 +276,9 @@ MUTATIONS = (
     ),
     Mutation("a result is fetched after the payout, too", no_last_look_for_the_result, "still hands out"),
     Mutation("a 404 is no proof of absence", absence_without_proof, "lapsed"),
-    Mutation("time alone ends nothing that may hold money", time_alone_ends_it, "lapsed|more than total"),
+    Mutation("a denial by the wallet's policy may pass", a_denial_is_final, "lapsed|reserved, locked"),
+    Mutation("a state of a later version is not final", a_strange_state_is_final, "lapsed|reserved, locked"),
+    Mutation("time alone ends nothing that may hold money", time_alone_ends_it, "lapsed|reserved, locked"),
     Mutation("a refund frees the budget", refunds_do_not_free_the_budget, "budget"),
     Mutation("a result is saved before anything else", results_are_not_saved, "result"),
 )

@@ -134,9 +134,9 @@ def plan_of(seed: int) -> Plan:
         scoped_key=rng.random() < 0.15,
         poor=rng.random() < 0.07,
         crowd=rng.choice((0, 1, 4)),
-        sellers=sellers,
+        sellers=tuple(replace(one, temper=TEMPERS[0]) for one in sellers) if more.between else sellers,
         limits=limits,
-        wishes=_wishes(rng, processes, len(sellers)),
+        wishes=_wishes(rng, processes, len(sellers), more),
         chaos=_chaos(rng),
         patience_of_answers=rng.choice((0.0, 0.5, 0.9)),
         splits_permille=rng.choice((0, 0, 300, 1000)),
@@ -192,7 +192,7 @@ def _of_process(rng: random.Random, shared: Limits) -> Limits | None:
     return shared if kind < 0.85 else _limits(rng, "other")
 
 
-def _wishes(rng: random.Random, processes: int, sellers: int) -> tuple[Wish, ...]:
+def _wishes(rng: random.Random, processes: int, sellers: int, more: More) -> tuple[Wish, ...]:
     found: list[Wish] = []
     at = 0
     burst = rng.random() < 0.2  # many at the same instant
@@ -220,6 +220,8 @@ def _wishes(rng: random.Random, processes: int, sellers: int) -> tuple[Wish, ...
                 **options,
             )
         )
+    if more.between:  # whoever wants the same gets the same
+        return tuple(replace(wish, reuse_within_s=600, again=False) for wish in found)
     return tuple(found)
 
 

@@ -13,6 +13,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from masumi_tools.calls.call import Call, Reply
@@ -23,7 +24,7 @@ from masumi_tools.sandbox.faults import DEEDS, Answer, Fault, Place, spoilt, wit
 from masumi_tools.sandbox.wire import Response
 from tests.worlds.checks import Checks
 from tests.worlds.life import Life, Task
-from tests.worlds.more import NONE, spoil
+from tests.worlds.more import NONE, of_a_later_version, spoil
 from tests.worlds.plan import Chaos, Wish
 from tests.worlds.stage import Stage
 from tests.worlds.wire import lost, reply_of, unsent
@@ -61,6 +62,8 @@ _WEIGHTS = [weight for _, weight in TROUBLES]
 STRAGGLER_MS = 14_000
 # And behind a gateway that answers in its place for as long as an order may take.
 LATE_S = 58.0
+# Twice a second; an equal hire that goes on for longer is not waited for.
+MOST_LOOKS = 1_200
 # How long people think.
 PEOPLE_MS = (5, 2_000, 200_000)
 _ANYWHERE = Place("node", "node", "/")
@@ -186,7 +189,13 @@ class Scheduler:
             self.say(f"{task.life.name} stands still until {task.life.frozen_until_ms - self._start_ms} ms")
         match operation:
             case Do(work):
-                self._soon(task, self.rng.randrange(3), lambda: self._do(task, work))
+                held = self.more.between and getattr(getattr(work, "func", None), "__name__", "") == "add"
+                doing = (
+                    partial(self._hold_back, task, work, MOST_LOOKS)
+                    if held
+                    else partial(self._do, task, work)
+                )
+                self._soon(task, self.rng.randrange(3), doing)
             case Fetch(call, _, within_s):
                 if within_s is not None and within_s < call.timeout_s:
                     operation = replace(operation, call=replace(call, timeout_s=max(within_s, 0.0)))
@@ -202,9 +211,20 @@ class Scheduler:
                 self.say(f"{task.label} asks about the result: {policy[0]}")
                 self._soon(task, self.rng.choice(PEOPLE_MS), lambda: self._go_on(task, policy))
 
+    def _hold_back(self, task: Task, work: Callable[[], Any], looks: int) -> None:
+        """A process stands still between look and record until the equal hire that it saw has ended, or too long."""
+        row = work.args[0]  # type: ignore[attr-defined]
+        if looks and any(other.key == row.key for other in self._checks.journal.rows(only_open=True)):
+            self._soon(task, 500, partial(self._hold_back, task, work, looks - 1))
+            return
+        if looks < MOST_LOOKS:
+            self.say(f"{task.label} stood still before its record")
+        self._do(task, work)
+
     def _do(self, task: Task, work: Callable[[], Any]) -> None:
         if self._dies(task):
             return
+        self._checks.at_work = task
         try:
             value = work()
         except MasumiError as error:
@@ -326,6 +346,8 @@ class Scheduler:
             self._checks.look()
             if trouble == "spoilt":
                 response = spoil(response, call.name == "GET /status", self._rng_of_more)
+            if call.to == "node" and self.more.strange and self._rng_of_more.random() < self.more.strange:
+                response = of_a_later_version(response)
             answer = Answer(response)
             if self.chaos.crossed and self.rng.random() < self.chaos.crossed:
                 other = self.stage.another_purchase(call)

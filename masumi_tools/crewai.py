@@ -264,6 +264,7 @@ class MasumiAgentTool(_Tool):
         actions: Actions | None = None,
         **options: Unpack[AgentOptions],
     ) -> None:
+        """Ask the service for its price and input fields; nothing is hired. The options are those of `for_agent`."""
         own, fields = split(options, actions)
         if actions is None:
             actions = Actions(**own)
@@ -307,6 +308,7 @@ class MasumiToolkit:
 
     @keywords(ToolkitOptions)
     def __init__(self, **options: Unpack[ToolkitOptions]) -> None:
+        """Make the tools; nothing is asked or hired before one of them is called."""
         own, fields = split(options, None)
         self.scope = scope = fields.get("scope", "")
         self._names = Names()

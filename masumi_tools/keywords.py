@@ -29,6 +29,16 @@ _OF_THE_BUDGET: Final = frozenset(
 )
 
 
+class _LeftOut:
+    """What stands in a signature for an option that may be left out: "name=..." in `help`."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_LEFT_OUT: Final = _LeftOut()
+
+
 def keywords(*options: type) -> Callable[[F], F]:
     """The function, which names what was meant when it gets a keyword that it does not take.
 
@@ -41,7 +51,7 @@ def keywords(*options: type) -> Callable[[F], F]:
         names = {p.name for p in shown}
         for name in dict.fromkeys(key for one in options for key in one.__annotations__):
             if name not in names:
-                shown.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=...))
+                shown.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_LEFT_OUT))
         known = frozenset(p.name for p in shown)
 
         def check(given: Collection[str]) -> None:

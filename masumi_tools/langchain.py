@@ -195,6 +195,7 @@ class MasumiAgentTool(_Tool):
         actions: Actions | None = None,
         **options: Unpack[AgentOptions],
     ) -> None:
+        """Ask the service for its price and input fields; nothing is hired. The options are those of `for_agent`."""
         own, fields = split(options, actions)
         actions = actions or Actions(**own)
         quote = quote or actions.buyers.plain().quote(target)
@@ -260,6 +261,7 @@ class MasumiToolkit(BaseToolkit):
 
     @keywords(ToolkitOptions)
     def __init__(self, **options: Unpack[ToolkitOptions]) -> None:
+        """Make the tools; nothing is asked or hired before one of them is called."""
         own, fields = split(options, None)
         scope = fields.get("scope", "")
         super().__init__(scope=scope)  # type: ignore[call-arg]

@@ -336,17 +336,18 @@ class Actions:
                 data=[r.hire_id for r in (*waiting, *ended)],
             )
 
-    def answer(self, hire_id: str, payload: object, call: Call) -> Talk:
-        """Give a service the input that it asked for, and go on with the hire."""
+    def answer(self, hire_id: str, payload: object, call: Call, wait_s: float | None = None) -> Talk:
+        """Give a service the input that it asked for, and go on with the hire for at most `wait_s`."""
+        patience_s = self._patience_s if wait_s is None else min(max(wait_s, 0), self._patience_s)
         with listening(self._on_progress, call.listener):
             receipt: Receipt = yield Wish("receipt", (hire_id,))
             if receipt.outcome != "needs_input":  # answered already, or the journal is behind
-                receipt = yield Wish("resume", (hire_id,), {"patience_s": self._patience_s})
+                receipt = yield Wish("resume", (hire_id,), {"patience_s": patience_s})
             if receipt.outcome != "needs_input":
                 return (yield from self._said(receipt))
             try:
                 data = read_arguments(read_input_schema(receipt.question), payload)
-                answered = yield Wish("answer", (hire_id, data), {"patience_s": self._patience_s})
+                answered = yield Wish("answer", (hire_id, data), {"patience_s": patience_s})
             except InputError as error:
                 words = wording.answer_refused(error, receipt)
                 return Said(words, True, "invalid_input", receipt, error.field_errors)

@@ -2,7 +2,9 @@
 
 `python tests/mcp/client.py PLAN.json` prints what came of it as JSON. A plan has `command` and `env` of a
 server over stdio, or `url` and `token` of one over HTTP; `calls`, each with `name`, `args` and perhaps
-`limit_s`; and `person`, what the person at the client says: yes, no, cancel, or nothing at all.
+`limit_s`; `person`, what the person at the client says to a price: yes, no, cancel, or nothing at all; and
+`replies`, what the person does with the forms of services, one after the other: an `action` with `content`, or
+the action "broken", where the client breaks while it shows the form.
 """
 
 from __future__ import annotations
@@ -27,19 +29,28 @@ async def run(plan: dict[str, Any]) -> dict[str, Any]:
     """The tools that the server lists, and for each call its answer, error and progress."""
     asked: list[str] = []
 
+    replies = iter(plan.get("replies") or [])
+    forms: list[dict[str, Any]] = []
+
     async def person(_context: Any, params: Any) -> Any:
+        if not params.message.startswith("Hire "):
+            forms.append(params.model_dump(mode="json", by_alias=True))
+            reply = next(replies)
+            if reply["action"] == "broken":
+                raise RuntimeError("this host cannot draw forms")
+            return types.ElicitResult(**reply)
         asked.append(params.message)
         action = {"yes": "accept", "no": "accept", "cancel": "cancel", "decline": "decline"}[plan["person"]]
         content = {"approve": plan["person"] == "yes"} if action == "accept" else None
         return types.ElicitResult(action=action, content=content)  # type: ignore[arg-type]
 
-    options = {"elicitation_callback": person} if plan.get("person") else {}
+    options = {"elicitation_callback": person} if plan.get("person") or plan.get("replies") else {}
     async with AsyncExitStack() as stack:
         session = await _connected(plan, options, stack)
         listed = await session.list_tools()
         answers = [await _called(session, call) for call in plan["calls"]]
     tools = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in listed.tools]
-    return {"newer": NEWER, "tools": tools, "answers": answers, "asked": asked}
+    return {"newer": NEWER, "tools": tools, "answers": answers, "asked": asked, "forms": forms}
 
 
 async def _connected(plan: dict[str, Any], options: dict[str, Any], stack: AsyncExitStack) -> Any:

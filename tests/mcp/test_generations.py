@@ -30,14 +30,26 @@ def ask(request, env, tmp_path: Path) -> Any:
     if "2" in request.param and not NEWER.exists():
         pytest.skip("the second generation is not installed: make .envs/mcp/.made")
 
-    def run(agent: str, text: str, *flags: str, person: str | None = None, times: int = 1) -> dict[str, Any]:
-        wish = {"name": "masumi_hire", "args": {"agent": agent, "input_data": json.dumps({"text": text})}}
+    def run(
+        agent: str,
+        text: str | list[str],
+        *flags: str,
+        person: str | None = None,
+        replies: list[dict[str, Any]] | None = None,
+        more: tuple[dict[str, Any], ...] = (),
+    ) -> dict[str, Any]:
+        texts = [text] if isinstance(text, str) else text
+        wishes = [
+            {"name": "masumi_hire", "args": {"agent": agent, "input_data": json.dumps({"text": one})}}
+            for one in texts
+        ]
         plan = {
             "command": command("--budget", "20 ADA", *flags, python=PYTHONS[server]),
             "env": env,
             "stderr": str(tmp_path / "stderr"),
-            "calls": [wish] * times,
+            "calls": [*wishes, *more],
             "person": person,
+            "replies": replies,
         }
         (tmp_path / "plan.json").write_text(json.dumps(plan))
         done = subprocess.run(

@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("mcp")
 
-from masumi_tools.mcp import OUTPUT
+from masumi_tools.mcp.answers import OUTPUT
 from tests.layers import REPO
 from tests.mcp import client
 from tests.mcp.wire import Wire, command, over_http_at

@@ -63,7 +63,7 @@ async def test_the_run_pauses_unpaid_and_a_yes_in_a_new_process_pays_once(
             state = await asyncio.to_thread(graph.invoke, given, THREAD)
         else:
             state = await graph.ainvoke(given, THREAD)
-            await tool._actions.buyers.awaiting().aclose()
+        await tool._actions.buyers.awaiting().aclose()  # `afor_agent` asked the registry by it
         tool.close()
         return dict(state)
 

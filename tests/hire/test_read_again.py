@@ -7,6 +7,7 @@ from dataclasses import replace
 from masumi_tools import Budget, Buyer
 from masumi_tools.hire.purchase import Purchase
 from masumi_tools.hire.rows import purchase_of
+from masumi_tools.hire.steps import may_be_shared
 from masumi_tools.journal.store import Journal
 from masumi_tools.models.node import OnChainState
 from masumi_tools.sandbox import Sandbox
@@ -30,3 +31,5 @@ def test_an_on_chain_state_is_as_well_known_as_before(tmp_path) -> None:
 
         assert again == written and again.node is not None
         assert again.node.strange_state == ("Moon" if state == "Moon" else None)
+        # No news of a state that nobody knows does not make it true: that hire asks for itself.
+        assert may_be_shared(again, again.changed_ms) is (state != "Moon")

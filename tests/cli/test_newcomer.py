@@ -12,6 +12,7 @@ from masumi_tools.sandbox import Sandbox
 
 pytest.importorskip("typer")
 from masumi_tools.cli.run import run
+from tests.tools.market import environment_of
 
 Say = Callable[..., tuple[int, str]]
 
@@ -27,14 +28,7 @@ def say(
     sandbox: Sandbox, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Say:
     """Runs a command against the sandbox; its exit status and what it printed."""
-    for name, value in {
-        "MASUMI_NODE_URL": sandbox.node_url,
-        "MASUMI_NODE_TOKEN": sandbox.token,
-        "MASUMI_REGISTRY_URL": sandbox.registry_url,
-        "MASUMI_REGISTRY_TOKEN": sandbox.token,
-        "MASUMI_DATABASE_URL": sqlite_url,
-        "MASUMI_SANDBOX": "1",
-    }.items():
+    for name, value in environment_of(sandbox, sqlite_url).items():
         monkeypatch.setenv(name, value)
 
     def said(*words: str) -> tuple[int, str]:

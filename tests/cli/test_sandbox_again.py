@@ -20,6 +20,7 @@ from masumi_tools.settings import environment
 
 pytest.importorskip("typer")
 from masumi_tools.cli.run import run
+from tests.tools.market import environment_of
 
 ENDED = "this sandbox has ended: run `masumi-tools sandbox` again"
 SEED = 10_000 - os.getpid() % 5_000  # a port of its own for each test run
@@ -55,14 +56,7 @@ def env_file(lines: list[str], place: Path) -> Path:
 def dead(sqlite_url: str) -> dict[str, str]:
     """The settings of a sandbox that has ended."""
     with Sandbox() as sandbox:
-        return {
-            "MASUMI_NODE_URL": sandbox.node_url,
-            "MASUMI_NODE_TOKEN": sandbox.token,
-            "MASUMI_REGISTRY_URL": sandbox.registry_url,
-            "MASUMI_REGISTRY_TOKEN": sandbox.token,
-            "MASUMI_DATABASE_URL": sqlite_url,
-            "MASUMI_SANDBOX": "1",
-        }
+        return environment_of(sandbox, sqlite_url)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ pytest.importorskip("typer")
 from masumi_tools.cli import run as running
 from masumi_tools.cli.context import guarded
 from masumi_tools.cli.run import run
+from tests.tools.market import environment_of
 
 WIDE = "日本"
 
@@ -33,14 +34,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def env(sandbox: Sandbox, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    values = {
-        "MASUMI_NODE_URL": sandbox.node_url,
-        "MASUMI_NODE_TOKEN": sandbox.token,
-        "MASUMI_REGISTRY_URL": sandbox.registry_url,
-        "MASUMI_REGISTRY_TOKEN": sandbox.token,
-        "MASUMI_DATABASE_URL": sqlite_url,
-        "MASUMI_SANDBOX": "1",
-    }
+    values = environment_of(sandbox, sqlite_url)
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     return values

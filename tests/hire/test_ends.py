@@ -27,6 +27,7 @@ from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Secret, Settings
 from tests.hire.inbox import Inbox
+from tests.tools.market import environment_of
 
 HOUR_MS = 3_600_000
 BUDGET = Budget("20 ADA")
@@ -260,6 +261,7 @@ import os, signal, sys
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.journal.store import Journal
 from masumi_tools.settings import Settings
+from tests.tools.market import environment_of
 
 at, name = sys.argv[1].split()
 real = getattr(Journal, name)
@@ -287,12 +289,7 @@ def test_a_sweep_that_is_killed_between_loses_no_notice(
     sandbox.advance(5 * 60_000)
     environment = {
         **os.environ,
-        "MASUMI_NODE_URL": sandbox.node_url,
-        "MASUMI_NODE_TOKEN": sandbox.token,
-        "MASUMI_REGISTRY_URL": sandbox.registry_url,
-        "MASUMI_REGISTRY_TOKEN": sandbox.token,
-        "MASUMI_DATABASE_URL": sqlite_url,
-        "MASUMI_SANDBOX": "1",
+        **environment_of(sandbox, sqlite_url),
         "MASUMI_NOTIFY_URL": inbox.url,
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }

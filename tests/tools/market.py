@@ -97,6 +97,18 @@ class Counter:
         return self.jobs, self.purchases
 
 
+def environment_of(sandbox: Sandbox, database_url: str) -> dict[str, str]:
+    """The settings of a sandbox as a process reads them from its environment."""
+    return {
+        "MASUMI_NODE_URL": sandbox.node_url,
+        "MASUMI_NODE_TOKEN": sandbox.token,
+        "MASUMI_REGISTRY_URL": sandbox.registry_url,
+        "MASUMI_REGISTRY_TOKEN": sandbox.token,
+        "MASUMI_DATABASE_URL": database_url,
+        "MASUMI_SANDBOX": "1",
+    }
+
+
 def settings_of(sandbox: Sandbox, folder: Any) -> Settings:
     """Settings with a journal of their own in this folder."""
     return Settings.from_sandbox(sandbox, database_url=f"sqlite:///{folder}/hires.sqlite3")

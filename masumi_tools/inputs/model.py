@@ -28,10 +28,14 @@ from masumi_tools.errors import InputError
 from masumi_tools.inputs.check import usable
 from masumi_tools.inputs.describe import describe_field
 from masumi_tools.inputs.fields import InputField, InputSpec
+from masumi_tools.text import plain_text
 
 OPEN_ARG: Final = "input_data"  # the one argument of a service that does not say which fields it takes
 
 _MOST_LITERALS: Final = 100  # providers cap the size of enums
+_MOST_LITERAL: Final = (
+    200  # longer choices, and those with characters that cannot be seen, are told in words alone
+)
 _MOST_NESTING: Final = 3
 _TAKEN: Final = frozenset(dir(BaseModel)) | {"args", "kwargs", "config", "run_manager", "runtime", "self"}
 
@@ -149,6 +153,7 @@ def _shown(field: InputField, depth: int, quoting: bool) -> dict[str, Any]:
     if field.kind == "choice":
         texts = [value for value in dict.fromkeys(field.choices) if isinstance(value, str)]
         listed = 0 < len(field.choices) <= _MOST_LITERALS and len(texts) == len(set(field.choices))
+        listed = listed and (not quoting or all(text == plain_text(text, _MOST_LITERAL) for text in texts))
         one = {"type": "string", "enum": texts} if listed else {"type": "string"}
         return one if field.single or not field.choices else {"type": "array", "items": one}
     if field.kind == "number":

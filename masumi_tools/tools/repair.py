@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from masumi_tools.inputs.fields import FREE_TEXT, InputField, Scalar, as_word, loose_key
+from masumi_tools.inputs.fields import FREE_TEXT, InputField, Scalar, as_word, label_of, loose_key
 from masumi_tools.inputs.lenient import NotJson, read_json
 from masumi_tools.inputs.values import Unfit
 
@@ -116,7 +116,12 @@ def _one(field: InputField, value: Any) -> Any:
         return exact[0]
     if not isinstance(value, str):
         raise Unfit("a number was given where one of the choices is expected: give the choice as text")
-    folded: list[Scalar] = [known for known in field.choices if as_word(known).casefold() == word.casefold()]
+    # A choice that holds characters which cannot be seen was shown without them.
+    folded: list[Scalar] = [
+        known
+        for known in field.choices
+        if word.casefold() in (as_word(known).casefold(), label_of(known).casefold())
+    ]
     labelled: list[Scalar] = [
         known
         for known, label in zip(field.values, field.labels, strict=False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -55,6 +56,7 @@ class Target:
         return cls(_canonical(text))
 
     @classmethod
+    @lru_cache(maxsize=1_000)  # one hire asks for the same few again and again
     def kept(cls, text: str) -> Target:
         """The target in a record or a listing: never an error. What cannot be read equals only itself."""
         try:

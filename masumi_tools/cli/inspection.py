@@ -227,7 +227,7 @@ def _searched(visit: _Visit, url: str) -> Listing | None:
         entries = read_registry_entries(reply.body, visit.settings.network) if reply.ok else []
     except WireError:
         entries = []
-    here = [entry for entry in entries if str(Target.kept(entry.api_base_url)) == url]
+    here = [entry for entry in entries if Target.kept(entry.api_base_url).text == url]
     if len(here) > 1:
         visit.blocks(
             ENTRY, f"{len(here)} agents are registered for {url}", "deregister those that are not in use"

@@ -92,7 +92,7 @@ def identity(target: str, listing: Listing | None) -> Identity:
     whom = Target.kept(target)
     if whom.is_url:
         return str(whom), (listing.seller_vkey or "") if listing else ""
-    return str(Target.kept(listing.agent_identifier if listing else target)), ""
+    return Target.kept(listing.agent_identifier if listing else target).text, ""
 
 
 def known(journal: Journal, target: str, listing: Listing | None) -> Known:
@@ -120,7 +120,7 @@ def _of(
 ) -> list[tuple[str, dict[str, Any]]]:
     mine = identity(target, listing)
     claimed = listing.agent_identifier if listing else ""
-    found = journal.of_service(str(Target.kept(claimed or target)), states, MOST + 1)
+    found = journal.of_service(Target.kept(claimed or target).text, states, MOST + 1)
     read = ((row.state, _read(row.record)) for row in found)
     return [(state, record) for state, record in read if record and _identity(record) == mine]
 
@@ -139,7 +139,7 @@ def _identity(record: dict[str, Any]) -> Identity:
     whom = Target.kept(str(record.get("target")))
     if whom.is_url:
         return str(whom), str(listing.get("seller_vkey") or "")
-    return str(Target.kept(str(listing.get("agent_identifier") or whom))), ""
+    return Target.kept(str(listing.get("agent_identifier") or whom)).text, ""
 
 
 def _end(state: str, record: dict[str, Any]) -> str:

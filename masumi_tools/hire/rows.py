@@ -60,7 +60,7 @@ def purchase_of(row: Row) -> Purchase:
 def service_of(p: Purchase) -> str:
     """The name under which a service's share of a budget is counted: its agent identifier, else its URL."""
     agent = p.listing.agent_identifier if p.listing else ""
-    return str(Target.kept(agent or p.target))
+    return Target.kept(agent or p.target).text
 
 
 def worth_saving(before: Purchase, after: Purchase) -> bool:

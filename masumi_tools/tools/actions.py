@@ -32,7 +32,7 @@ from masumi_tools.money import Amount, parse_amounts
 from masumi_tools.settings import Settings
 from masumi_tools.target import Target, targets
 from masumi_tools.tools import catalogue, tracing, wording
-from masumi_tools.tools.arguments import read_arguments
+from masumi_tools.tools.arguments import Reader, read_arguments
 from masumi_tools.tools.buyers import Buyers
 from masumi_tools.tools.progress import Listener, listening
 from masumi_tools.tools.talk import Call, Said, Shown, Talk, Wish
@@ -203,12 +203,16 @@ class Actions:
         *,
         max_price: str | None = None,
         fallback: Sequence[Hireable] = (),
+        reader: Reader | None = None,
     ) -> Talk:
-        """Hire the service with what a model sent as its input, or go on with the same hire."""
+        """Hire the service with what a model sent as its input, or go on with the same hire.
+
+        `reader` has read the payload before, by the fields that the service had then.
+        """
         with tracing.hiring(target, self._trace_content) as trace:
             with listening(trace.tell, self._on_progress, call.listener):
                 try:
-                    said = yield from self._hire(target, payload, call, max_price, fallback)
+                    said = yield from self._hire(target, payload, call, max_price, fallback, reader)
                 except Exception as error:
                     said = self._broken(error)
             trace.end(said.code, said.receipt)
@@ -221,6 +225,7 @@ class Actions:
         call: Call,
         max_price: str | None,
         fallback: Sequence[Hireable],
+        reader: Reader | None,
     ) -> Talk:
         name = call_name(target, payload, call)
         if name is not None:
@@ -239,7 +244,9 @@ class Actions:
             return Said(wording.dearer(shown, quote), True, "refused")
         notes: list[str] = []
         try:
-            data = read_arguments(quote.spec, payload, notes)
+            if reader is None or reader.spec != quote.spec:
+                reader = Reader(quote.spec)
+            data = reader(payload, notes)
             asked = parse_amounts(max_price) if max_price else None
         except InputError as error:
             return Said(wording.error_told(error), True, "invalid_input", data=error.field_errors)
@@ -488,7 +495,7 @@ def _asked_name(target: str, payload: object, call: Call) -> str:
 def _canonical(target: str, payload: object) -> str:
     if isinstance(payload, Mapping):  # a framework may add the fields that were left out
         payload = {key: value for key, value in payload.items() if value is not None}
-    return f"{Target.kept(target)}\x00{json.dumps(payload, sort_keys=True, default=repr)}"
+    return f"{Target.kept(target).text}\x00{json.dumps(payload, sort_keys=True, default=repr)}"
 
 
 def _harmless(error: Exception, wish: Wish, moved: bool) -> Exception:

@@ -8,6 +8,8 @@ mean two things is refused with the field's name, because money follows.
 
 from __future__ import annotations
 
+import copy
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -49,6 +51,38 @@ _SCRATCH: Final = re.compile(
     r"\s*(?:thought|action|action input|observation|final answer)\s*:", re.IGNORECASE
 )
 _MARKED_UP: Final = re.compile(r"\{[^{}]*:[^{}]*\}|\"\"\"|'''|^\s*(?:<\w|```)")
+
+
+class Reader:
+    """`read_arguments` for one service; the call that it has just read is not read again.
+
+    A framework shows the arguments of one call to its tool twice before the hire reads them.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        self.spec = spec
+        self._last: tuple[str, dict[str, Any], list[str]] | None = None
+
+    def __call__(self, payload: object, notes: list[str] | None = None) -> dict[str, Any]:
+        """The input for the service; errors and `notes` as those of `read_arguments`."""
+        written = _written(payload)
+        last = self._last
+        if last is None or written is None or last[0] != written:
+            said: list[str] = []
+            found = read_arguments(self.spec, payload, said)
+            last = (written or "", found, said)
+            self._last = last if written is not None else None
+        if notes is not None:
+            notes += last[2]
+        return copy.deepcopy(last[1])
+
+
+def _written(payload: object) -> str | None:
+    """The payload as JSON, in which 1, 1.0 and true differ; None for what is no JSON."""
+    try:
+        return json.dumps(payload)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def read_arguments(spec: InputSpec, payload: object, notes: list[str] | None = None) -> dict[str, Any]:

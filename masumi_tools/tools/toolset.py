@@ -15,7 +15,7 @@ from masumi_tools.inputs import InputField, args_model
 from masumi_tools.target import Target
 from masumi_tools.tools import wording
 from masumi_tools.tools.actions import Actions
-from masumi_tools.tools.arguments import read_arguments
+from masumi_tools.tools.arguments import Reader
 from masumi_tools.tools.forms import AGENT, HIRE_ID, carrier, form, optional
 from masumi_tools.tools.talk import Call, Talk
 
@@ -87,12 +87,12 @@ def agent_card(
         )
     actions.keep(quote)
     actions.falls_back = actions.falls_back or bool(fallback)
-    spec, name = quote.spec, name or wording.tool_name(quote)
+    name, reader = name or wording.tool_name(quote), Reader(quote.spec)
     return Card(
         name,
         description or wording.tool_description(quote, actions.reuse_within_s),
-        args_model(spec, name, reader=lambda payload: read_arguments(spec, payload), quoting=True)[0],
-        lambda given, call: actions.hire(quote.target, dict(given), call, fallback=fallback),
+        args_model(quote.spec, name, reader=reader, quoting=True)[0],
+        lambda given, call: actions.hire(quote.target, dict(given), call, fallback=fallback, reader=reader),
         quote,
         description,
         tuple(fallback),

@@ -8,7 +8,7 @@ import pytest
 
 from masumi_tools.errors import InputError
 from masumi_tools.inputs import read_input_schema
-from masumi_tools.tools.arguments import read_arguments
+from masumi_tools.tools.arguments import Reader, read_arguments
 from tests.inputs.arguments_report import judge
 from tests.inputs.samples import OPTIONAL
 from tests.shared import shared_json
@@ -157,6 +157,27 @@ def test_what_can_mean_only_one_thing_is_read(payload, meant):
 
     assert json.dumps(got) == json.dumps({key: meant[key] for key in FIELDS if key in meant})
     assert read_arguments(SPEC, got) == got, "what was read is read the same again"
+
+
+@pytest.mark.parametrize(("payload", "meant"), ACCEPTED)
+def test_a_call_that_is_shown_again_is_answered_as_it_was_read(payload, meant):
+    reader, once, again = Reader(SPEC), [], []
+    first = reader(payload, once)
+    kept = json.dumps(first)
+    first["topic"] = "changed by who got it"
+
+    assert json.dumps(reader(payload, again)) == kept == json.dumps(read_arguments(SPEC, payload))
+    assert again == once
+
+
+def test_a_call_that_differs_only_in_the_kind_of_a_value_is_another_call():
+    reader = Reader(SPEC)
+    reader({"topic": "x", "fresh": True})
+
+    with pytest.raises(InputError, match="true or false"):
+        reader({"topic": "x", "fresh": 1})
+    with pytest.raises(InputError, match="true or false"):
+        reader({"topic": "x", "fresh": 1})
 
 
 @pytest.mark.parametrize(("payload", "field", "words"), REFUSED)

@@ -44,15 +44,18 @@ class Ended:
 
 
 class Nest:
-    """Runs acts ("module:function" with JSON arguments) in processes. Safe to share among threads."""
+    """Runs acts ("module:function" with JSON arguments) in processes. Safe to share among threads.
 
-    def __init__(self, folder: Path) -> None:
+    `modules` are imported beforehand, beside those that every hire needs.
+    """
+
+    def __init__(self, folder: Path, *modules: str) -> None:
         self._folder = folder
         self._lock = threading.Lock()
         self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         self._last = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.processes.nest"],
+            [sys.executable, "-m", "tests.processes.nest", *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -137,8 +140,9 @@ def _hatch(order: dict[str, Any]) -> int:
         os._exit(status)
 
 
-def main() -> None:
+def main(*modules: str) -> None:
     for module in (
+        *modules,
         "masumi_tools.cli.run",
         "masumi_tools.hire.buyer",
         "nacl.signing",
@@ -193,4 +197,4 @@ def _bury(lives: dict[int, _Life]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

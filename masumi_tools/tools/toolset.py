@@ -150,7 +150,7 @@ def _before(actions: Actions) -> list[Card]:
     """What a model looks at before it hires."""
 
     def find(given: Mapping[str, Any], call: Call) -> Talk:
-        hours = given.get("checked_within_hours")
+        hours = given.get("checked_within_hours")  # strict modes make a model send something: 0 is any time
         return actions.find(
             given.get("query") or "",
             given.get("tags") or (),
@@ -159,7 +159,7 @@ def _before(actions: Actions) -> list[Card]:
             bool(given.get("everything")),
             min_price=given.get("min_price"),
             min_uptime=given.get("min_uptime"),
-            checked_within_s=None if hours is None else hours * 3600,
+            checked_within_s=hours * 3600 if hours else None,
             sort_by=given.get("sort_by"),
         )
 

@@ -82,7 +82,11 @@ def test_the_toolkits_open_arguments_are_text_that_strict_mode_can_fill(settings
     echo = sandbox.service("echo").agent_identifier
     filled = {"agent": echo, "input_data": '{"text": "strict"}', "max_price": ""}
     assert "STRICT" in kit["masumi_hire"].invoke(filled)
-    nothing = {"query": "", "tags": [], "capability": "", "max_price": "", "everything": False}
+    empty = {"string": "", "array": [], "boolean": False, "number": 0}
+    wanted = as_langchain(kit["masumi_find"])["properties"]
+    nothing = {
+        name: part["enum"][0] if "enum" in part else empty[part["type"]] for name, part in wanted.items()
+    }
     assert "Echo" in kit["masumi_find"].invoke(nothing)
     assert "Open hires: 0" in kit["masumi_check"].invoke({"hire_id": "", "wait_seconds": 0})
     assert "Echo" in kit["masumi_find"].invoke(dict.fromkeys(nothing))  # null is taken as ever

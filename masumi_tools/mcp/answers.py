@@ -17,6 +17,7 @@ OUTPUT: Final[dict[str, Any]] = {
     "properties": {
         "code": {"type": "string", "description": "ok, invalid_input, error, or the outcome of the hire"},
         "failed": {"type": "boolean", "description": "whether what was asked for did not happen"},
+        "text": {"type": "string", "description": "what happened and what to do next, in words"},
         "hire": {
             "type": "object",
             "properties": {
@@ -71,11 +72,18 @@ def result(said: Said) -> dict[str, Any]:
     elif isinstance(said.data, list):
         ids = all(isinstance(one, str) for one in said.data) and said.data
         content["hire_ids" if ids else "services"] = said.data
+    if said.failed or not content.keys() & {"services", "quote", "budget"}:
+        content["text"] = _words(said)
     return {
         "content": [{"type": "text", "text": said.text}],
         "structuredContent": json.loads(json.dumps(content, default=str)),
         "isError": said.failed,
     }
+
+
+def _words(said: Said) -> str:
+    """What a model must read where its host shows it the structured content alone; a result is beside it."""
+    return said.text.partition("\n")[0] if said.receipt is not None and said.receipt.ok else said.text
 
 
 def _hire(receipt: Receipt) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,7 +16,11 @@ import pytest
 
 pytest.importorskip("mcp")
 
+from masumi_tools import Budget, Settings
 from masumi_tools.mcp.answers import OUTPUT
+from masumi_tools.mcp.session import Session
+from masumi_tools.mcp.tools import McpTools
+from masumi_tools.tools.actions import Actions
 from tests.layers import REPO
 from tests.mcp import client
 from tests.mcp.wire import Wire, command, over_http_at
@@ -99,6 +104,28 @@ def test_every_answer_fits_the_output_schema_and_says_the_same_as_its_text(plan,
     assert again["content"]["code"] == "reused"
     assert "19 ADA of 20 ADA" in budget["text"]
     assert all(answer["failed"] for answer in wrong)
+
+
+async def test_a_model_that_is_shown_the_structured_content_alone_reads_why_and_what_is_next(env, sandbox):
+    """pydantic-ai shows its model no text where there is structured content."""
+    budget = Budget("20 ADA", per_hire="3 ADA")
+    tools = McpTools(Actions(settings=Settings.from_env(env), budget=budget, patience_s=2), wait_s=2)
+    nobody = Session(SimpleNamespace(session=None, meta=None))
+
+    async def told(name: str, **given: Any) -> Any:
+        made = await tools.call(name, given, nobody)
+        return made["structuredContent"]
+
+    ids = [sandbox.service(name).agent_identifier for name in ("echo", "silent", "human")]
+    done, still, asks = [await told("masumi_hire", agent=one, input_data='{"text": "alone"}') for one in ids]
+    refused = await told("masumi_hire", agent=ids[0], input_data='{"text": "dear"}', max_price="0.5 ADA")
+    await tools.actions.buyers.awaiting().aclose()
+    tools.actions.buyers.close()
+
+    assert "Do not hire again" in done["text"] and "ALONE" not in done["text"]  # the result is beside it
+    assert still["code"] == "open" and "masumi_check" in still["text"]
+    assert "masumi_answer" in asks["text"] and "approve" in asks["text"]
+    assert refused["failed"] and "0.5 ADA" in refused["text"]
 
 
 def test_progress_rises_with_every_step(plan, sandbox):

@@ -21,6 +21,10 @@ MERMAID := 11.12.0
 AXE := 4.14.1
 CONFORMANCE := 0.1.16
 PYRIGHT := 1.1.414
+# What docs/other-frameworks.md shows. smolagents' adapter imports what mcp 2 has no longer, and
+# llama-index-tools-mcp 0.6 wants mcp 2, so both stay with the first generation.
+FRAMEWORKS := 'pydantic-ai-slim[mcp]==2.68.0' openai-agents==0.24.0 'smolagents[mcp]==1.26.0' \
+	llama-index-tools-mcp==0.4.8 'mcp>=1.28,<2'
 HISTORIES ?= 100000
 SEED ?= 0
 TRACE ?=
@@ -37,7 +41,7 @@ export CREWAI_TRACING_ENABLED := false
 
 .PHONY: help
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 # ---- for everybody ----
 
@@ -103,7 +107,7 @@ picture: $(VENV)/.made  ## the pictures of the README again: the demo, and the p
 
 # ---- other environments ----
 
-.PHONY: lowest no-crewai official mcp mcp-conformance pyright
+.PHONY: lowest no-crewai official mcp mcp-conformance other-frameworks pyright
 lowest: $(ENVS)/lowest/.made  ## the quick tests with the oldest versions that pyproject.toml allows
 	$(ENVS)/lowest/bin/python -m pytest $(PARALLEL) $(LOWEST) -m "not slow and not torture and not postgres" \
 		-W ignore::DeprecationWarning $(PYTEST)  # old versions warn of what newer ones have mended
@@ -123,6 +127,9 @@ mcp: $(VENV)/.made $(ENVS)/mcp/.made  ## the MCP server and clients of both gene
 
 mcp-conformance: $(VENV)/.made $(ENVS)/mcp/.made $(ENVS)/conformance/.made  ## the MCP server under the official conformance runner
 	$(PY) -m pytest tests/mcp/test_conformance.py $(PYTEST)
+
+other-frameworks: $(VENV)/.made $(ENVS)/frameworks/.made  ## the programs of docs/other-frameworks.md: pydantic-ai, smolagents and others
+	$(PY) -m pytest $(PARALLEL) tests/mcp/test_other_frameworks.py $(PYTEST)
 
 .PHONY: build extras lock clean
 build: $(VENV)/.made  ## wheel and source archive, checked
@@ -179,6 +186,11 @@ $(ENVS)/official/.made: constraints.txt
 # The second generation of the MCP SDK, which crewai does not allow beside itself.
 $(ENVS)/mcp/.made: pyproject.toml
 	@$(ENVIRONMENT) $(ENVS)/mcp -e '.[demo,mcp]' mcp==2.3.0
+	@touch $@
+
+# Frameworks that hire through the MCP server; the tests that want them skip where they are not there.
+$(ENVS)/frameworks/.made: pyproject.toml Makefile
+	@UV_COMPILE_BYTECODE=0 $(ENVIRONMENT) $(ENVS)/frameworks -e '.[mcp]' $(FRAMEWORKS)
 	@touch $@
 
 # The conformance runner of the MCP project needs Node 22 or newer, which the wheel brings.

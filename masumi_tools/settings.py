@@ -315,13 +315,16 @@ def _read_url(setting: str, name: str, value: Any) -> str | None:
         _wrong(setting, name, f"must begin with http:// or https:// and a host, such as {example}.")
     if "@" in parts.netloc:
         _wrong(setting, name, "must hold no user name or password; the token has a variable of its own.")
-    try:
-        usable = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    if not _has_place(parts):
         _wrong(setting, name, f"has no usable host and port. Example: {example}.")
     return text
+
+
+def _has_place(parts: SplitResult) -> bool:
+    try:
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _read_secret(setting: str, name: str, value: Any) -> Secret | None:

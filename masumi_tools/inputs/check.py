@@ -107,12 +107,7 @@ def _brought_in(field: InputField, value: object) -> object:
     it), and a list of one for one choice or one value for a list, since a choice may come as either.
     """
     if field.kind == "choice":
-        if field.many and isinstance(value, str):
-            return [value]
-        if field.single and isinstance(value, list) and len(value) == 1:
-            chosen = fit(replace(field, type="option"), value)
-            return chosen[0] if isinstance(chosen, list) else chosen
-        return value
+        return _as_chosen(field, value)
     if not isinstance(value, str) or field.kind not in ("object", "list", "number"):
         return value
     try:
@@ -122,6 +117,16 @@ def _brought_in(field: InputField, value: object) -> object:
     if field.kind == "list" and not isinstance(found, list):
         return [line.strip() for line in value.splitlines() if line.strip()]
     return found
+
+
+def _as_chosen(field: InputField, value: object) -> object:
+    """A list for a choice of many, the one value for a choice of one."""
+    if field.many and isinstance(value, str):
+        return [value]
+    if field.single and isinstance(value, list) and len(value) == 1:
+        chosen = fit(replace(field, type="option"), value)
+        return chosen[0] if isinstance(chosen, list) else chosen
+    return value
 
 
 def _ends(spec: InputSpec, data: Mapping[str, Any]) -> bool:

@@ -180,10 +180,7 @@ def _type(field: InputField, name: str, depth: int, quoting: bool) -> Any:
     if _is_json_text(field, depth):
         return str
     if field.kind == "choice":
-        one = _choice(field)
-        if field.single or not field.choices:
-            return one
-        return list[one] if field.many else Union[one, list[one]]  # type: ignore[valid-type]  # noqa: UP007
+        return _choices(field)
     if field.kind == "number":
         return int if field.integer else int | float
     if field.kind == "boolean":
@@ -197,6 +194,13 @@ def _type(field: InputField, name: str, depth: int, quoting: bool) -> Any:
     if field.kind == "object":
         return _nested(field, name, depth, quoting)
     return str
+
+
+def _choices(field: InputField) -> Any:
+    one = _choice(field)
+    if field.single or not field.choices:
+        return one
+    return list[one] if field.many else Union[one, list[one]]  # type: ignore[valid-type]  # noqa: UP007
 
 
 def _choice(field: InputField) -> Any:

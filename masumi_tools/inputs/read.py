@@ -394,21 +394,28 @@ def _impossible(spec: InputSpec) -> str:
     return ""
 
 
+def _below(level: list[Any]) -> tuple[list[Any], int]:
+    """The values that lie in these, and how many characters these are themselves."""
+    below: list[Any] = []
+    characters = 0
+    for value in level:
+        if isinstance(value, str):
+            characters += len(value)
+        elif isinstance(value, Mapping):
+            characters += sum(len(key) for key in value if isinstance(key, str))
+            below += value.values()
+        elif isinstance(value, list):
+            below += value
+    return below, characters
+
+
 def _too_large(body: object) -> str:
     """Why the schema is not read at all; counts without recursion and stops at the first limit."""
     nodes = characters = 0
     level: list[Any] = [body]
     for _ in range(MAX_DEPTH + 1):
-        below: list[Any] = []
-        for value in level:
-            if isinstance(value, str):
-                characters += len(value)
-            elif isinstance(value, Mapping):
-                characters += sum(len(key) for key in value if isinstance(key, str))
-                below += value.values()
-            elif isinstance(value, list):
-                below += value
-        nodes += len(below)
+        below, written = _below(level)
+        nodes, characters = nodes + len(below), characters + written
         if nodes > MAX_NODES:
             return f"the schema holds more than {MAX_NODES:,} values"
         if characters > MAX_CHARACTERS:

@@ -84,12 +84,16 @@ def _text(field: InputField, value: JsonValue) -> JsonValue:
             raise Unfit(rule[1])
     if not fits(field.pattern, value):
         raise Unfit(f"does not match the pattern {plain_text(field.pattern, 100)}")
+    _in_length(field, value)
+    return value
+
+
+def _in_length(field: InputField, value: str) -> None:
     low, high = field.minimum, field.maximum
     if isinstance(low, Decimal) and len(value) < low:
         raise Unfit(f"is too short: {counted(len(value), 'character')}, at least {low} are wanted")
     if isinstance(high, Decimal) and len(value) > high:
         raise Unfit(f"is too long: {counted(len(value), 'character')}, at most {high} are allowed")
-    return value
 
 
 def _control_name(char: str) -> str:
@@ -345,17 +349,20 @@ def _object(field: InputField, value: JsonValue) -> JsonValue:
         given = value.get(part.id)
         if given is None and part.required and not part.needed and part.id not in value:
             given = part.default
-        if given is None:
-            if part.required and not (part.nullable and part.id in value):
-                raise Unfit(f"its field {part.id} is required")
-            if not part.required:
-                clean.pop(part.id, None)
-            continue
-        try:
-            clean[part.id] = fit(part, given)
-        except Unfit as error:
-            raise Unfit(f"its field {part.id} {error}") from None
+        if given is not None:
+            clean[part.id] = _fit_part(part, given)
+        elif part.required and not (part.nullable and part.id in value):
+            raise Unfit(f"its field {part.id} is required")
+        elif not part.required:
+            clean.pop(part.id, None)
     return clean
+
+
+def _fit_part(part: InputField, given: JsonValue) -> JsonValue:
+    try:
+        return fit(part, given)
+    except Unfit as error:
+        raise Unfit(f"its field {part.id} {error}") from None
 
 
 def _list(field: InputField, value: JsonValue) -> JsonValue:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 # Keys under which the body that was meant stands (protocol S4, S8): envelopes of nodes, proxies, flows.
@@ -230,24 +230,32 @@ def field_errors(body: Any) -> dict[str, tuple[str, ...]]:
     """What a service says about single input fields: {field id: sentences}; empty when it names none."""
     names = Names(as_object(body) or {})
     found: dict[str, list[str]] = {}
+    for name, text in (*_by_name(names), *_by_place(names)):
+        found.setdefault(name, []).append(short(text, 300))
+    return {name: tuple(texts) for name, texts in found.items()}
+
+
+def _by_name(names: Names) -> Iterator[tuple[str, str]]:
+    """Sentences under the fields' names, as pip-masumi's servers give them."""
     for holder in (names, names.object("detail"), names.object("error")):
-        listed = (
-            holder.get("field_errors", "fieldErrors", "validation_errors") if holder is not None else None
-        )
-        if listed is None and holder is not None:
+        if holder is None:
+            continue
+        listed = holder.get("field_errors", "fieldErrors", "validation_errors")
+        if listed is None:
             listed = next((v for v in holder.all("errors", "fields") if _is_by_field(v)), None)
-        if isinstance(listed, Mapping):
-            for name, texts in listed.items():
-                sentences = texts if isinstance(texts, list) else [texts]
-                found.setdefault(str(name), []).extend(short(str(text), 300) for text in sentences[:10])
-    for entry in (
-        e for value in names.all("detail", "errors") if isinstance(value, list) for e in value[:50]
-    ):
+        for name, texts in listed.items() if isinstance(listed, Mapping) else ():
+            for text in (texts if isinstance(texts, list) else [texts])[:10]:
+                yield str(name), str(text)
+
+
+def _by_place(names: Names) -> Iterator[tuple[str, str]]:
+    """Entries with a `loc` and a `msg`, as FastAPI gives them."""
+    lists = [value for value in names.all("detail", "errors") if isinstance(value, list)]
+    for entry in (entry for value in lists for entry in value[:50]):
         if isinstance(entry, Mapping) and isinstance(entry.get("loc"), Sequence):
             place = [str(part) for part in entry["loc"] if part not in ("body", "input_data", "inputData")]
             if place:
-                found.setdefault(place[0], []).append(short(str(entry.get("msg", "")), 300))
-    return {name: tuple(texts) for name, texts in found.items()}
+                yield place[0], str(entry.get("msg", ""))
 
 
 def _is_by_field(value: Any) -> bool:

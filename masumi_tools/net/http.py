@@ -141,6 +141,12 @@ class AsyncHttp:
         self._ssl_context = ssl_context
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
 
+    def _never_sent(self, call: Call) -> Reply:
+        exchange = Exchange(self._party, call)
+        exchange.late()
+        assert exchange.reply is not None
+        return exchange.logged(exchange.reply)
+
     async def send(self, call: Call, within_s: float | None = None) -> Reply:
         """As `Http.send`. When the awaiting task is cancelled, the effect of the call is unknown.
 
@@ -152,10 +158,7 @@ class AsyncHttp:
             try:
                 await asyncio.wait_for(turns.acquire(), max(within_s, 0.0))
             except TimeoutError:
-                exchange = Exchange(self._party, call)
-                exchange.late()
-                assert exchange.reply is not None
-                return exchange.logged(exchange.reply)
+                return self._never_sent(call)
         else:
             await turns.acquire()
         try:

@@ -273,21 +273,20 @@ class Rooms:
         if buyer is None or hire_id in self._driving:
             return
         self._driving.add(hire_id)
+        self._pool.submit(self._go_on, buyer, hire_id)
 
-        def go_on() -> None:
-            try:
-                while not self.closing.is_set():
-                    try:
-                        buyer.resume(hire_id, patience_s=DRIVE_S)
-                        return
-                    except JournalBusy:  # another process moves it just now
-                        time.sleep(1)
-            except MasumiError:
-                pass  # the record says what is wrong, and the next call goes on
-            finally:
-                self._driving.discard(hire_id)
-
-        self._pool.submit(go_on)
+    def _go_on(self, buyer: Buyer, hire_id: str) -> None:
+        try:
+            while not self.closing.is_set():
+                try:
+                    buyer.resume(hire_id, patience_s=DRIVE_S)
+                    return
+                except JournalBusy:  # another process moves it just now
+                    time.sleep(1)
+        except MasumiError:
+            pass  # the record says what is wrong, and the next call goes on
+        finally:
+            self._driving.discard(hire_id)
 
     # Inside --------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from masumi_tools.hire.purchase import State
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.journal.looking import Filter
 from masumi_tools.journal.store import Journal
+from masumi_tools.models.times import JobTimes
 from masumi_tools.money import Amount, name_of, parse_amounts
 from masumi_tools.text import plain_text
 
@@ -190,23 +191,17 @@ def deadlines(journal: Journal) -> list[tuple[Receipt, str, int]]:
     found = []
     for row in journal.search(Filter(states=HOLDING), PAGE, oldest=True):
         made = receipt_of(rows.purchase_of(row))
-        if made.times is None:
-            continue
-        if made.outcome in ("refund_requested", "disputed"):
-            found.append(
-                (
-                    made,
-                    "the refund or the dispute is over at the latest",
-                    made.times.external_dispute_unlock_time,
-                )
-            )
-        elif made.result is not None:
-            found.append((made, "paid out to the service", made.times.unlock_time))
-        else:
-            found.append(
-                (made, "the result is due; otherwise a refund is requested", made.times.submit_result_time)
-            )
+        if made.times is not None:
+            found.append((made, *_what_is_next(made, made.times)))
     return sorted(found, key=lambda item: item[2])
+
+
+def _what_is_next(made: Receipt, times: JobTimes) -> tuple[str, int]:
+    if made.outcome in ("refund_requested", "disputed"):
+        return "the refund or the dispute is over at the latest", times.external_dispute_unlock_time
+    if made.result is not None:
+        return "paid out to the service", times.unlock_time
+    return "the result is due; otherwise a refund is requested", times.submit_result_time
 
 
 def amount_cells(made: Receipt) -> dict[str, str]:

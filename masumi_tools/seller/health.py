@@ -14,6 +14,12 @@ from masumi_tools.seller.offering import Offer
 from masumi_tools.seller.payment_node import SellerNode
 
 SILENT_S = 8.0  # four beats that could not be saved
+# Without these nothing can be begun, and buyers are told why.
+_WORDS = {
+    "process": "the service is being stopped",
+    "database": "the database does not answer",
+    "watch": "the service's watch stands still",
+}
 
 
 class Health:
@@ -68,13 +74,8 @@ class Health:
     def unavailable(self) -> str | None:
         """Why a job begun now would not end well; None when it would."""
         wrong = self.wrong()
-        for part, words in (
-            ("process", "the service is being stopped"),
-            ("database", "the database does not answer"),
-            ("watch", "the service's watch stands still"),
-        ):
-            if part in wrong:
-                return words
+        if (part := next((part for part in _WORDS if part in wrong), None)) is not None:
+            return _WORDS[part]
         if not self._offer.free:
             if not self._agent.identifier:
                 return "the service is not registered yet"

@@ -220,11 +220,8 @@ class Registrar:
         until_ms = noted.sent_ms + _LONGEST_MS
         self._say("a request was sent and not answered; looking for it at the node")
         while True:
-            row = next(
-                (row for row in self._every() if row.id not in noted.before and self._is_ours(row, body)),
-                None,
-            )
-            if row is not None:
+            new = (row for row in self._every() if row.id not in noted.before)
+            if (row := next((row for row in new if self._is_ours(row, body)), None)) is not None:
                 self._note(replace(noted, row=row.id))
                 return row
             if (left_s := (until_ms - _now_ms()) / 1000) <= 0:

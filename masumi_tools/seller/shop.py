@@ -86,12 +86,8 @@ class Shop:
     def _make_watch(self) -> None:
         given_s = self.offering.interval_s
         every_s = INTERVAL_S if self.settings.sandbox else NEWS_EVERY_S
-        self.life = Life(
-            self.settings.database_url,
-            service_key(self.offer.name),
-            self.owner,
-            lambda: self.watch.turning,
-        )
+        key = service_key(self.offer.name)
+        self.life = Life(self.settings.database_url, key, self.owner, lambda: self.watch.turning)
         self.watch = Watch(
             self.table,
             self.node,

@@ -176,23 +176,23 @@ class World(Book):
         self.agents[agent.agent_identifier] = agent
         return agent
 
+    def _wallet_json(self, wallet: Wallet) -> dict[str, Any]:
+        return {
+            "id": wallet.id,
+            "type": wallet.kind,
+            "paymentSourceType": wallet.source.source_type,
+            "walletVkey": wallet.vkey,
+            "walletAddress": wallet.address,
+            "Balance": _balance(self.chain.balance(wallet.address)),
+        }
+
     def ledger(self) -> dict[str, Any]:
         """Payments and purchases with their history, and where the money is, in the node's field names."""
         chain = self.chain
         return {
             "payments": [payment_json(row, history=True) for row in self.payments],
             "purchases": [purchase_json(row, history=True) for row in self.purchases],
-            "wallets": {
-                wallet.vkey: {
-                    "id": wallet.id,
-                    "type": wallet.kind,
-                    "paymentSourceType": wallet.source.source_type,
-                    "walletVkey": wallet.vkey,
-                    "walletAddress": wallet.address,
-                    "Balance": _balance(chain.balance(wallet.address)),
-                }
-                for wallet in self.wallets
-            },
+            "wallets": {wallet.vkey: self._wallet_json(wallet) for wallet in self.wallets},
             "addresses": {address: _balance(held) for address, held in chain.balances.items()},
             "escrowed": _balance(chain.escrowed),
             "fees": str(chain.fees),

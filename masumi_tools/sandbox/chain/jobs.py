@@ -270,17 +270,17 @@ class Jobs:
             self._pay_out(escrow, escrow.funds, [], fee_permille=row.source.fee_permille)
         elif move.name == "WithdrawRefund":
             self._pay_out(escrow, [], escrow.funds, fee_permille=0)
-        until = self.world.now_ms() + row.source.cooldown_ms + SLACK_MS
+        if state not in FINAL:
+            self._cool_down(escrow, move, self.world.now_ms() + row.source.cooldown_ms + SLACK_MS)
+        shown = {"SubmitResult": result, "AuthorizeRefund": None}.get(move.name, row.result_hash)
+        self._show(escrow, state, shown, tx)
+
+    def _cool_down(self, escrow: Escrow, move: Move, until_ms: int) -> None:
+        """Who has just moved may not move again at once."""
         for side in (escrow.purchase, escrow.payment):
-            if side is not None and state not in FINAL:
-                side.buyer_cooldown_ms = until if move.party == "buyer" else 0
-                side.seller_cooldown_ms = until if move.party == "seller" else 0
-        if move.name == "SubmitResult":
-            self._show(escrow, state, result, tx)
-        elif move.name == "AuthorizeRefund":
-            self._show(escrow, state, None, tx)
-        else:
-            self._show(escrow, state, row.result_hash, tx)
+            if side is not None:
+                side.buyer_cooldown_ms = until_ms if move.party == "buyer" else 0
+                side.seller_cooldown_ms = until_ms if move.party == "seller" else 0
 
     def _pay_out(self, escrow: Escrow, seller: Funds, buyer: Funds, *, fee_permille: int) -> None:
         payment = escrow.payment

@@ -153,10 +153,14 @@ def _chosen(ctx: Context, rows: Iterable[Row]) -> Iterable[Row]:
             continue
         if identifier and row.identifier != identifier:
             continue
-        if manual and row.action.requested != "WaitingForManualAction" and row.action.error_type is None:
+        if manual and not _needs_a_person(row):
             continue
         if ctx.sees(row) and (not query or fits(row, query)):
             yield row
+
+
+def _needs_a_person(row: Row) -> bool:
+    return row.action.requested == "WaitingForManualAction" or row.action.error_type is not None
 
 
 def _page(ctx: Context, rows: list[Any]) -> list[dict[str, Any]]:

@@ -227,15 +227,12 @@ def _diff(world: World, state: RegistryState, key: RegistryKey, given: dict[str,
     policy = fields.text("policyId", least=1, most=250)
     fields.done()
     _known_network(world, network)
-    start = iso(after or 0)
+    start = (iso(after or 0), cursor or "")
     rows = [
         entry
         for entry in state.entries
         if policy in (None, entry["RegistrySource"]["policyId"])
-        and (
-            entry["statusUpdatedAt"] > start
-            or (entry["statusUpdatedAt"] == start and (cursor is None or entry["id"] >= cursor))
-        )
+        and (entry["statusUpdatedAt"], entry["id"]) >= start
     ]
     rows.sort(key=lambda entry: (entry["statusUpdatedAt"], entry["id"]))
     return {"entries": rows[:limit]}

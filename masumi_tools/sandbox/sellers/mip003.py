@@ -343,23 +343,26 @@ def output_hash(identifier: str, text: str) -> str:
     return hashlib.sha256(f"{identifier};{escaped}".encode()).hexdigest()
 
 
+def _fault_of(field: Data, value: Any) -> str | None:
+    """What is wrong with the value of one field; None where nothing is."""
+    name = field["id"]
+    if value is None or value == "":
+        optional = any(rule["validation"] == "optional" for rule in field.get("validations") or ())
+        return None if optional else f"Required field '{name}' is missing"
+    if field["type"] == "boolean":
+        return None if isinstance(value, bool) else f"Field '{name}' must be true or false"
+    if field["type"] == "number":
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return None if number and 0 <= value <= 86_400 else f"Field '{name}' must be a number from 0 to 86400"
+    return None if isinstance(value, str) else f"Field '{name}' must be text"
+
+
 def check_input(fields: tuple[Data, ...] | list[Data], data: Mapping[str, Any]) -> None:
     """Refusal (400, in the words of pip-masumi's servers) unless every field has a value of its kind."""
     errors: dict[str, list[str]] = {}
     for one in fields:
-        name, value = one["id"], data.get(one["id"])
-        optional = any(rule["validation"] == "optional" for rule in one.get("validations") or ())
-        if value is None or value == "":
-            if not optional:
-                errors[name] = [f"Required field '{name}' is missing"]
-        elif one["type"] == "boolean":
-            if not isinstance(value, bool):
-                errors[name] = [f"Field '{name}' must be true or false"]
-        elif one["type"] == "number":
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 86_400:
-                errors[name] = [f"Field '{name}' must be a number from 0 to 86400"]
-        elif not isinstance(value, str):
-            errors[name] = [f"Field '{name}' must be text"]
+        if (fault := _fault_of(one, data.get(one["id"]))) is not None:
+            errors[one["id"]] = [fault]
     if errors:
         first = next(iter(errors.values()))[0]
         detail = {"message": f"Validation failed: {first}", "field_errors": errors}

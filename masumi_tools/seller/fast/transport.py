@@ -100,10 +100,8 @@ async def _connected(host: str, port: int, context: ssl.SSLContext | None) -> _C
         for place in places:
             try:
                 async with asyncio.timeout(limit):
-                    _, connection = await loop.create_connection(
-                        _Connection, place, port, ssl=context, server_hostname=name
-                    )
-                    return connection
+                    made = loop.create_connection(_Connection, place, port, ssl=context, server_hostname=name)
+                    return (await made)[1]
             except OSError as error:  # a TimeoutError is one
                 trouble = error
     raise trouble or OSError(f"{host} has no address")

@@ -335,17 +335,19 @@ def _refund_step(job: Job, now_ms: int, rules: Rules) -> Step | None:
         return None
     if job.source_type != "Web3CardanoV2" and not (chain.state == "Disputed" and chain.result_hash):
         return None
+    return _later(job, now_ms, "authorise-refund") if _refund_is_wanted(job, rules) else None
+
+
+def _refund_is_wanted(job: Job, rules: Rules) -> bool:
     if callable(rules.refunds):
         try:
-            wanted = rules.refunds(job)
+            return bool(rules.refunds(job))
         except Exception:  # one job's policy must not stop the watch over all the others
             log.exception("job %s: the refund policy failed; no refund is authorised", job.job_id)
-            return None
-    elif rules.refunds == "no-result":
-        wanted = job.state in (_S.FAILED, _S.LAPSED)
-    else:
-        wanted = rules.refunds == "always" and job.state in ENDED
-    return _later(job, now_ms, "authorise-refund") if wanted else None
+            return False
+    if rules.refunds == "no-result":
+        return job.state in (_S.FAILED, _S.LAPSED)
+    return rules.refunds == "always" and job.state in ENDED
 
 
 def due_ms(job: Job, now_ms: int, rules: Rules) -> int | None:

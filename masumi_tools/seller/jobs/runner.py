@@ -243,10 +243,9 @@ class Runner:
         with self._guard:
             known = dict(self._runs)
         ours = {job.job_id: job for job in self._table.owned_by(self._owner)}
-        for job_id, run in known.items():
-            if job_id not in ours:
-                run.ended.set()
-                run.news.set()
+        for run in (run for job_id, run in known.items() if job_id not in ours):
+            run.ended.set()
+            run.news.set()
         found = {
             job_id: job.version
             for job_id, job in ours.items()

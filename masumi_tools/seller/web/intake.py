@@ -112,8 +112,8 @@ class Intake:
                 "the payment node makes no payment at the moment; nothing was begun, try again later"
             ) from error
 
-    def _terms(self, payment: NodePayment) -> dict[str, Any]:
-        """What a new job keeps of its payment; Refusal where the payment is not for this service's price."""
+    def _asked(self, payment: NodePayment) -> Sequence[Amount]:
+        """This service's price; Refusal where the registry has another one."""
         asked = self._offer.price or payment.requested_funds
         if payment.requested_funds and total(payment.requested_funds) != total(asked):
             log.error(
@@ -121,6 +121,11 @@ class Intake:
                 _words(payment.requested_funds), _words(asked),
             )  # fmt: skip
             raise down("this service's price is being changed; nothing was begun, try again later")
+        return asked
+
+    def _terms(self, payment: NodePayment) -> dict[str, Any]:
+        """What a new job keeps of its payment; Refusal where the payment is not for this service's price."""
+        asked = self._asked(payment)
         self._agent.seller_vkey = payment.wallet_vkey or self._agent.seller_vkey
         return {
             "price": tuple((amount.quantity, amount.unit) for amount in asked),

@@ -11,6 +11,8 @@ from masumi_tools.seller.jobs.table import Counts
 from masumi_tools.seller.offering import Limits
 from masumi_tools.seller.web.requests import Refusal
 
+_TOO_MANY = "too many jobs wait for their payment; pay them or come back later"
+
 
 class Room:
     """Places among the unpaid jobs. Belongs to one event loop.
@@ -36,11 +38,7 @@ class Room:
         mine = counts.unpaid.get(client, 0) + self._fresh[client]
         every = counts.states.get("awaiting_payment", 0) + self._every
         if mine >= self._limits.unpaid_per_client or every >= self._limits.unpaid:
-            raise Refusal(
-                429,
-                "too many jobs wait for their payment; pay them or come back later",
-                {"Retry-After": "60"},
-            )
+            raise Refusal(429, _TOO_MANY, {"Retry-After": "60"})
         self._fresh[client] += 1
         self._every += 1
         try:

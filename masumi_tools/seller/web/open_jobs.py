@@ -98,8 +98,5 @@ class OpenJobs:
 
         after = self._table.change(job_id, now, how)
         if after is not None:
-            if after.state is JobState.READY:
-                self._ready()
-            else:
-                self._wake(job_id)
+            self._ready() if after.state is JobState.READY else self._wake(job_id)
         return after

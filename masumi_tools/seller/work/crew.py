@@ -121,6 +121,10 @@ def _prepare(crew: Any, values: dict[str, Any], job_id: str) -> None:
     lacking = [name for name in placeholders(_texts(crew)) if name not in values]
     if lacking:
         raise WorkFailed(f"the crew's texts need values that nobody gave: {', '.join(lacking)}")
+    _fill_texts(crew, values, job_id)
+
+
+def _fill_texts(crew: Any, values: dict[str, Any], job_id: str) -> None:
     for task in crew.tasks:
         task.description = fill(task.description or "", values)
         task.expected_output = fill(task.expected_output or "", values)

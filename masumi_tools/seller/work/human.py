@@ -104,15 +104,13 @@ def spec_of(fields: Any) -> InputSpec:
     elif isinstance(fields, type) and hasattr(fields, "model_fields"):
         spec = fields_from_model(fields)
     elif isinstance(fields, Mapping):
-        spec = read_input_schema(
-            fields if "input_data" in fields or "input_groups" in fields else {"input_data": [fields]}
-        )
+        whole = "input_data" in fields or "input_groups" in fields
+        spec = read_input_schema(fields if whole else {"input_data": [fields]})
     elif isinstance(fields, Sequence):
         spec = read_input_schema({"input_data": list(fields)})
     else:
-        raise InputError(
-            f"fields are MIP-003 fields, a pydantic model or a text, not {type(fields).__name__}"
-        )
+        kind = type(fields).__name__
+        raise InputError(f"fields are MIP-003 fields, a pydantic model or a text, not {kind}")
     if spec.refusal:
         raise InputError(f"these input fields cannot be served: {spec.refusal}")
     return spec

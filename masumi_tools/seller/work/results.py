@@ -222,29 +222,22 @@ def unsaleable(hint: Any, *, top: bool = True, seen: frozenset[Any] = frozenset(
         return unsaleable(arguments[0], top=top, seen=seen)
     if origin in (typing.Literal, typing.Final, typing.ClassVar):
         return None
-    if origin in (typing.Union, types.UnionType):
-        some = [unsaleable(one, top=top, seen=seen) for one in arguments if one is not type(None)]
-        return next((why for why in some if why), None)
     if origin in _ASYNC:
         return unsaleable(arguments[-1], top=top, seen=seen)
-    if origin in _CONTAINERS:
-        some = [unsaleable(one, top=False, seen=seen) for one in arguments if one is not Ellipsis]
+    if (either := origin in (typing.Union, types.UnionType)) or origin in _CONTAINERS:
+        parts = [one for one in arguments if one not in (type(None), Ellipsis)]
+        some = (unsaleable(one, top=top and either, seen=seen) for one in parts)
         return next((why for why in some if why), None)
     if collections.abc.Callable in (hint, origin):
         return f"it returns a function, which cannot be delivered: {_WORDS}"
     kind = origin if isinstance(origin, type) else hint
-    return (
-        _unsaleable_class(kind, top, seen) if isinstance(kind, type) else None
-    )  # what is returned is looked at
+    # Where no class is named, what is returned is looked at.
+    return _unsaleable_class(kind, top, seen) if isinstance(kind, type) else None
 
 
 def _unsaleable_class(cls: type[Any], top: bool, seen: frozenset[Any]) -> str | None:
-    if (
-        cls in seen
-        or cls in _OPEN
-        or cls in _CONTAINERS
-        or issubclass(cls, (*_SCALARS, list, set, frozenset, dict))
-    ):
+    plain = issubclass(cls, (*_SCALARS, list, set, frozenset, dict))
+    if plain or cls in seen or cls in _OPEN or cls in _CONTAINERS:
         return None
     kind = kind_of(cls)
     if kind in ("output", "message") or (kind in RUNS and top) or _is_array(cls):

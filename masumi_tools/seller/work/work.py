@@ -126,13 +126,17 @@ def _generates(function: Callable[..., Any]) -> bool:
     return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
+def _lacking(make: Callable[..., Any]) -> list[str]:
+    """The arguments without which it cannot be called."""
+    try:
+        return [p.name for p in inspect.signature(make).parameters.values() if _is_needed(p)]
+    except (TypeError, ValueError):
+        return []
+
+
 def _called(make: Callable[[], Any], name: str) -> Any:
     """What is made without arguments; InputError where that fails, with what went wrong."""
-    try:
-        lacking = [p.name for p in inspect.signature(make).parameters.values() if _is_needed(p)]
-    except (TypeError, ValueError):
-        lacking = []
-    if lacking:
+    if lacking := _lacking(make):
         raise _unsold(
             f"{name} cannot be sold: it needs {', '.join(lacking)} to be made",
             "give a function that makes it, such as lambda: Research(llm).crew()",

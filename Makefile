@@ -25,6 +25,8 @@ PYRIGHT := 1.1.414
 # llama-index-tools-mcp 0.6 wants mcp 2, so both stay with the first generation.
 FRAMEWORKS := 'pydantic-ai-slim[mcp]==2.68.0' openai-agents==0.24.0 'smolagents[mcp]==1.26.0' \
 	llama-index-tools-mcp==0.4.8 'mcp>=1.28,<2'
+# Whose converters tests/tools/test_providers.py runs; that of Gemini's integration has no public name.
+PROVIDERS := langchain-openai==1.7.4 langchain-anthropic==1.7.10 langchain-google-genai==4.4.3
 HISTORIES ?= 100000
 SEED ?= 0
 TRACE ?=
@@ -128,8 +130,8 @@ mcp: $(VENV)/.made $(ENVS)/mcp/.made  ## the MCP server and clients of both gene
 mcp-conformance: $(VENV)/.made $(ENVS)/mcp/.made $(ENVS)/conformance/.made  ## the MCP server under the official conformance runner
 	$(PY) -m pytest tests/mcp/test_conformance.py $(PYTEST)
 
-other-frameworks: $(VENV)/.made $(ENVS)/frameworks/.made  ## the programs of docs/other-frameworks.md: pydantic-ai, smolagents and others
-	$(PY) -m pytest $(PARALLEL) tests/mcp/test_other_frameworks.py $(PYTEST)
+other-frameworks: $(VENV)/.made $(ENVS)/frameworks/.made  ## pydantic-ai, openai-agents, smolagents, LlamaIndex, and what providers are sent
+	$(PY) -m pytest $(PARALLEL) tests/mcp/test_other_frameworks.py tests/tools/test_providers.py $(PYTEST)
 
 .PHONY: build extras lock clean
 build: $(VENV)/.made  ## wheel and source archive, checked
@@ -188,9 +190,10 @@ $(ENVS)/mcp/.made: pyproject.toml
 	@$(ENVIRONMENT) $(ENVS)/mcp -e '.[demo,mcp]' mcp==2.3.0
 	@touch $@
 
-# Frameworks that hire through the MCP server; the tests that want them skip where they are not there.
+# Frameworks that hire through the MCP server, and LangChain's integrations of providers; the tests that want
+# them skip where they are not there.
 $(ENVS)/frameworks/.made: pyproject.toml Makefile
-	@UV_COMPILE_BYTECODE=0 $(ENVIRONMENT) $(ENVS)/frameworks -e '.[mcp]' $(FRAMEWORKS)
+	@UV_COMPILE_BYTECODE=0 $(ENVIRONMENT) $(ENVS)/frameworks -e '.[mcp,langchain]' $(FRAMEWORKS) $(PROVIDERS)
 	@touch $@
 
 # The conformance runner of the MCP project needs Node 22 or newer, which the wheel brings.

@@ -6,6 +6,7 @@ python scripts/record_demo.py [FILE]
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from pathlib import Path
@@ -21,6 +22,9 @@ WIDTH = 112
 
 def record() -> str:
     """The demo's last screen as SVG. Its letters come from the reader's machine: nothing is fetched."""
+    os.environ["PATH"] = (
+        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # as after activation
+    )
     console = Console(record=True, width=WIDTH, file=io.StringIO(), highlight=False)
     status = run(Context(out=console))
     if status:

@@ -276,7 +276,7 @@ def receipt(
             document["checks"] = [{"name": c.name, "verdict": c.verdict, "why": c.why} for c in checks]
         context.print_json(document)
     else:
-        context.out.print(show.receipt(found, context.out.is_terminal))
+        context.out.print(show.receipt(found))
         if verify:
             context.out.print(show.checks(checks))
     return 1 if any(check.verdict == "not verified" for check in checks) else 0

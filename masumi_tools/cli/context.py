@@ -42,6 +42,10 @@ class Unwritten(Exception):
 
 
 class _Console(Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Nothing is cut at the edge of the terminal: an identifier that is longer than a line stays whole."""
+        super().print(*objects, **{"crop": False, **options})
+
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError("its reader is gone")
 
@@ -203,5 +207,5 @@ def status_of(receipt: Receipt) -> int:
 
 
 def _console(is_terminal: bool) -> Console:
-    """Into a pipe the lines are wide enough for an agent identifier: they are read by grep, not by people."""
-    return _Console(highlight=False, width=None if is_terminal else 200)
+    """Into a pipe no line is broken: they are read by grep, not by people."""
+    return _Console(highlight=False, width=None if is_terminal else 10_000)

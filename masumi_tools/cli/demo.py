@@ -6,7 +6,9 @@ model is scripted, so that no key is needed; a real one can be named instead.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +17,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rich.box import HEAVY_HEAD
+from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -33,6 +37,7 @@ from masumi_tools.settings import Settings, demo_database_url
 from masumi_tools.tools.progress import STEPS
 
 HOUR_MS = 3_600_000
+TRY = 'hire echo text=hello --max-price "1 ADA"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +120,23 @@ def run(context: Context, model: str | None = None, by_mcp: bool = False) -> int
             )
         else:
             context.out.print()
-            context.out.print(_table(told))
+            context.out.print(_table(told, framed=show.has_frames(context.out)))
             context.out.print()
             context.out.print(show.budget("The budget 'demo'", lines))
             context.out.print(
-                "\nNothing of this was real money. Next: examples/, or `masumi-tools sandbox` and `masumi-tools hire`."
+                f"\nNone of this was real money. Hire by hand: `{_typed('sandbox')}`, "
+                f"then in a second terminal `{_typed(TRY)}`."
             )
             if _kept(Path(folder) / "hires.sqlite3"):
-                context.out.print(
-                    "See it in a browser: `masumi-tools page --demo` (in a clone: `make page`)."
-                )
+                context.out.print(f"See all of it in a browser: `{_typed('page --demo')}`.")
     return 0 if all(one.receipt.outcome == ENDS[one.scenario.name] for one in told) else 1
+
+
+def _typed(words: str) -> str:
+    """A command as it works where this one was typed; `make demo` runs from an environment that is not on the path."""
+    if shutil.which("masumi-tools"):
+        return f"masumi-tools {words}"
+    return f"{sys.executable} -m masumi_tools {words}"
 
 
 def _kept(file: Path) -> bool:
@@ -273,14 +284,18 @@ def _story(context: Context) -> Iterator[Say]:
             )
             grid = Table.grid()
             for name, rows in panels.items():
-                grid.add_row(Panel(rows, title=name, title_align="left", border_style="dim"))
+                if show.has_frames(context.out):
+                    grid.add_row(Panel(rows, title=name, title_align="left", border_style="dim"))
+                else:
+                    grid.add_row(Group(Text(f"\n{name}"), rows))
             live.update(grid)
 
         yield say
 
 
-def _table(told: list[Told]) -> Table:
-    table = Table(title="Receipts", title_justify="left", header_style="bold")
+def _table(told: list[Told], *, framed: bool) -> Table:
+    frame = HEAVY_HEAD if framed else None
+    table = Table(title="Receipts", title_justify="left", header_style="bold", box=frame)
     for name in ("scenario", "outcome", "result", "checked", "paid", "refunded", "requests"):
         table.add_column(name, overflow="fold")
     for one in told:

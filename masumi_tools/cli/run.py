@@ -35,6 +35,7 @@ app = typer.Typer(
     name="masumi-tools",
     help="Hire paid agentic services on the Masumi Network, sell your own, and try it all offline.",
     no_args_is_help=True,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,  # frames are for people, not for pipes
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -118,7 +119,7 @@ def _stopped(context: Context) -> int:
         return _failed(words, status_of(made), context.as_json)
     words = (
         f"Stopped. The hire {made.hire_id} is open: {made.where_the_money_is} "
-        "Go on with the same command, or with `masumi-tools sweep`."
+        f"It continues: run `masumi-tools sweep`, then `masumi-tools receipt {made.hire_id}`."
     )
     return _failed(words, OPEN, context.as_json)
 

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from masumi_tools.cli.context import Context, add, guarded, read_input
-from masumi_tools.cli.show import foreign
+from masumi_tools.cli.show import foreign, table_of
 from masumi_tools.errors import InputError, MissingExtra
 from masumi_tools.seller.work.base import WorkFailed
 from masumi_tools.settings import Settings, take_env_file
@@ -218,13 +218,11 @@ def jobs(
 
 
 def _show_jobs(context: Context, found: dict[str, Any]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("job", "service", "state", "made", "price", "money", "what"):
-        table.add_column(name, overflow="fold")
+    table = table_of("job", "service", "state", "made", "price", "money", "what", unbroken=("job", "state"))
     for job in found["jobs"]:
         what = job["error"] or job["progress"] or (f"refund {job['refund']}" if job["refund"] else "")
         table.add_row(
-            job["job_id"][:8],
+            job["job_id"],
             foreign(job["service"], 40),
             job["state"],
             _ledger().iso(job["created_ms"], _zone()),

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +31,7 @@ from masumi_tools.money import Amount, name_of
 from masumi_tools.text import plain_text
 from masumi_tools.tools.progress import STEPS
 
+_ROOMY = 110  # columns of a terminal that hold a table of hires with their reasons
 COLOURS = {
     "completed": "green",
     "reused": "green",
@@ -75,8 +78,32 @@ def foreign(text: str | None, limit: int = 4000) -> Text:
     return Text(shown if len(shown) <= limit else shown[:limit] + " ... (cut here; --json has it whole)")
 
 
-def receipt(made: Receipt, framed: bool = True) -> RenderableType:
-    """A receipt as people want to read it: outcome, result, money, and how to go on; into a pipe without a frame."""
+def has_frames(console: Console) -> bool:
+    """Whether lines and bars are for people: at a terminal and in a picture of one, not in a pipe."""
+    return console.is_terminal or console.record
+
+
+class _Framed:
+    """What it holds in a frame for people at a terminal; as it is into a pipe."""
+
+    def __init__(self, title: str, held: Text, style: str) -> None:
+        self._title, self._held, self._style = title, held, style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if has_frames(console):
+            yield Panel(self._held, title=self._title, border_style=self._style)
+        else:
+            yield Text(f"{self._title}:")
+            yield self._held
+
+
+def whole(identifier: str, before: str = "") -> Text:
+    """An identifier on a line of its own, which nothing breaks or cuts, so that it can be copied."""
+    return Text(f"{before}{plain_text(identifier, 300)}", no_wrap=True, overflow="ignore")
+
+
+def receipt(made: Receipt) -> RenderableType:
+    """A receipt as people want to read it: outcome, result, money, and how to go on."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -84,8 +111,8 @@ def receipt(made: Receipt, framed: bool = True) -> RenderableType:
     table.add_row("outcome", Text(made.outcome, style=f"bold {colour}"))
     if made.reason:
         table.add_row("why", foreign(made.reason, 600))
-    if made.service or made.agent_identifier:
-        table.add_row("service", foreign(f"{made.service}  {made.agent_identifier}", 400))
+    if made.service or made.url:
+        table.add_row("service", foreign(made.service or made.url, 400))
     table.add_row("money", foreign(made.where_the_money_is, 600))
     if made.paid:
         table.add_row(
@@ -97,20 +124,21 @@ def receipt(made: Receipt, framed: bool = True) -> RenderableType:
         said = {"yes": "approved", "no": "refused"}.get(made.approval.answer, "not answered")
         table.add_row("asked", foreign(f"{said} by {made.approval.by}, {when(made.approval.at_ms)}", 300))
     if made.outcome == "needs_approval":
-        table.add_row("next", f"masumi-tools approve {made.hire_id}   (or: deny {made.hire_id} WHY)")
+        table.add_row("next", f"masumi-tools approve {made.hire_id}")
+        table.add_row("", f"or: masumi-tools deny {made.hire_id} WHY")
     elif made.outcome == "needs_input":
         spec = question_spec(made)
         given = " ".join(f"{field.id}=..." for field in spec.required or spec.asked)
         table.add_row("asked", foreign(_fields_line(spec)))
         table.add_row("next", foreign(f"masumi-tools answer {made.hire_id} {given}"))
     elif made.open:
-        table.add_row("next", "masumi-tools sweep   (or the same command again)")
+        table.add_row("next", f"masumi-tools sweep; then masumi-tools receipt {made.hire_id}")
     table.add_row("hire", made.hire_id)
     parts: list[RenderableType] = [table]
-    if made.result is not None and not framed:
-        parts += [Text("result (the service's words):"), foreign(made.result)]
-    elif made.result is not None:
-        parts.append(Panel(foreign(made.result), title="result (the service's words)", border_style=colour))
+    if made.agent_identifier:
+        parts.append(whole(made.agent_identifier, "agent    "))
+    if made.result is not None:
+        parts.append(_Framed("result (the service's words)", foreign(made.result), colour))
     return Group(*parts)
 
 
@@ -120,29 +148,66 @@ def _checked(made: Receipt) -> str:
     return "matches the hash on the chain" if made.verified else "does NOT match the hash on the chain"
 
 
-def receipts(found: Sequence[Receipt]) -> Table:
+class _Hires:
+    """A line for each hire; why it is as it is stands beside it where there is room, else below it."""
+
+    _NAMES = ("hire", "when", "service", "outcome", "paid")
+
+    def __init__(self, found: Sequence[Receipt]) -> None:
+        self._found = found
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if options.max_width >= _ROOMY:
+            table = table_of(*self._NAMES, "why", unbroken=("hire", "outcome"))
+            for made in self._found:
+                table.add_row(*_hire_cells(made), _why(made))
+            yield table
+            return
+        widths = [max(map(cell_len, column)) for column in zip(*map(_hire_words, self._found), strict=True)]
+        for made in self._found:
+            row = Table.grid(padding=(0, 2, 0, 0))
+            for width in widths:
+                row.add_column(overflow="fold", min_width=min(width, 16))
+            row.add_row(*_hire_cells(made))
+            yield row
+            if why := _why(made):
+                yield Padding(why, (0, 0, 0, 2), expand=False)
+
+
+def receipts(found: Sequence[Receipt]) -> RenderableType:
+    """The hires, one after the other, each with its identifier whole."""
+    return _Hires(found)
+
+
+def _hire_cells(made: Receipt) -> tuple[Text, ...]:
+    paid = f"{made.paid_text}, {made.refunded_text} refunded" if made.refunded else made.paid_text
+    return (
+        whole(made.hire_id),
+        Text(when(made.created_ms)[:16], no_wrap=True),
+        foreign(made.service or made.url, 60),
+        Text(made.outcome, style=COLOURS.get(made.outcome, "blue"), no_wrap=True),
+        Text(paid),
+    )
+
+
+def _hire_words(made: Receipt) -> tuple[str, ...]:
+    return tuple(cell.plain for cell in _hire_cells(made))
+
+
+def _why(made: Receipt) -> Text:
+    return foreign(made.reason or (made.where_the_money_is if made.open else ""), 200)
+
+
+def table_of(*names: str, unbroken: Sequence[str] = ()) -> Table:
+    """A table whose cells are folded, except in the columns that are copied from or read as one word."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("hire", "when", "service", "outcome", "paid", "back", "why"):
-        table.add_column(
-            name, overflow="fold", no_wrap=name == "hire"
-        )  # an id that is broken cannot be copied
-    for made in found:
-        table.add_row(
-            made.hire_id,
-            when(made.created_ms),
-            foreign(made.service or made.url or made.agent_identifier[:16], 60),
-            Text(made.outcome, style=COLOURS.get(made.outcome, "blue")),
-            made.paid_text,
-            made.refunded_text,
-            foreign(made.reason or (made.where_the_money_is if made.open else ""), 200),
-        )
+    for name in names:
+        table.add_column(name, overflow="fold", no_wrap=name in unbroken)
     return table
 
 
 def approvals(found: Sequence[PendingApproval]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("hire", "service", "price", "input", "budget", "waits until"):
-        table.add_column(name, overflow="fold")
+    table = table_of("hire", "service", "price", "input", "budget", "waits until", unbroken=("hire",))
     for one in found:
         table.add_row(
             one.hire_id,
@@ -156,27 +221,24 @@ def approvals(found: Sequence[PendingApproval]) -> Table:
 
 
 def checks(lines: Sequence[Check]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("checked offline", "verdict", "why"):
-        table.add_column(name, overflow="fold")
+    table = table_of("checked offline", "verdict", "why")
     styles = {"verified": "green", "not verified": "red", "not verifiable": "yellow"}
     for line in lines:
         table.add_row(line.name, Text(line.verdict, style=styles[line.verdict]), foreign(line.why, 300))
     return table
 
 
-def listings(found: Sequence[Listing], *, sandbox: bool = False) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("name", "price", "what it does", "agent identifier"):
-        table.add_column(name, overflow="fold")
+def listings(found: Sequence[Listing], *, sandbox: bool = False) -> RenderableType:
+    """Each service with its price, what it does, and its identifier whole."""
+    parts: list[RenderableType] = []
     for entry in found:
-        table.add_row(
-            foreign(entry.name, 60),
-            price_text(entry),
-            foreign(_not_hireable(entry, sandbox) or entry.description, 200),
-            entry.agent_identifier,
-        )
-    return table
+        head = foreign(entry.name, 60)
+        head.stylize("bold")
+        parts.append(head + Text(f"  {price_text(entry)}"))
+        if words := foreign(_not_hireable(entry, sandbox) or entry.description, 200):
+            parts.append(Padding(words, (0, 0, 0, 2), expand=False))
+        parts.append(whole(entry.agent_identifier, "  "))
+    return Group(*parts)
 
 
 def price_text(entry: Listing) -> str:
@@ -278,19 +340,25 @@ def _fields_line(spec: inputs.InputSpec) -> str:
     return inputs.describe(spec)
 
 
-def budget(name: str, lines: Sequence[BudgetLine]) -> RenderableType:
-    """A budget as a bar per unit, with what is left in front."""
-    parts: list[RenderableType] = [Text(name, style="bold")]
-    for line in lines:
-        shown = Text("  ")
-        if line.limit:
+class _Bar:
+    """What is used of a budget in one unit: a bar at a terminal, and in words."""
+
+    def __init__(self, line: BudgetLine) -> None:
+        self._line = line
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        line, shown = self._line, Text("  ")
+        if line.limit and has_frames(console):
             filled = min(round(30 * line.used / line.limit), 30)
             shown.append("█" * filled, style="red" if filled == 30 else "yellow")
             shown.append("░" * (30 - filled), style="green")
             shown.append("  ")
-        shown.append(str(line))
-        parts.append(shown)
-    return Group(*parts)
+        yield shown.append(str(line))
+
+
+def budget(name: str, lines: Sequence[BudgetLine]) -> RenderableType:
+    """A budget with a bar per unit."""
+    return Group(Text(name, style="bold"), *map(_Bar, lines))
 
 
 def budget_json(lines: Sequence[BudgetLine]) -> list[dict[str, Any]]:
@@ -320,5 +388,5 @@ def print_receipt(context: Context, made: Receipt, output: Path | None = None) -
     if context.as_json:
         context.print_json(made.as_json())
     else:
-        context.out.print(receipt(made, context.out.is_terminal), soft_wrap=not context.out.is_terminal)
+        context.out.print(receipt(made))
     return status_of(made)

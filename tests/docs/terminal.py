@@ -1,4 +1,4 @@
-"""A terminal of 100 columns in which the commands of a page are typed."""
+"""A terminal of 100 columns, or others, in which the commands of a page are typed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Terminal:
     What a sandbox prints as `export` lines is set for every later command, as if it had been pasted.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, columns: int = COLUMNS) -> None:
         tools = Path(sys.executable).parent
         self.env = {
             **os.environ,
@@ -38,10 +38,11 @@ class Terminal:
             "HOME": str(home),
             "XDG_DATA_HOME": str(home),
             "TERM": "xterm",
-            "COLUMNS": str(COLUMNS),
+            "COLUMNS": str(columns),
             "PYTHONIOENCODING": "utf-8",
         }
         self._home = home
+        self._columns = columns
         self._beside: list[_Run] = []
 
     def __enter__(self) -> Terminal:
@@ -53,7 +54,7 @@ class Terminal:
 
     def type(self, line: str, expected: str) -> str:
         """What the command prints, on both channels; of one that stays, all until it is quiet."""
-        run = _Run(line, self.env)
+        run = _Run(line, self.env, self._columns)
         if not line.startswith(STAYING) or "--help" in line:
             return run.to_its_end()
         self._beside.append(run)
@@ -69,9 +70,9 @@ def _last_line(expected: str) -> str:
 
 
 class _Run:
-    def __init__(self, line: str, env: dict[str, str]) -> None:
+    def __init__(self, line: str, env: dict[str, str], columns: int) -> None:
         ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         self._line = line
         self._screen = ours
         self._printed = bytearray()

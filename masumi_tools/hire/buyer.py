@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, TypedDict, TypeVar, Unpack
@@ -23,10 +22,23 @@ from masumi_tools.hire.answering import PATIENCE_S, Answering, AsyncAnswering
 from masumi_tools.hire.budget import AmountsLike, Budget
 from masumi_tools.hire.buyer_base import BuyerBase
 from masumi_tools.hire.callbacks import adecide, ajudge, atell, decide, judge, tell
-from masumi_tools.hire.diff_feed import Feed, unshared
+from masumi_tools.hire.diff_feed import unshared
 from masumi_tools.hire.find import FindOptions, Found
 from masumi_tools.hire.flows import Progress
-from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Flow, Operation, Sleep, Tell
+from masumi_tools.hire.looks import Look, Shared, look_among, look_of_process
+from masumi_tools.hire.operations import (
+    LOOK_S,
+    Approve,
+    Decide,
+    Do,
+    Fetch,
+    Flow,
+    Hear,
+    Operation,
+    Quiet,
+    Sleep,
+    Tell,
+)
 from masumi_tools.hire.quote import Hireable, Quote, agreed, spoken
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.receipts import Receipts
@@ -56,9 +68,13 @@ class HireOptions(TypedDict, total=False):
 class _Loop:
     """What an AsyncBuyer has for each event loop, since locks belong to one."""
 
-    feed: Feed
+    look: Look[anyio.Lock]
     writers: anyio.CapacityLimiter
-    feed_lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+_of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Shared[anyio.Lock]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class Buyer(Answering, BuyerBase):
@@ -95,7 +111,7 @@ class Buyer(Answering, BuyerBase):
             notify=notify,
             on_change=on_change,
         )
-        self._feed, self._feed_lock = Feed(self._ways), threading.Lock()
+        self._look = look_of_process(self._flows)
         self._http = Http(self.settings, on_sandbox_now=self._clock.follow, transport=transport)
 
     @keywords()
@@ -257,18 +273,31 @@ class Buyer(Answering, BuyerBase):
     def _shared(self, read: Fetch) -> Reply | None:
         """The answer of the shared look at the node; None when this hire has to ask for itself."""
         assert read.watched is not None
-        left_s = self._left(read)
-        if not self._feed_lock.acquire(timeout=max(left_s(), 0.0)):
+        look, left_s = self._look, self._left(read)
+        if not look.lock.acquire(timeout=max(left_s(), 0.0)):
             return None
         try:
-            if self._feed.due(read.watched, now := self._clock.now()):
-                self._run(self._feed.refresh(self._watched, now, left_s))
-            return self._feed.reply(read.watched)
+            if look.feed.due(read.watched, now := self._clock.now()):
+                self._run(look.feed.refresh(self.journal, look.watched, now, left_s))
+            return look.feed.reply(read.watched)
         except Exception as error:
             unshared(error)
             return None
         finally:
-            self._feed_lock.release()
+            look.lock.release()
+
+    def _hear(self) -> int:
+        """Read the node's news to their end, or for as long as a look may take; the next look goes on then."""
+        look, left_s = self._look, self._lasts(LOOK_S)
+        if not look.lock.acquire(timeout=left_s()):
+            return 0
+        try:
+            return self._run(look.feed.refresh(self.journal, look.watched, self._clock.now(), left_s))
+        except Exception as error:
+            unshared(error)
+            return 0
+        finally:
+            look.lock.release()
 
     def _perform(self, operation: Operation) -> Any:
         match operation:
@@ -278,6 +307,12 @@ class Buyer(Answering, BuyerBase):
                 left_s = self._left(operation)
                 shared = self._shared(operation) if self._shares(operation) else None
                 return shared or self._http.send(call, None if operation.within_s is None else left_s())
+            case Hear(count):
+                return self._hear() if self._crowded(count) else 0
+            case Quiet(hires, heard):
+                if self._look.lock.acquire(blocking=False):
+                    self._look.feed.quiet(hires, heard)
+                    self._look.lock.release()
             case Sleep(seconds):
                 time.sleep(seconds)
             case Approve(budget, asked):
@@ -462,25 +497,37 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
         if here is None:
             # One writer at a time is all that SQLite lets through; more of them would wait by sleeping.
             writers = 1 if self.settings.database_url.startswith("sqlite") else 8
-            here = self._loops[running] = _Loop(Feed(self._ways), anyio.CapacityLimiter(writers))
+            shared = _of_loops.setdefault(running, weakref.WeakValueDictionary())
+            look = look_among(shared, self._flows, anyio.Lock())
+            here = self._loops[running] = _Loop(look, anyio.CapacityLimiter(writers))
         return here
 
     async def _shared(self, read: Fetch) -> Reply | None:
         assert read.watched is not None
-        here, left_s = self._here(), self._left(read)
-        with anyio.move_on_after(max(left_s(), 0.0)):
-            await here.feed_lock.acquire()
-        if here.feed_lock.statistics().owner != anyio.get_current_task():
+        look, left_s = self._here().look, self._left(read)
+        if not await _turn(look.lock, left_s()):
             return None
         try:
-            if here.feed.due(read.watched, now := self._clock.now()):
-                await self._run(here.feed.refresh(self._watched, now, left_s))
-            return here.feed.reply(read.watched)
+            if look.feed.due(read.watched, now := self._clock.now()):
+                await self._run(look.feed.refresh(self.journal, look.watched, now, left_s))
+            return look.feed.reply(read.watched)
         except Exception as error:
             unshared(error)
             return None
         finally:
-            here.feed_lock.release()
+            look.lock.release()
+
+    async def _hear(self) -> int:
+        look, left_s = self._here().look, self._lasts(LOOK_S)
+        if not await _turn(look.lock, left_s()):
+            return 0
+        try:
+            return await self._run(look.feed.refresh(self.journal, look.watched, self._clock.now(), left_s))
+        except Exception as error:
+            unshared(error)
+            return 0
+        finally:
+            look.lock.release()
 
     async def _write(self, work: Callable[[], Any]) -> Any:
         """What the journal is asked, in a thread; JournalBusy where others keep it waiting for too long."""
@@ -499,6 +546,12 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
                 left_s = self._left(operation)
                 shared = await self._shared(operation) if self._shares(operation) else None
                 return shared or await self._http.send(call, None if operation.within_s is None else left_s())
+            case Hear(count):
+                return await self._hear() if self._crowded(count) else 0
+            case Quiet(hires, heard):
+                look = self._here().look
+                if not look.lock.locked():
+                    look.feed.quiet(hires, heard)
             case Sleep(seconds):
                 await anyio.sleep(seconds)
             case Approve(budget, asked):
@@ -508,3 +561,10 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
             case Tell(listener, receipt):
                 return await atell(listener, receipt)
         return None
+
+
+async def _turn(lock: anyio.Lock, within_s: float) -> bool:
+    """Whether the lock is this task's now."""
+    with anyio.move_on_after(max(within_s, 0.0)):
+        await lock.acquire()
+    return lock.statistics().owner == anyio.get_current_task()

@@ -14,7 +14,7 @@ from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.flows import Flows, Progress
 from masumi_tools.hire.known import Known, known
 from masumi_tools.hire.operations import Fetch
-from masumi_tools.hire.purchase import Purchase, State
+from masumi_tools.hire.purchase import State
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.hire.receipts import Receipts
 from masumi_tools.hire.request import call_key, within
@@ -62,17 +62,21 @@ class BuyerBase:
 
     def _shares(self, call: Fetch) -> bool:
         """Whether this read is answered from the shared feed: when many hires are driven at once."""
-        return call.watched is not None and len(self._flows.watched) > CROWD
+        return call.watched is not None and self._crowded(len(self._flows.watched))
+
+    def _crowded(self, hires: int) -> bool:
+        """Whether so many are looked after that one look at the node for all costs less."""
+        return hires > CROWD
 
     def _left(self, read: Fetch) -> Callable[[], float]:
         """How much of the time of this request is left, asked again and again."""
         if read.within_s is None:
             return lambda: read.call.timeout_s
-        end = time.monotonic() + read.within_s
-        return lambda: end - time.monotonic()
+        return self._lasts(read.within_s)
 
-    def _watched(self) -> list[Purchase]:
-        return list(self._flows.watched.values())
+    def _lasts(self, seconds: float) -> Callable[[], float]:
+        end = time.monotonic() + seconds
+        return lambda: end - time.monotonic()
 
     def __reduce__(self) -> Any:
         raise TypeError(

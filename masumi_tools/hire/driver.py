@@ -59,6 +59,7 @@ from masumi_tools.hire.steps import (
     kept_up,
     may_be_shared,
     next_step,
+    with_news,
 )
 from masumi_tools.journal.questions import END_CALLED, END_POSTED, Question
 from masumi_tools.journal.store import Journal, now_ms
@@ -139,11 +140,14 @@ class Driver:
         held: Purchase | None = None,
         judge: Judge | None = None,
         cap: Cap = None,
+        *,
+        told: bool = False,
     ) -> Flow[Receipt]:
         """Drive the hire, or watch whoever drives it, until it rests or the patience is over.
 
         `held` is the record of a hire whose lease `owner` has already; `judge` is asked about a result that
-        does not match; above `cap` nothing is paid by this call, whoever began the hire.
+        does not match; above `cap` nothing is paid by this call, whoever began the hire. `told` says that the
+        node has news of it, which are read at once.
         """
         look, known = LOOK_S[0], held
         yield from self._hear_the_time(patience)
@@ -151,6 +155,7 @@ class Driver:
             try:
                 if held or (yield Do(lambda: self.journal.take_lease(hire_id, owner, LEASE_MS, is_dead))):
                     known = held or (yield from self._load(hire_id))
+                    known = with_news(known) if told else known
                     held = None
                     self._leases[hire_id] = owner
                     try:

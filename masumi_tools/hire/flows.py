@@ -26,7 +26,7 @@ from masumi_tools.hire.due import LONGEST_MS, unattended_ms
 from masumi_tools.hire.find import FindOptions, Found, Wanted, find
 from masumi_tools.hire.known import is_new, known
 from masumi_tools.hire.operations import LOOK_S as LOOK_IN_ALL_S
-from masumi_tools.hire.operations import Do, Flow, Patience, Sleep
+from masumi_tools.hire.operations import Do, Flow, Hear, Patience, Quiet, Sleep
 from masumi_tools.hire.purchase import BEFORE_PAYING, ON_DEMAND, Event, Moment, Purchase, State
 from masumi_tools.hire.quote import MOST_NAMED, Quote, of_name
 from masumi_tools.hire.receipt import Receipt, not_coming_back, receipt_of
@@ -391,26 +391,30 @@ class Flows(Driver):
     def sweep(self, owner: str) -> Flow[list[Receipt]]:
         """Drive every hire that is due as far as it goes now, without waiting; one look at the node serves many.
 
-        The longest waiting come first, a page at a time; where nothing is due, nothing is asked or written.
+        What the node has news of comes first, then the longest waiting, a page at a time; where nothing is due,
+        nothing is written, and the node is asked once for all.
         """
         yield from self._hear_the_time(self._patience(0), begins=True)
         begun, after = self.clock.now(), (0, "")
         receipts: list[Receipt] = []
         seen: set[str] = set()  # one that was moved on may be due again at once: that is for the next sweep
+        heard = yield Hear((yield Do(self.journal.count_open)))
         while page := (yield Do(partial(self.journal.due, begun, after, is_dead, PAGE))):
             after = page[-1].due_ms, page[-1].hire_id
             fresh = [row for row in page if row.hire_id not in seen]
             seen |= {row.hire_id for row in fresh}
-            receipts += yield from self._sweep_page(fresh, owner)
-            if len(page) == PAGE and self.clock.now() - begun > BEHIND_MS:
-                log.warning("the sweep is behind: it began %d s ago", (self.clock.now() - begun) // 1000)
+            receipts += yield from self._sweep_page(fresh, owner, heard)
+            if len(page) == PAGE:
+                if self.clock.now() - begun > BEHIND_MS:
+                    log.warning("the sweep is behind: it began %d s ago", (self.clock.now() - begun) // 1000)
+                heard = yield Hear((yield Do(self.journal.count_open)))
         try:
             yield from self._tell_ends()
         except JournalError as error:  # they are told at the next sweep
             log.error("%s; ends of hires are told later", error)
         return receipts
 
-    def _sweep_page(self, page: list[Row], owner: str) -> Flow[list[Receipt]]:
+    def _sweep_page(self, page: list[Row], owner: str, heard: int) -> Flow[list[Receipt]]:
         swept = {}
         for row in page:
             try:
@@ -419,12 +423,15 @@ class Flows(Driver):
                 log.error("%s; it is left out of the sweep", error)
         # Watched to the end, so that the feed's news of one reach it however late its turn is.
         self._swept |= swept
+        news = {row.hire_id for row in page if row.news_ms > row.known_ms}
+        yield Quiet([p for hire_id, p in swept.items() if hire_id not in news], heard)
         receipts = []
         try:
             for hire_id, p in swept.items():
                 try:
                     patience = Patience.of(0, self._monotonic, SWEEP_S)
-                    receipts.append((yield from self.follow(hire_id, patience, owner)))
+                    told = hire_id in news
+                    receipts.append((yield from self.follow(hire_id, patience, owner, told=told)))
                 except JournalBusy:  # somebody moves this one right now; the others are waiting for us
                     receipts.append(receipt_of(p))
                 except JournalError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,6 +30,25 @@ class Fetch:
     call: Call
     watched: Purchase | None = None
     within_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """Read what the node has changed, so that the hires are due that have news. `open` is how many are open.
+
+    The answer says as of when that is (ms of the node's clock): 0 where the feed was not read to its end, or not
+    at all because so few are open that each asks for itself.
+    """
+
+    open: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """The journal, read after the look that was `heard`, has no news of these hires: nothing changed up to then."""
+
+    hires: Sequence[Purchase]
+    heard: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +82,7 @@ class Tell:
     receipt: Receipt
 
 
-Operation = Do | Fetch | Sleep | Approve | Decide | Tell
+Operation = Do | Fetch | Hear | Quiet | Sleep | Approve | Decide | Tell
 T = TypeVar("T")
 Flow = Generator[Operation, Any, T]
 

@@ -13,6 +13,8 @@ from masumi_tools.hire.budget import Budget, text_of
 from masumi_tools.hire.counting import counts
 from masumi_tools.hire.purchase import Event, Purchase, State
 from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
+from masumi_tools.journal.turns import token
+from masumi_tools.models.times import read_time
 from masumi_tools.money import Amount
 from masumi_tools.target import Target
 
@@ -42,7 +44,14 @@ def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False
         at_ms=p.at(State.RESERVED) or 0,
         at_rest=at_rest,
         due_ms=due_ms,
+        token=token(p.terms.blockchain_identifier) if p.terms else "",
+        known_ms=changed_ms(p.node.changed_at) if p.node else 0,
     )
+
+
+def changed_ms(text: str) -> int:
+    """When the node says that a purchase changed, in ms of its clock; 0 where that is no time."""
+    return read_time(text).ms or 0
 
 
 def purchase_of(row: Row) -> Purchase:
@@ -205,6 +214,7 @@ def budget_lines(used: Sequence[Used], limits: Sequence[Amount] = ()) -> list[Bu
 __all__ = [
     "BudgetLine",
     "budget_lines",
+    "changed_ms",
     "purchase_of",
     "refusal",
     "reserve",

@@ -17,7 +17,7 @@ from masumi_tools.calls import node, registry, service
 from masumi_tools.calls.call import Call
 from masumi_tools.calls.node import PURCHASE_S
 from masumi_tools.hire.acceptance import HORIZON_MS, MINUTE_MS, times_problem
-from masumi_tools.hire.purchase import MISMATCH, ON_DEMAND, Event, Purchase, State
+from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, ON_DEMAND, Event, Purchase, State
 from masumi_tools.models import OnChainState
 from masumi_tools.models.sources import V1
 
@@ -168,6 +168,14 @@ def kept_up(p: Purchase, now: int) -> Purchase:
         return p
     due = {name: min(getattr(p, name), now) for name in ("next_node_ms", "next_job_ms", "refund_due_ms")}
     return p.but(looked_ms=now, node_read_ms=min(p.node_read_ms, now), **due)
+
+
+def with_news(p: Purchase) -> Purchase:
+    """The record when the node has news of it: what it waits for there is looked at now.
+
+    An order that may not have arrived keeps its pace: it is sent again where the node does not know it.
+    """
+    return p if p.state in BEFORE_PAYING or p.state is State.PAYING else p.but(next_node_ms=0)
 
 
 def at_rest(p: Purchase, now: int, ways: Ways) -> bool:

@@ -20,6 +20,7 @@ from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.journal import totals, turns
 from masumi_tools.journal.database import explained, open_engine
 from masumi_tools.journal.looking import Filter, Looks
+from masumi_tools.journal.news import News
 from masumi_tools.journal.questions import Questions
 from masumi_tools.journal.tables import (
     budgets,
@@ -49,8 +50,9 @@ class Row:
     Saving a row that is `at_rest` gives its lease back in the same transaction. `after` is the id of the
     newest record under the key that was seen when a new one was made ("" for none): adding it answers
     what has come between. `due_ms` is when an open hire wants to be looked at, by the node's clock; a row
-    that is read has 0 there, except one that `due` gave. `rivals` are keys of which none may be open when the
-    row is added; it is not kept.
+    that is read has 0 there, except one that `due` gave. `token` is the name under which the node's feed tells
+    of it, `known_ms` when its purchase changed last as the record knows it, and `news_ms`, which only `due`
+    gives, as the feed told it. `rivals` are keys of which none may be open when the row is added; it is not kept.
     """
 
     hire_id: str
@@ -70,6 +72,9 @@ class Row:
     at_rest: bool = False
     after: str | None = None
     due_ms: int = 0
+    token: str = ""
+    known_ms: int = 0
+    news_ms: int = 0
     rivals: tuple[str, ...] = ()
 
 
@@ -98,7 +103,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Journal(Questions, Looks):
+class Journal(Questions, Looks, News):
     """Saved hires. Safe to share among threads; several processes may open the same database.
 
     `now_ms` is the clock that leases run by. With `later` the database is opened when it is first used, in
@@ -170,7 +175,14 @@ class Journal(Questions, Looks):
                         return newest, False
                     db.execute(hires.insert().values(**_columns(row), version=1))
                     turns.write(
-                        db, row.hire_id, row.due_ms, is_open=row.is_open, owner=owner, until_ms=until_ms
+                        db,
+                        row.hire_id,
+                        row.due_ms,
+                        is_open=row.is_open,
+                        token=row.token,
+                        known_ms=row.known_ms,
+                        owner=owner,
+                        until_ms=until_ms,
                     )
                     db.execute(_KNOWN_BUDGET, {"name": row.budget})
                     self._write_entries(db, row)
@@ -260,7 +272,15 @@ class Journal(Questions, Looks):
         )
         if done.rowcount != 1:
             raise JournalBusy("another process saved this hire first", phase="journal")
-        turns.write(db, row.hire_id, row.due_ms, is_open=row.is_open, at_rest=row.at_rest)
+        turns.write(
+            db,
+            row.hire_id,
+            row.due_ms,
+            is_open=row.is_open,
+            token=row.token,
+            known_ms=row.known_ms,
+            at_rest=row.at_rest,
+        )
         self._write_entries(db, row)
         return replace(row, version=row.version + 1)
 
@@ -310,7 +330,7 @@ class Journal(Questions, Looks):
                 page = turns.due(db, now, after, limit)
             at = self._now_ms()
             free = [
-                replace(_row(found), due_ms=found.due_ms)
+                replace(_row(found), due_ms=found.due_ms, known_ms=found.known_ms, news_ms=found.news_ms)
                 for found in page
                 if not turns.runs(found.lease_owner, found.lease_until_ms, at) or is_dead(found.lease_owner)
             ]
@@ -321,7 +341,7 @@ class Journal(Questions, Looks):
     def put_off(self, due: Sequence[tuple[Row, int]]) -> None:
         """Let rows of `due` be looked at later: at the moment beside each, unless it was saved meanwhile."""
         moved = [
-            {"hire_id": row.hire_id, "seen_ms": row.due_ms, "due_ms": due_ms}
+            {"hire_id": row.hire_id, "seen_ms": row.due_ms, "news_ms": row.news_ms, "due_ms": due_ms}
             for row, due_ms in sorted(due, key=lambda one: one[0].hire_id)
             if due_ms != row.due_ms
         ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import sqlalchemy as sa
 
 from masumi_tools.journal.versions import Schema, Step
@@ -40,7 +43,18 @@ turns = sa.Table(
     sa.Column("due_ms", sa.BigInteger, nullable=False),
     sa.Column("lease_owner", sa.String(200), nullable=True),
     sa.Column("lease_until_ms", sa.BigInteger, nullable=False),
+    sa.Column("token", sa.String(32), nullable=False, server_default=""),
+    sa.Column("known_ms", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("news_ms", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("masumi_turns_due", "due_ms", "hire_id"),
+    sa.Index("masumi_turns_token", "token"),
+)
+feeds = sa.Table(
+    "masumi_feeds",
+    metadata,
+    sa.Column("feed", sa.String(700), primary_key=True),
+    sa.Column("changed", sa.String(40), nullable=False),
+    sa.Column("row_id", sa.String(200), nullable=False),
 )
 amounts = sa.Table(
     "masumi_amounts",
@@ -210,8 +224,43 @@ def _of_service(db: sa.Connection) -> None:
     )
 
 
+def _feeds(db: sa.Connection) -> None:
+    """Up to where the node's feed was read, and for each open hire by which name the feed knows it.
+
+    What the node has told of a hire so far is looked at once more: nothing is taken as known.
+    """
+    for statement in (
+        "ALTER TABLE masumi_turns ADD COLUMN token VARCHAR(32) NOT NULL DEFAULT ''",
+        "ALTER TABLE masumi_turns ADD COLUMN known_ms BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE masumi_turns ADD COLUMN news_ms BIGINT NOT NULL DEFAULT 0",
+        "CREATE TABLE masumi_feeds (feed VARCHAR(700) NOT NULL PRIMARY KEY, changed VARCHAR(40) NOT NULL,"
+        " row_id VARCHAR(200) NOT NULL)",
+    ):
+        db.execute(sa.text(statement))
+    page = sa.text(
+        "SELECT t.hire_id, h.record FROM masumi_turns t JOIN masumi_hires h ON h.hire_id = t.hire_id"
+        " WHERE t.hire_id > :after ORDER BY t.hire_id LIMIT 500"
+    )
+    named = sa.text("UPDATE masumi_turns SET token = :token WHERE hire_id = :hire_id")
+    after = ""
+    while rows := list(db.execute(page, {"after": after})):
+        after = rows[-1].hire_id
+        tokens = [{"hire_id": row.hire_id, "token": _token_in(row.record)} for row in rows]
+        db.execute(named, tokens)
+    db.execute(sa.text("CREATE INDEX masumi_turns_token ON masumi_turns (token)"))
+
+
+def _token_in(record: str) -> str:
+    """The start of the SHA-256 of the identifier in this record; "" where it holds none."""
+    try:
+        identifier = json.loads(record)["terms"]["blockchain_identifier"]
+        return hashlib.sha256(identifier.encode()).hexdigest()[:32]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""
+
+
 # Each is one step from the version before it; see `Schema`.
-STEPS: list[Step] = [_notes, _totals, _turns, _approvals, _looks, _of_service]
+STEPS: list[Step] = [_notes, _totals, _turns, _approvals, _looks, _of_service, _feeds]
 
 
 def schema() -> Schema:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ import sqlalchemy as sa
 from masumi_tools.errors import JournalError, JournalVersionError
 from masumi_tools.journal import tables
 from masumi_tools.journal.database import open_engine
+from masumi_tools.journal.news import Place
 from masumi_tools.journal.questions import Question
 from masumi_tools.journal.store import Journal, Usage
+from masumi_tools.journal.turns import token
 from tests.hire.test_journal import row
 
 FIRST = Path(__file__).with_name("journal-v1.sql").read_text()
@@ -34,6 +38,16 @@ def first_version(database_url: str) -> str:
                 db.exec_driver_sql(statement)
     engine.dispose()
     return database_url
+
+
+def without_feeds(db: sa.Connection) -> None:
+    """As the version before left it, which knew of no feed."""
+    for statement in (
+        "DROP TABLE masumi_feeds",
+        "DROP INDEX masumi_turns_token",
+        *(f"ALTER TABLE masumi_turns DROP COLUMN {name}" for name in ("token", "known_ms", "news_ms")),
+    ):
+        db.exec_driver_sql(statement)
 
 
 def add_step(monkeypatch: pytest.MonkeyPatch, step: Step) -> None:
@@ -69,6 +83,7 @@ def test_a_journal_without_approvals_gets_their_table_and_a_question_waits_in_it
                 db.exec_driver_sql("DROP TABLE masumi_pages")
                 db.exec_driver_sql("DROP INDEX masumi_hires_state")
                 db.exec_driver_sql("DROP INDEX masumi_hires_service")
+                without_feeds(db)
 
     with contextlib.closing(Journal(database_url)) as journal:
         asked = journal.ask(Question("h1", "d1", 1, 9))
@@ -77,6 +92,28 @@ def test_a_journal_without_approvals_gets_their_table_and_a_question_waits_in_it
         kept = journal.question("h1")
         assert kept is not None and (kept.answer, kept.by) == ("yes", "ann")
         assert journal.get("h1") is not None and journal.schema_version() == tables.schema().newest
+
+
+def test_open_hires_of_an_older_journal_are_found_by_the_news_of_the_feed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms = {"terms": {"blockchain_identifier": "abc"}}
+    records = {"h1": json.dumps(terms), "h2": '{"terms": null}', "h3": "damaged"}
+    with monkeypatch.context() as before:
+        before.setattr(tables, "STEPS", tables.STEPS[: tables.STEPS.index(tables._feeds)])
+        with contextlib.closing(Journal(database_url)) as older:
+            for hire_id, record in records.items():
+                older.add(replace(row(hire_id, key=hire_id), record=record, due_ms=50))
+            with older._engine.begin() as db:
+                without_feeds(db)
+
+    with contextlib.closing(Journal(database_url)) as journal:
+        assert journal.heard_to("a node") is None
+        journal.hear("a node", Place("at 9", "r9"), {token("abc"): 9, token(""): 9}, "at 99")
+        due = journal.due(60, (0, ""), lambda _: False)
+
+        assert [(one.hire_id, one.due_ms) for one in due] == [("h1", 0), ("h2", 50), ("h3", 50)]
+        assert journal.heard_to("a node") == Place("at 9", "r9")
 
 
 def test_a_step_that_is_added_runs_once_and_on_older_journals_alone(

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from masumi_tools.errors import JournalBusy
+from masumi_tools.journal.news import Place
 from masumi_tools.journal.questions import END_CALLED, END_POSTED, Question
 from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
 from masumi_tools.journal.turns import MOST_AHEAD_MS, runs
@@ -30,10 +31,15 @@ class _Kept:
     lease_owner: str | None = None
     lease_until_ms: int = 0
     due_ms: int = 0
+    token: str = ""
+    known_ms: int = 0
+    news_ms: int = 0
 
     def shown(self) -> Row:
         """As a database gives a row back: without its budget lines."""
-        return replace(self.row, money="", entries=(), at_ms=0, at_rest=False, after=None, due_ms=0)
+        return replace(
+            self.row, money="", entries=(), at_ms=0, at_rest=False, after=None, due_ms=0, token="", known_ms=0
+        )
 
 
 class MemoryJournal(Journal):
@@ -45,6 +51,7 @@ class MemoryJournal(Journal):
         self._open: dict[str, str] = {}
         self._calls: dict[str, str] = {}
         self._notes: dict[str, str] = {}
+        self._feeds: dict[str, Place] = {}
         self._limits: dict[str, str] = {}
         self._questions: dict[tuple[str, str], Question] = {}
 
@@ -117,7 +124,11 @@ class MemoryJournal(Journal):
 
     def _write(self, row: Row) -> None:
         kept = self._kept[row.hire_id]
-        kept.due_ms = row.due_ms
+        news = kept.news_ms > max(row.known_ms, kept.known_ms)
+        kept.due_ms = min(row.due_ms, kept.due_ms) if news else row.due_ms
+        kept.token, kept.known_ms = row.token or kept.token, max(row.known_ms, kept.known_ms)
+        if not row.is_open:
+            kept.token, kept.known_ms, kept.news_ms = "", 0, 0
         if row.joinable:
             self._open[row.key] = row.hire_id
         if row.entries:
@@ -194,7 +205,7 @@ class MemoryJournal(Journal):
             found = found[limit:]
             kept_of = [self._kept[hire_id] for _, hire_id in page]
             free = [
-                replace(kept.shown(), due_ms=kept.due_ms)
+                replace(kept.shown(), due_ms=kept.due_ms, known_ms=kept.known_ms, news_ms=kept.news_ms)
                 for kept in kept_of
                 if not runs(kept.lease_owner, kept.lease_until_ms, at) or is_dead(kept.lease_owner or "")
             ]
@@ -206,7 +217,27 @@ class MemoryJournal(Journal):
         for row, due_ms in due:
             kept = self._kept.get(row.hire_id)
             if kept is not None and kept.row.is_open and kept.due_ms == row.due_ms:
-                kept.due_ms = due_ms
+                kept.due_ms = due_ms if kept.news_ms == row.news_ms else kept.due_ms
+
+    def heard_to(self, feed: str) -> Place | None:
+        return self._feeds.get(feed)
+
+    def hear(self, feed: str, to: Place, news: Mapping[str, int], wrong_after: str) -> set[str]:
+        told = [
+            kept
+            for kept in self._kept.values()
+            if kept.row.is_open and news.get(kept.token, 0) > kept.known_ms
+        ]
+        for kept in told:
+            if (at_ms := news[kept.token]) > kept.news_ms:
+                kept.news_ms, kept.due_ms = at_ms, 0
+        before = self._feeds.get(feed)
+        if before is None or before.changed <= to.changed or before.changed > wrong_after:
+            self._feeds[feed] = to
+        return {kept.token for kept in told}
+
+    def oldest_open_ms(self) -> int | None:
+        return min((kept.row.created_ms for kept in self._kept.values() if kept.row.is_open), default=None)
 
     def count_open(self) -> int:
         return sum(kept.row.is_open for kept in self._kept.values())

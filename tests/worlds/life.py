@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,9 @@ from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer_base import BuyerBase
 from masumi_tools.hire.diff_feed import Feed
 from masumi_tools.hire.flows import Flows
-from masumi_tools.hire.operations import Fetch
-from masumi_tools.hire.purchase import Purchase
+from masumi_tools.hire.operations import Fetch, Flow
 from masumi_tools.hire.steps import Pace, Ways
+from masumi_tools.journal.news import Place
 from masumi_tools.journal.questions import Question
 from masumi_tools.journal.store import Journal, Row, Usage, Used
 from masumi_tools.settings import Settings
@@ -176,6 +176,16 @@ class Door(Journal):
     def put_off(self, due: Sequence[tuple[Row, int]]) -> None:
         self._write(lambda: self._journal.put_off(due))
 
+    def heard_to(self, feed: str) -> Place | None:
+        return self._journal.heard_to(feed)
+
+    def hear(self, feed: str, to: Place, news: Mapping[str, int], wrong_after: str) -> set[str]:
+        told: set[str] = self._write(lambda: self._journal.hear(feed, to, news, wrong_after))
+        return told
+
+    def oldest_open_ms(self) -> int | None:
+        return self._journal.oldest_open_ms()
+
     def of_service(self, service: str, states: Sequence[str], most: int) -> list[Row]:
         return self._journal.of_service(service, states, most)
 
@@ -263,8 +273,9 @@ class Life(BuyerBase):
     def shares(self, call: Fetch) -> bool:
         return call.watched is not None and len(self._flows.watched) > self.crowd
 
-    def watched(self) -> list[Purchase]:
-        return self._watched()
+    def look(self) -> Flow[int]:
+        """One look at the node's feed for all that is driven here."""
+        return self._feed.refresh(self.journal, lambda: list(self._flows.watched.values()), self._clock.now())
 
     def die(self) -> None:
         """Gone, in the middle of whatever it did; nothing is given back."""

@@ -19,7 +19,7 @@ from typing import Any
 from masumi_tools.calls.call import Call, Reply
 from masumi_tools.errors import MasumiError
 from masumi_tools.hire.callbacks import decide, judge
-from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Operation, Sleep
+from masumi_tools.hire.operations import Approve, Decide, Do, Fetch, Hear, Operation, Quiet, Sleep
 from masumi_tools.sandbox.faults import DEEDS, Answer, Fault, Place, spoilt, without_service
 from masumi_tools.sandbox.wire import Response
 from tests.worlds.checks import Checks
@@ -200,6 +200,12 @@ class Scheduler:
                 if within_s is not None and within_s < call.timeout_s:
                     operation = replace(operation, call=replace(call, timeout_s=max(within_s, 0.0)))
                 self._soon(task, self.rng.randrange(3), lambda: self._fetch(task, operation))
+            case Hear(count):
+                self._soon(task, self.rng.randrange(3), lambda: self._hear(task, count))
+            case Quiet(hires, heard):
+                if not task.life.feeding:
+                    task.life.feed.quiet(hires, heard)
+                self._soon(task, 0, lambda: self._go_on(task, None))
             case Sleep(seconds):
                 self._soon(task, max(int(seconds * 1000), 1), lambda: self._go_on(task, None))
             case Approve(budget, asked):
@@ -266,8 +272,24 @@ class Scheduler:
             look()
             return
         life.feeding = True
-        task.stack.append(life.feed.refresh(life.watched, self.now()))
+        task.stack.append(life.look())
         task.continuing.append(look)
+        self._go_on(task, None)
+
+    def _hear(self, task: Task, count: int) -> None:
+        """A sweep's look at the feed for all that is open; where another reads just now, that is the look."""
+        life = task.life
+        if count <= life.crowd or life.feeding:
+            self._go_on(task, 0)
+            return
+
+        def heard(as_of_ms: Any) -> None:
+            life.feeding = False
+            self._go_on(task, as_of_ms)
+
+        life.feeding = True
+        task.stack.append(life.look())
+        task.continuing.append(heard)
         self._go_on(task, None)
 
     def _send(self, task: Task, call: Call) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from masumi_tools.errors import JournalBusy, JournalError
+from masumi_tools.journal.news import Place
 from masumi_tools.journal.questions import Question
 from masumi_tools.journal.store import Entry, Journal, Row, Usage
 from tests.worlds.journal import MemoryJournal
@@ -57,6 +58,8 @@ class Hands:
             at_rest=rng.random() < 0.2,
             after=rng.choice((None, "", *IDS)),
             due_ms=rng.choice((5, 6, 900, 1100, 1300)),
+            token=rng.choice(("", f"t{hire_id}")),
+            known_ms=rng.choice((0, 1, 2)),
         )
 
     def known(self) -> Row:
@@ -73,6 +76,8 @@ class Hands:
         flag, text = rng.random() < 0.5, str(rng.randrange(3))
         since = rng.choice((0, 49, 50, 51))
 
+        news = {f"t{one}": rng.randrange(5) for one in rng.sample(IDS, 2)}
+        place = Place(str(rng.randrange(9)), rng.choice((None, "r1", "r2")))
         asked = Question(row.hire_id, key, since, since + 9)
 
         def decide(usage: Usage) -> Row:
@@ -94,6 +99,9 @@ class Hands:
             lambda: journal.due(self.clock[0], (rng.choice((0, 5, 6)), rng.choice(IDS)), _is_dead, 2),
             lambda: journal.put_off([(one, 7) for one in journal.due(9_999, (0, ""), _is_dead)[:2]]),
             lambda: journal.count_open(),
+            lambda: journal.hear(call, place, news, "5"),
+            lambda: journal.heard_to(call),
+            lambda: journal.oldest_open_ms(),
             lambda: list(journal.pages(only_open=flag, size=2)),
             lambda: journal.rows(only_open=flag, budget=rng.choice((None, *BUDGETS))),
             lambda: journal.usage(row, since, since + 3 if flag else None),

@@ -180,8 +180,8 @@ class Driver:
                     return receipt_of(_unwritten(known, error))
                 log.debug("hire %s: %s", hire_id, error)
             else:
-                rests = at_rest(known, self.clock.now(), self.ways) and known.state is not State.AWAITING
-                if rests or patience.left_s <= 0:
+                rests = at_rest(known, self.clock.now(), self.ways) and not known.owed
+                if (rests and known.state is not State.AWAITING) or patience.left_s <= 0:
                     return receipt_of(known)
             yield Sleep(min(look, max(patience.left_s, 0.001)))
             look = min(look * 2, LOOK_S[1])

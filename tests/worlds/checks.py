@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from masumi_tools.calls.call import Call, Reply
@@ -27,30 +26,11 @@ from masumi_tools.sandbox.chain.sums import as_sums
 from tests.worlds.life import Task
 from tests.worlds.stage import Stage, named
 from tests.worlds.vendors import canonical
+from tests.worlds.watch import Hire, Violation, Watch
 from tests.worlds.wire import place
 
 MINUTE_MS = 60_000
 BACK = ("RefundWithdrawn",)
-REUSE_S = 600.0
-
-
-class Violation(AssertionError):
-    """Something happened that must never happen; the text says what."""
-
-
-@dataclass(slots=True)
-class Hire:
-    """What the checks know of one hire, beside its record."""
-
-    hire_id: str
-    key: str
-    budget: str
-    again: bool = False
-    reserved_ms: int = 0
-    body: bytes | None = None
-    results: list[str] = field(default_factory=list)
-    given_ms: int = 0
-    order_arrived: bool = False
 
 
 class Checks:
@@ -63,6 +43,7 @@ class Checks:
         self.by_nonce: dict[str, Hire] = {}
         self.by_id: dict[str, Hire] = {}
         self.documented: Callable[[Task, Exception], bool] = _documented
+        self.watch = Watch(stage, journal, self.by_id)
         self._seen = 0
         self.yes: set[tuple[str, tuple[Amount, ...]]] = set()
         self.digest_of = approvals.digest_of
@@ -76,42 +57,26 @@ class Checks:
             raise Violation(f"{wrong} of the sums beside the lines of budgets are wrong after {row.hire_id}")
         if before is None:
             nonce = json.loads(row.record)["nonce"]
-            self._begun(row)
-            hire = Hire(row.hire_id, row.key, row.budget)
+            hire = self.watch.begun(row, self.at_work.wish if self.at_work else None)
             self.by_nonce[nonce] = self.by_id[row.hire_id] = hire
             return
         if row.state == before.state:
             return
         hire = self.by_id[row.hire_id]
-        if '"dialect":"seed"' in row.record and self.stage.plan.dialect == "today":
+        plan = self.stage.plan
+        if '"dialect":"seed"' in row.record and plan.dialect == "today" and not plan.more.replica:
             raise Violation(f"hire {row.hire_id} takes a node of today for one of the older dialect")
-        if row.state == State.RESERVED:
-            hire.reserved_ms = self.stage.now()
+        self.watch.moved(hire, row)
         if not _leads(State(before.state), State(row.state)):
             raise Violation(f"hire {row.hire_id} moved from {before.state} to {row.state}")
-
-    def _begun(self, row: Row) -> None:
-        """Whoever wants what an equal hire gave lately gets that, whatever came between look and record."""
-        wish = self.at_work.wish if self.at_work else None
-        if (
-            wish is None
-            or wish.action != "hire"
-            or wish.reuse_within_s < REUSE_S
-            or self.stage.plan.more.skews
-        ):
-            return
-        for former in self.by_id.values():
-            ago_s = (self.stage.now() - former.given_ms) / 1000
-            if former.key == row.key and former.given_ms and ago_s < REUSE_S - 100:
-                raise Violation(
-                    f"hire {row.hire_id} is begun anew, {ago_s:.0f} s after {former.hire_id} gave the same work"
-                )
 
     # Before a request leaves -----------------------------------------------------------------------------
 
     def sending(self, task: Task, call: Call) -> None:
         if call.to == "node" and (about := named(call)):
             self._of_this_node(task, call, about)
+        if call.name == "POST /purchase/cancel-refund-request" and (p := self._named(named(call))):
+            self.by_id[p.hire_id].cancelled = True
         if call.name in ("POST /purchase/request-refund", "PATCH /purchase"):
             self._asking_back(call)
         if call.name == "POST /purchase":
@@ -128,6 +93,12 @@ class Checks:
         """What is asked of the node about a purchase: only where it is the node that took it."""
         p = self._named(about)
         ids = task.life.flows._node_ids
+        if p is not None:
+            task.about.add(p.hire_id)
+        if p is not None and p.network != task.life.flows.ways.network:
+            raise Violation(
+                f"hire {p.hire_id} of {p.network} sends {call.name} with settings of another network"
+            )
         if p is not None and p.node_ids and ids and not set(ids) & set(p.node_ids):
             raise Violation(f"hire {p.hire_id} sends {call.name} to another node than its own")
         if (
@@ -257,7 +228,7 @@ class Checks:
             former = self.hire_of(other)
             if former is hire:
                 raise Violation(f"hire {hire.hire_id} has two purchases at the node")
-            if former.key == hire.key and not self._over(former, other):
+            if former.equals(hire) and not self._over(former, other):
                 raise Violation(
                     f"hires {former.hire_id} and {hire.hire_id} of one key are paid for at a time"
                 )
@@ -270,11 +241,17 @@ class Checks:
         month = _month(hire.reserved_ms)
         monthly = [other for other in mine if _month(self.hire_of(other).reserved_ms) == month]
         same = [other for other in mine if other.agent_identifier == row.agent_identifier]
+        given = any(
+            self.hire_of(other).results
+            for other in self.stage.world.purchases
+            if other.agent_identifier == row.agent_identifier
+        )
         for what, limit, rows in (
             ("total", budget.total, mine),
             ("per_day", budget.per_day, today),
             ("per_month", budget.per_month, monthly),
             ("per_service", budget.per_service, same),
+            ("per_new_service", None if given else budget.per_new_service, same),
         ):
             committed = self.committed(rows)
             if limit is not None and over(committed, limit):
@@ -348,6 +325,8 @@ class Checks:
             # A sweep returns the receipts of many, of which the open ones may have gone on meanwhile.
             if isinstance(receipt, Receipt) and not (receipt.open and isinstance(value, list)):
                 self.told(receipt)
+            if isinstance(value, Receipt):
+                self.watch.returned(task, value)
         budget, wish = task.life.flows.budget, task.wish
         if wish is not None and wish.action == "hire" and isinstance(value, Receipt):
             if value.budget != (budget.name if budget else ""):

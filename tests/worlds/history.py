@@ -17,7 +17,7 @@ from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.request import Policy, order_of
 from masumi_tools.hire.steps import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways
 from masumi_tools.journal.store import Journal
-from masumi_tools.settings import Secret, Settings
+from masumi_tools.settings import Network, Secret, Settings
 from tests.worlds.checks import Checks, Violation
 from tests.worlds.ending import check_ending
 from tests.worlds.journal import MemoryJournal
@@ -111,17 +111,21 @@ class History:
         life = Life(
             f"p{number}.{len(self._lives)}",
             number,
-            self._settings,
+            replace(self._settings, network=self._network),
             self._budget_now(number),
             door,
             self.stage.now,
-            self._ways,
+            replace(self._ways, network=self._network),
             self.rng,
             self.plan.crowd,
             ahead,
         )
         self._lives.append(life)
         return life
+
+    @property
+    def _network(self) -> Network:
+        return "Mainnet" if self.stage.away == "network" else self._settings.network
 
     def _ahead(self, number: int) -> int:
         return self.plan.more.ahead(number, self.stage.now() - self.plan.start_ms)
@@ -366,4 +370,5 @@ def _budget(limits: Limits) -> Budget:
         name=limits.name,
         time_zone=dt.UTC,
         per_month=limits.per_month,
+        per_new_service=limits.per_new_service,
     )

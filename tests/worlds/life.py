@@ -216,6 +216,11 @@ class Task:
     given: tuple[str, str] | None = None
     """A result that has just come (nonce and text) and is not saved yet."""
     continuing: list[Callable[[Any], None]] = field(default_factory=list)
+    begun_ms: int = 0
+    excused_ms: int = 0
+    """What the caller's people took, and how long it was made to stand still."""
+    about: set[str] = field(default_factory=set)
+    """The hires about which this call has asked the node."""
 
 
 class Life(BuyerBase):

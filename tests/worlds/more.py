@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
+from masumi_tools.calls.call import Call, Reply
 from masumi_tools.sandbox.wire import Response
 
 MINUTE_MS = 60_000
@@ -35,7 +38,7 @@ class More:
     spoilt: float = 0.0
     late_page: float = 0.0
     away_ms: tuple[int, int] | None = None
-    away: Literal["elsewhere", "restored"] = "elsewhere"
+    away: Literal["elsewhere", "restored", "network"] = "elsewhere"
     shrinks_ms: int | None = None
     between: bool = (
         False  # who wants an equal hire stands still between look and record until the first has ended
@@ -44,6 +47,12 @@ class More:
         tuple[int, bool], ...
     ] = ()  # so many ms on, and whether the wallet's policy denies for good
     strange: float = 0.0  # how often the node shows a state and an action of a later version
+    shuts: bool = False  # while an order is late, the node's payment source is turned off and on again
+    replica: float = 0.0  # how often an older version behind the same address answers, which lacks routes
+    cursed: float = 0.0  # how often an answer of a stranger makes whoever reads it raise, once each
+    keyless_ms: tuple[int, int] | None = None  # so long the node refuses the key, which is replaced
+    temper: str = ""  # all sellers are of this one
+    newcomers: bool = False  # budgets bound what a service gets that has never delivered
 
     def ahead(self, process: int, since_ms: int) -> int:
         """How far the clock of this process is ahead of the node's, so long after the beginning."""
@@ -58,7 +67,32 @@ NONE = More()
 
 
 def more_of(seed: int, processes: int) -> More:
-    """The later troubles of this seed: none in a half of all, and those of the node's newer answers in some."""
+    """The later troubles of this seed: none in a half of all, and the newest of them in some."""
+    rng = random.Random(f"newest {seed}")
+    kind = rng.randrange(2 * len(NEWEST))
+    found = _newer_of(seed, processes)
+    return replace(found, **NEWEST[kind](rng)) if kind < len(NEWEST) else found
+
+
+def _apart(rng: random.Random) -> tuple[int, int]:
+    begins = rng.choice((2_000, 20_000, 5 * MINUTE_MS))
+    return begins, begins + rng.choice((2, 12, 45)) * MINUTE_MS
+
+
+NEWEST: tuple[Callable[[random.Random], dict[str, Any]], ...] = (
+    lambda rng: {"shuts": True, "late_page": 0.3},
+    lambda rng: {"replica": rng.choice((0.1, 0.4))},
+    lambda rng: {"cursed": 0.1},
+    lambda rng: {"keyless_ms": _apart(rng)},
+    lambda rng: {"away_ms": _apart(rng), "away": "network"},
+    lambda rng: {"temper": "binding"},
+    lambda rng: {"temper": "amnesiac"},
+    lambda rng: {"newcomers": True},
+    lambda rng: {"temper": "flipper"},
+)
+
+
+def _newer_of(seed: int, processes: int) -> More:
     newer = random.Random(f"newer {seed}")
     kind = newer.choice(("between", "denials", "strange", *[""] * 5))
     found = replace(_more_of(seed, processes), between=kind == "between")
@@ -107,6 +141,29 @@ def spoil(response: Response, is_status: bool, rng: random.Random) -> Response:
         except ValueError:
             return response
     return Response(response.status, dict(response.headers), json.dumps(value).encode())
+
+
+class Cursed(Reply):
+    """An answer that nobody foresaw: whoever looks into it raises."""
+
+    @property
+    def content(self) -> Any:
+        raise RuntimeError("nobody foresaw this")
+
+
+def cursed(reply: Reply) -> Reply:
+    """The same answer for whoever does not look into it."""
+    return Cursed(reply.status, reply.body, reply.text, reply.headers, reply.fault, reply.detail)
+
+
+TODAYS = ("/resolve-blockchain-identifier", "/request-refund", "/cancel-refund-request")
+
+
+def of_an_older_replica(call: Call) -> Response:
+    """What a node says that has no such route."""
+    said = f"Can not {call.method} {urlsplit(call.url).path}"
+    body = json.dumps({"status": "error", "error": {"message": said}}).encode()
+    return Response(404, {"content-type": "application/json"}, body)
 
 
 def of_a_later_version(response: Response) -> Response:

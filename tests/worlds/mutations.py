@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from typing import Any
 
 import pytest
@@ -24,20 +25,25 @@ from masumi_tools.hire.replies import offer as learnt_offer
 from masumi_tools.hire.request import Order
 from masumi_tools.hire.steps import Ask, Ways
 from masumi_tools.journal.store import Journal, Row, Usage
-from tests.worlds import Outcome
+from tests.worlds import Outcome, switches
 from tests.worlds.journal import MemoryJournal
 from tests.worlds.many import run_one
+from tests.worlds.plan import Plan, plan_of
 
 Patch = pytest.MonkeyPatch
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """A rule, how to switch it off, and a word of what the simulation says then."""
+    """A rule, how to switch it off, and a word of what the simulation says then.
+
+    `among`: only histories with such a plan are played; the others do not have the trouble.
+    """
 
     rule: str
     off: Callable[[Patch], None]
     says: str
+    among: Callable[[Plan], object] = lambda plan: True
 
 
 def no_announcement(patch: Patch) -> None:
@@ -243,6 +249,10 @@ def a_yes_to_anything(patch: Patch) -> None:
     patch.setattr(approvals, "digest_of", lambda p: p.hire_id)
 
 
+def _is_away(where: str) -> Callable[[Plan], object]:
+    return lambda plan: plan.more.away_ms and plan.more.away == where
+
+
 MUTATIONS = (
     Mutation("a payment is announced in the journal before it is sent", no_announcement, "announce"),
     Mutation("an order is repeated in the same bytes", other_bytes, "other bytes"),
@@ -267,6 +277,7 @@ MUTATIONS = (
         "an equal hire that ends between look and record is the answer",
         an_end_between_is_not_seen,
         "begun anew",
+        lambda plan: plan.more.between,
     ),
     Mutation("who was overtaken cannot save", last_save_wins, ""),
     Mutation("the seller's signature verifies", any_signature, "breaks a rule"),
@@ -281,6 +292,78 @@ MUTATIONS = (
     Mutation("time alone ends nothing that may hold money", time_alone_ends_it, "lapsed|reserved, locked"),
     Mutation("a refund frees the budget", refunds_do_not_free_the_budget, "budget"),
     Mutation("a result is saved before anything else", results_are_not_saved, "result"),
+    Mutation("a record knows its node", switches.any_node, "another node", _is_away("elsewhere")),
+    Mutation("a record knows its network", switches.any_network, "another network", _is_away("network")),
+    Mutation("a dialect is chosen on proof", switches.a_gateways_404_is_the_nodes, "older dialect"),
+    Mutation(
+        "a dialect is left when it is disproved",
+        switches.a_dialect_is_for_ever,
+        "asked back in time",
+        lambda plan: plan.more.replica,
+    ),
+    Mutation(
+        "what nobody foresaw stays with its hire",
+        switches.trouble_is_everybodys,
+        "RuntimeError",
+        lambda plan: plan.more.cursed,
+    ),
+    Mutation(
+        "what repeats without news gets rarer",
+        switches.no_growing_pauses,
+        "without an answer",
+        lambda plan: plan.chaos.outage_ms,
+    ),
+    Mutation(
+        "owed work is open", switches.owed_work_is_finished, "owed still", lambda plan: plan.chaos.crash
+    ),
+    Mutation(
+        "money is not bound beyond the horizon",
+        switches.no_horizon,
+        "bound for a month",
+        lambda plan: plan.more.temper == "binding",
+    ),
+    Mutation(
+        "equal hires are equal after a restart",
+        switches.a_restart_is_another,
+        "of one key|begun anew",
+        lambda plan: plan.chaos.crash,
+    ),
+    Mutation(
+        "equal hires of two budgets are two",
+        switches.any_budget_is_mine,
+        "of another budget",
+        lambda plan: len({limits and limits.name for limits in plan.limits}) > 1,
+    ),
+    Mutation(
+        "without anybody's limit nothing is paid",
+        switches.a_quote_is_a_permission,
+        "permission",
+        lambda plan: None in plan.limits,
+    ),
+    Mutation(
+        "the limits of now are asked before the money leaves",
+        switches.limits_of_the_beginning,
+        "limits of now",
+        lambda plan: plan.more.shrinks_ms,
+    ),
+    Mutation(
+        "who never delivered gets no more than newcomers may",
+        switches.nobody_is_new,
+        "per_new_service",
+        lambda plan: plan.more.newcomers,
+    ),
+    Mutation(
+        "one mismatch convicts nobody",
+        switches.one_mismatch_is_enough,
+        "of a lie",
+        lambda plan: plan.more.spoilt,
+    ),
+    Mutation(
+        "a failure is believed when it lasts",
+        switches.one_failure_is_enough,
+        "said once",
+        lambda plan: plan.more.spoilt,
+    ),
 )
 MOST_HISTORIES = 1_500
 
@@ -289,7 +372,8 @@ def noticed(mutation: Mutation, most: int = MOST_HISTORIES) -> Outcome | None:
     """The first history in which the rule is missed; None when it is not within so many."""
     with pytest.MonkeyPatch.context() as patch:
         mutation.off(patch)
-        for seed in range(most):
+        played = (seed for seed in count() if mutation.among(plan_of(seed)))
+        for seed in islice(played, most):
             outcome = run_one(seed)
             if outcome.violation is not None:
                 return outcome

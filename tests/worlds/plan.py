@@ -9,7 +9,7 @@ from typing import Any, Literal
 from masumi_tools.sandbox.chain.network import TUSDM
 from masumi_tools.sandbox.sellers.mip003 import MINUTE_MS
 from tests.worlds.more import NONE, More, more_of
-from tests.worlds.vendors import TEMPERS, Deadlines, Temper
+from tests.worlds.vendors import RARE, TEMPERS, Deadlines, Temper
 
 HOUR_MS = 60 * MINUTE_MS
 # A Monday noon; histories begin up to a day later, so that some of them see midnight.
@@ -38,6 +38,7 @@ class Limits:
     per_day: tuple[str, ...] | None = None
     per_service: tuple[str, ...] | None = None
     per_month: tuple[str, ...] | None = None
+    per_new_service: tuple[str, ...] | None = None
     approve_above: str | None = None
     answers: Literal["yes", "no", "fails", "later"] = "yes"
     name: str = "default"
@@ -124,6 +125,8 @@ def plan_of(seed: int) -> Plan:
     more = more_of(seed, processes)
     if more.skews:  # whose day it is depends on a clock that is wrong until the node's was heard
         limits = tuple(one and replace(one, per_day=None) for one in limits)
+    if more.newcomers:
+        limits = tuple(one and replace(one, per_new_service=("2 ADA", "2 tUSDM")) for one in limits)
     return Plan(
         seed=seed,
         start_ms=BEGINNING_MS
@@ -134,7 +137,7 @@ def plan_of(seed: int) -> Plan:
         scoped_key=rng.random() < 0.15,
         poor=rng.random() < 0.07,
         crowd=rng.choice((0, 1, 4)),
-        sellers=tuple(replace(one, temper=TEMPERS[0]) for one in sellers) if more.between else sellers,
+        sellers=tuple(replace(one, temper=_temper(more) or one.temper) for one in sellers),
         limits=limits,
         wishes=_wishes(rng, processes, len(sellers), more),
         chaos=_chaos(rng),
@@ -143,6 +146,11 @@ def plan_of(seed: int) -> Plan:
         rest_ms=rng.choice((5, 10, 18)) * MINUTE_MS,
         more=more,
     )
+
+
+def _temper(more: More) -> Temper | None:
+    """The temper that all sellers have, where there is one."""
+    return TEMPERS[0] if more.between else RARE.get(more.temper)
 
 
 def _seller(rng: random.Random) -> Seller:

@@ -24,7 +24,7 @@ from masumi_tools.sandbox.faults import DEEDS, Answer, Fault, Place, spoilt, wit
 from masumi_tools.sandbox.wire import Response
 from tests.worlds.checks import Checks
 from tests.worlds.life import Life, Task
-from tests.worlds.more import NONE, of_a_later_version, spoil
+from tests.worlds.more import NONE, TODAYS, cursed, of_a_later_version, of_an_older_replica, spoil
 from tests.worlds.plan import Chaos, Wish
 from tests.worlds.stage import Stage
 from tests.worlds.wire import lost, reply_of, unsent
@@ -116,6 +116,7 @@ class Scheduler:
     def calm(self) -> None:
         """From now on nothing goes wrong any more."""
         self.chaos, self.more = Chaos(), NONE
+        self.stage.calm()
 
     def say(self, text: str) -> None:
         if self._trace is not None:
@@ -126,6 +127,7 @@ class Scheduler:
     def begin(self, task: Task) -> None:
         """Run a call to its end; `task.ended` is told its value."""
         task.life.tasks.append(task)
+        task.begun_ms = self.now()
         self.say(f"{task.label} begins")
         self._soon(task, 0, lambda: self._go_on(task, None))
 
@@ -211,16 +213,22 @@ class Scheduler:
             case Approve(budget, asked):
                 answer = decide(budget, asked)
                 self.say(f"{task.label} asks for approval: {answer or 'yes'}")
-                self._soon(task, self.rng.choice(PEOPLE_MS), lambda: self._go_on(task, answer))
+                self._soon(task, self._thinking(task), lambda: self._go_on(task, answer))
             case Decide(function, receipt):
                 policy = judge(function, receipt)
                 self.say(f"{task.label} asks about the result: {policy[0]}")
-                self._soon(task, self.rng.choice(PEOPLE_MS), lambda: self._go_on(task, policy))
+                self._soon(task, self._thinking(task), lambda: self._go_on(task, policy))
+
+    def _thinking(self, task: Task) -> int:
+        ms = self.rng.choice(PEOPLE_MS)
+        task.excused_ms += ms
+        return ms
 
     def _hold_back(self, task: Task, work: Callable[[], Any], looks: int) -> None:
         """A process stands still between look and record until the equal hire that it saw has ended, or too long."""
         row = work.args[0]  # type: ignore[attr-defined]
         if looks and any(other.key == row.key for other in self._checks.journal.rows(only_open=True)):
+            task.excused_ms += 500
             self._soon(task, 500, partial(self._hold_back, task, work, looks - 1))
             return
         if looks < MOST_LOOKS:
@@ -250,6 +258,8 @@ class Scheduler:
     def _fetch(self, task: Task, fetch: Fetch) -> None:
         """A request, or the shared look at the node's feed where many hires are driven at once."""
         life = task.life
+        if fetch.watched is not None:
+            task.about.add(fetch.watched.hire_id)
         if not life.shares(fetch):
             self._send(task, fetch.call)
             return
@@ -308,6 +318,9 @@ class Scheduler:
         if trouble == "late-page":
             status, page = self._rng_of_more.choice(PAGES)
             late_ms = self._rng_of_more.randrange(int(min(call.timeout_s, LATE_S) * 1000))
+            if self.more.shuts and call.name == "POST /purchase":
+                late_ms = max(late_ms, 20_000)
+                self.stage.shut_until_ms = self.now() + late_ms
             self.after(travel + late_ms, lambda: self._straggle(task.life, call))
             text = page if isinstance(page, str) else json.dumps(page)
             reply = reply_of(Response(status, {}, text.encode()), call.cap_bytes)
@@ -330,6 +343,15 @@ class Scheduler:
     def _later_trouble(self, call: Call) -> str:
         if self.more.late_page and self._rng_of_more.random() < self.more.late_page:
             return "late-page"
+        if self.more.replica and call.to == "node" and call.name.endswith(TODAYS):
+            return "older-replica" if self._rng_of_more.random() < self.more.replica else ""
+        if (
+            self.more.cursed
+            and call.name in ("GET /status", "POST /start_job")
+            and call.url not in self._spoilt
+        ):
+            self._spoilt.add(call.url)
+            return "cursed" if self._rng_of_more.random() < self.more.cursed else ""
         # A stranger's answer is spoilt at any place; that of one job's status only once.
         if call.to == "node" or call.url in self._spoilt or self._rng_of_more.random() >= self.more.spoilt:
             return ""
@@ -363,6 +385,8 @@ class Scheduler:
         )
         if fault is not None and DEEDS[trouble] == "before":
             answer = without_service(fault, place)
+        elif trouble == "older-replica":
+            answer = Answer(of_an_older_replica(call))
         else:
             response = self.stage.serve(call, self.stage.token)
             self._checks.look()
@@ -381,16 +405,19 @@ class Scheduler:
             reply = lost("no answer")
         else:
             reply = reply_of(answer.response, call.cap_bytes)
+        if trouble == "cursed":
+            reply = cursed(reply)
         self._arrive(task, call, self.rng.randrange(2, 300) + answer.wait_ms, reply, trouble)
 
     def _arrive(self, task: Task, call: Call, ms: int, reply: Reply, trouble: str) -> None:
         def learn() -> None:
             if self._dies(task):
                 return
+            self._checks.watch.heard(call, reply)
             if self._trace is not None:
                 what = f"{reply.status}" if reply.status is not None else reply.fault
                 self.say(f"{task.label} {call.name} -> {what}{f' ({trouble})' if trouble else ''}")
-            task.given = None if trouble == "spoilt" else self._checks.learnt(call, reply)
+            task.given = None if trouble in ("spoilt", "cursed") else self._checks.learnt(call, reply)
             self._go_on(task, reply)
 
         self._soon(task, ms, learn)

@@ -40,7 +40,11 @@ class Stage:
             populate=False,
         )
         self.plan = plan
-        self.away = ""  # "elsewhere": another node answers; "restored": the node has forgotten `forgotten`
+        # "elsewhere": another node answers; "restored": the node has forgotten `forgotten`; "network": buyers
+        # have settings of another network.
+        self.away = ""
+        self.shut_until_ms = 0
+        self.keyless_ms = plan.more.keyless_ms or (0, 0)
         self.forgotten: frozenset[str] = frozenset()
         self.poisoned: dict[str, str] = {}
         self._populate(plan)
@@ -96,6 +100,10 @@ class Stage:
     def now(self) -> int:
         return self.world.clock.now_ms()
 
+    def calm(self) -> None:
+        """Nobody changes anything at the node any more."""
+        self.shut_until_ms, self.keyless_ms = 0, (0, 0)
+
     def move_to(self, at_ms: int) -> None:
         """Let the world live until then."""
         self.world.clock.move_to(at_ms)
@@ -109,7 +117,8 @@ class Stage:
         request = request_of(call, token)
         with self.world.moment():
             if host == "node.test":
-                return self._dated(self._of_another_node(call) or node.answer(self.world, request))
+                turned_away = self._of_another_node(call) or self._turned_away(call)
+                return self._dated(turned_away or node.answer(self.world, request))
             if host == "registry.test":
                 return routes.answer(self.world, request)
             vendor = self._by_host.get(host)
@@ -136,7 +145,7 @@ class Stage:
 
     def _of_another_node(self, call: Call) -> Response | None:
         """What a node says that never heard of the purchase, or is not ours at all; None where ours answers."""
-        if not self.away:
+        if self.away in ("", "network"):
             return None
         _, path, _ = place(call.url)
         if self.away == "elsewhere":
@@ -154,6 +163,18 @@ class Stage:
         if call.name == "POST /purchase":
             return _said(404, "No payment source found for agent identifiers policy id")
         return _said(404, "Purchase not found")
+
+    def _turned_away(self, call: Call) -> Response | None:
+        """What the node says while its operator changes something; None where it answers as usual."""
+        _, path, _ = place(call.url)
+        begins, ends = self.keyless_ms
+        if begins <= self.now() - self.plan.start_ms < ends and "/purchase" in path:
+            return _said(401, "Unauthorized, invalid authentication token provided")
+        if self.now() >= self.shut_until_ms or call.name != "POST /purchase":
+            return None
+        if any(row.identifier == named(call) for row in self.world.purchases):
+            return None
+        return _said(404, "No payment source found for agent identifiers policy id")
 
     def another_purchase(self, call: Call) -> Response | None:
         """The answer to somebody else's question: what a confused proxy would deliver; None when there is none."""

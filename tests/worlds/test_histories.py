@@ -38,6 +38,7 @@ def test_two_thousand_histories_hold_all_that_must_hold() -> None:
         ),
         (94051, "a machine slept over midnight before it reserved, and the day before was charged"),
         (12772, "two calls of a process drove one hire after a sleep, and one of them raised"),
+        (44, "a result without its proof was handed out at once while a dead process held the lease"),
     ],
 )
 def test_a_history_that_once_went_wrong_does_not_again(seed: int, what: str) -> None:

@@ -89,6 +89,14 @@ TEMPERS: tuple[Temper, ...] = (
     Temper("broken", offer="breaks"),
 )
 BY_NAME = {temper.name: temper for temper in TEMPERS}
+# Those of histories that have no others.
+RARE = {
+    "binding": Temper("binding", offer="binds"),
+    "amnesiac": Temper("amnesiac", work="amnesia"),
+    "flipper": BY_NAME["flipper"],
+}
+AMNESIA_MS = 3 * MINUTE_MS
+BOUND_MS = 30 * 24 * 60 * MINUTE_MS
 
 
 class Vendor(Service):
@@ -128,6 +136,7 @@ class Vendor(Service):
         self._decoy = decoy
         self._poisoned = poisoned
         self._first: Data | None = None
+        self._asked_ms: dict[str, int] = {}
 
     # Offers --------------------------------------------------------------------------------------
 
@@ -148,6 +157,9 @@ class Vendor(Service):
                 body["payByTime"] = iso(now + SOON_MS)
             case "tight":
                 body["payByTime"] = iso(now + 100_000)
+            case "binds":
+                body["unlockTime"] = iso(now + times.unlock + BOUND_MS)
+                body["externalDisputeUnlockTime"] = iso(now + times.dispute + BOUND_MS)
             case "input":
                 body["inputHash"] = input_hash(job.identifier, {"text": "something else"})
             case "nonce":
@@ -223,6 +235,10 @@ class Vendor(Service):
                 self._locked(job)
         if self.temper.work == "forgets" and job.status != "awaiting_payment":
             raise Refusal(404, "Job not found")
+        if self.temper.work == "amnesia" and job.status != "awaiting_payment":
+            now = self.world.now_ms()
+            if now < self._asked_ms.setdefault(job.id, now) + AMNESIA_MS:
+                return {"job_id": job.id, "status": "failed", "error": "Job not found"}
         shown = super()._status(asked)
         if job.result is not None and self.given(job) is None:
             shown["result"] = None
@@ -267,6 +283,7 @@ def _fails(job: Job) -> str:
 # Which rule each wrong offer breaks. An offer that is only strange (shouting, drifting) is not here.
 _WRONG: Mapping[str, str] = {
     "soon": "payByTime is too near to be kept",
+    "binds": "the money would be bound for a month",
     "times": "the seller signed other times",
     "forged": "the signature is of another key",
     "key": "sellerVKey is not the registry's",

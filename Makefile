@@ -18,6 +18,7 @@ WILD ?=
 SHAPES ?=
 LOCK ?=
 MERMAID := 11.12.0
+IFRAME_WORKER := 1.0.4
 AXE := 4.14.1
 CONFORMANCE := 0.1.16
 PYRIGHT := 1.1.414
@@ -161,9 +162,10 @@ $(ENVS)/demo/.made: pyproject.toml constraints.txt
 	@$(ENVIRONMENT) $(ENVS)/demo -c constraints.txt -e '.[demo,page]'
 	@touch $@
 
-$(ENVS)/docs/.made: pyproject.toml constraints.txt
+$(ENVS)/docs/.made: pyproject.toml constraints.txt Makefile
 	@UV_COMPILE_BYTECODE=0 $(ENVIRONMENT) $(ENVS)/docs -c constraints.txt --group docs -e '.[cli]'
 	@cd $(ENVS)/docs && npm pack --silent mermaid@$(MERMAID) >/dev/null && tar -xzf mermaid-$(MERMAID).tgz package/dist/mermaid.min.js
+	@cd $(ENVS)/docs && npm pack --silent iframe-worker@$(IFRAME_WORKER) >/dev/null && tar -xzf iframe-worker-$(IFRAME_WORKER).tgz package/shim/index.js
 	@touch $@
 
 # What looks for faults of accessibility in the page; tests/page skips where it is not there.

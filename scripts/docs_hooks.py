@@ -1,11 +1,12 @@
-"""What mkdocs builds beside the pages of docs/: the command line's reference, and the library that draws diagrams.
+"""What mkdocs builds beside the pages of docs/: the command line's reference, and two libraries.
 
-Both would otherwise be fetched or go stale: the first is read from the commands themselves, the second lies in
-the environment of the documentation, so that pages are whole without a network.
+They would otherwise go stale or be fetched: the first is read from the commands themselves; what draws diagrams
+and what searches from file:// lie in the environment of the documentation, so that pages are whole without a network.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,26 @@ from typing import Any
 import typer
 from mkdocs.structure.files import File
 
-MERMAID = Path(sys.prefix) / "package" / "dist" / "mermaid.min.js"
+PACKAGE = Path(sys.prefix) / "package"
+LIBRARIES = {
+    "assets/mermaid.min.js": PACKAGE / "dist" / "mermaid.min.js",
+    "assets/iframe-worker.js": PACKAGE / "shim" / "index.js",
+}
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the two files; an error of the build when the library is not there."""
+    """Add the page and the libraries; an error of the build when one is not there."""
     files.append(File.generated(config, "cli.md", content=command_line()))
-    files.append(
-        File.generated(config, "assets/mermaid.min.js", abs_src_path=str(MERMAID.resolve(strict=True)))
-    )
+    for place, library in LIBRARIES.items():
+        files.append(File.generated(config, place, abs_src_path=str(library.resolve(strict=True))))
     return files
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """Without the library of diagrams, which takes a while to read, where there is none."""
+    if 'class="mermaid"' in output:
+        return output
+    return re.sub(r'\s*<script src="[^"]*assets/mermaid\.min\.js"></script>', "", output)
 
 
 def command_line() -> str:
@@ -37,4 +48,4 @@ def command_line() -> str:
     return text
 
 
-__all__ = ["command_line", "on_files"]
+__all__ = ["command_line", "on_files", "on_post_page"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from masumi_tools.hire.buyer import Buyer
 from masumi_tools.page import Page, open_page
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
+from tests.browser import chromium
 from tests.page.person import SCRIPT
 
 
@@ -54,14 +54,5 @@ def person(page: Page) -> Iterator[httpx.Client]:
 @pytest.fixture
 def browser() -> Iterator[Any]:
     """A Chromium of the size of a phone; skipped where there is none."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no Chromium with its driver is installed: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield started
-    started.quit()
+    with chromium() as started:
+        yield started

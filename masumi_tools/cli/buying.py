@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -21,7 +22,7 @@ from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.find import FindOptions, SortBy
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.hire.receipts import Receipts
-from masumi_tools.journal.store import Journal, now_ms
+from masumi_tools.journal.store import Journal, Row, now_ms
 from masumi_tools.money import parse_amounts
 from masumi_tools.text import safe_json
 from masumi_tools.tools.arguments import read_arguments
@@ -33,6 +34,7 @@ Pairs = Annotated[list[str] | None, typer.Argument(help="The input: field=value 
 Given = Annotated[str | None, typer.Option("--input", "-i", help="The input as JSON, @FILE, or - for stdin.")]
 MaxPrice = Annotated[str | None, typer.Option(help='The most that this hire may cost, such as "2 ADA".')]
 Patience = Annotated[float, typer.Option(help="Seconds to wait; the hire goes on afterwards.")]
+_SHOWN = 50
 HireId = Annotated[str, typer.Argument(help="The id of a hire, as `hires` shows it.")]
 
 
@@ -187,24 +189,44 @@ def hires(
         str | None, typer.Option("--csv", help="Write all receipts as CSV to this file, or -.")
     ] = None,
     as_lines: Annotated[str | None, typer.Option("--jsonl", help="Write all receipts as JSON lines.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many of the newest; the table has 50, all else has all.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All hires, however many.")] = False,
 ) -> int:
     """The hires in the journal: what is open and why, and exports for bookkeeping."""
     if ctx.invoked_subcommand is not None:
         return 0
     context: Context = ctx.obj
-    journal = Journal(context.settings.database_url)
-    try:
-        rows = journal.rows(only_open=only_open, budget=budget_name)
-        found = [receipt_of(ledger.purchase_of(row)) for row in rows]
-    finally:
-        journal.close()
-    if as_csv or as_lines:
-        _export(found, as_csv or as_lines or "-", "csv" if as_csv else "jsonl")
-    elif context.as_json:
-        context.print_json({"hires": [entry.as_json() for entry in found]})
-    else:
-        context.out.print(show.receipts(found) if found else "There are no hires yet.")
+    shown = bool(not (as_csv or as_lines or context.as_json))
+    most = None if every else limit or (_SHOWN if shown else None)
+    with contextlib.closing(Journal(context.settings.database_url)) as journal:
+        if as_csv or as_lines:
+            pages = _newest(journal.pages(only_open=only_open, budget=budget_name), most)
+            _export(pages, as_csv or as_lines or "-", "csv" if as_csv else "jsonl")
+            return 0
+        rows = journal.rows(only_open=only_open, budget=budget_name, limit=most)
+        full = most is not None and len(rows) == most
+        left_out = journal.count(only_open=only_open, budget=budget_name) - len(rows) if full else 0
+    found = [receipt_of(ledger.purchase_of(row)) for row in rows]
+    if context.as_json:
+        document: dict[str, Any] = {"hires": [entry.as_json() for entry in found]}
+        context.print_json(document | ({"left_out": left_out} if left_out > 0 else {}))
+        return 0
+    context.out.print(show.receipts(found) if found else "There are no hires yet.")
+    if left_out > 0:
+        context.out.print(f"… and {left_out} more; --all lists them")
     return 0
+
+
+def _newest(pages: Iterable[list[Row]], most: int | None) -> Iterator[list[Receipt]]:
+    """The receipts of these pages, a page at a time, up to `most`."""
+    for page in pages:
+        rows = page if most is None else page[:most]
+        yield [receipt_of(ledger.purchase_of(row)) for row in rows]
+        most = None if most is None else most - len(rows)
+        if most == 0:
+            return
 
 
 def write_off(
@@ -376,7 +398,7 @@ def budget(
     return 0
 
 
-def _export(found: list[Receipt], place: str, form: str) -> None:
+def _export(pages: Iterable[list[Receipt]], place: str, form: str) -> None:
     with contextlib.ExitStack() as stack:
         out = (
             sys.stdout
@@ -384,6 +406,9 @@ def _export(found: list[Receipt], place: str, form: str) -> None:
             else stack.enter_context(Path(place).open("w", encoding="utf-8", newline=""))
         )
         if form == "jsonl":
-            out.writelines(safe_json(entry.as_json()) + "\n" for entry in found)
-        else:
-            out.write(Receipts(found).to_csv())
+            for page in pages:
+                out.writelines(safe_json(entry.as_json()) + "\n" for entry in page)
+            return
+        out.write(Receipts([]).to_csv())
+        for page in pages:
+            out.write(Receipts(page).to_csv().partition("\n")[2])

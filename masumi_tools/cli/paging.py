@@ -58,10 +58,10 @@ def _serve(page: Page) -> None:
     page.run()
 
 
-def _shop(settings: Settings) -> Callable[[], dict[str, Any]] | None:
+def _shop(settings: Settings) -> Callable[[int], dict[str, Any]] | None:
     """What reads the jobs of services in this database; None where nothing is sold here."""
     try:
         from masumi_tools.seller import ledger
     except ImportError:
         return None
-    return lambda: ledger.jobs_if_any(settings, limit=200)
+    return lambda most: ledger.jobs_if_any(settings, limit=most)

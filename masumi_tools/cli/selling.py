@@ -165,6 +165,7 @@ def jobs(
     ctx: typer.Context,
     job_id: Annotated[str, typer.Argument(help="One job whole, by its id or the beginning of it.")] = "",
     limit: Annotated[int, typer.Option(help="How many jobs at the most.")] = 50,
+    every: Annotated[bool, typer.Option("--all", help="All jobs, however many.")] = False,
     state: Annotated[list[str] | None, typer.Option(help="Only jobs in this state; may be repeated.")] = None,
     service: Annotated[str, typer.Option(help="Only jobs of the service of this name.")] = "",
     since: Annotated[datetime | None, typer.Option(help="Only jobs made since this day or moment.")] = None,
@@ -201,7 +202,7 @@ def jobs(
         raise InputError("name the job: masumi-tools jobs ID --cancel", phase="jobs")
     found = ledger.jobs(
         context.settings,
-        limit=limit,
+        limit=None if every else limit,
         states=state or (),
         service=service,
         since_ms=_ms(since) if since else 0,
@@ -210,6 +211,8 @@ def jobs(
     )
     if csv_file is not None:
         _write_csv(csv_file, found["jobs"])
+        if found["left_out"]:
+            context.err.print(f"{csv_file}: {found['left_out']} more are not in it; --all writes them")
     if context.as_json:
         context.print_json(found)
     else:
@@ -230,14 +233,16 @@ def _show_jobs(context: Context, found: dict[str, Any]) -> None:
             job["money"],
             foreign(what or "", 200),
         )
-    context.out.print(table if found["jobs"] else "no jobs")
+    context.out.print(table if found["jobs"] or found["left_out"] else "no jobs")
+    if found["left_out"]:
+        context.out.print(f"… and {found['left_out']} more; --all lists them")
     for name in ("income", "expected", "refunded"):
         if found[name]:
             context.out.print(f"{name}: {', '.join(found[name])}")
     for period, amounts in found["periods"].items():
         context.out.print(f"income {period}: {', '.join(amounts)}")
-    if found["disputes"]:
-        context.out.print(f"disputed: {len(found['disputes'])}")
+    if found["contested"]:
+        context.out.print(f"disputed: {found['contested']}")
 
 
 def _show_one(context: Context, found: dict[str, Any]) -> None:

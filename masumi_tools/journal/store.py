@@ -370,6 +370,14 @@ class Journal(Questions, Looks, News):
             with explained("giving room back"), self._reading.connect() as db:
                 db.exec_driver_sql("VACUUM")
 
+    def count(self, *, only_open: bool = False, budget: str | None = None) -> int:
+        """How many records `pages` gives; an index is read, no record."""
+        query = sa.select(sa.func.count()).select_from(hires)
+        query = query.where(hires.c.is_open) if only_open else query
+        query = query.where(hires.c.budget == budget) if budget is not None else query
+        with explained("counting"), self._reading.connect() as db:
+            return db.scalar(query) or 0
+
     def count_open(self) -> int:
         """How many hires are open."""
         with explained("counting"), self._reading.connect() as db:
@@ -403,7 +411,7 @@ class Journal(Questions, Looks, News):
     ) -> list[Row]:
         """The newest records first: all of them, or at most `limit`."""
         found: list[Row] = []
-        for page in self.pages(only_open=only_open, budget=budget):
+        for page in self.pages(only_open=only_open, budget=budget, size=min(limit or 500, 500)):
             found += page
             if limit is not None and len(found) >= limit:
                 return found[:limit]

@@ -23,7 +23,7 @@ hires = sa.Table(
     sa.Column("key", sa.String(64), nullable=False, index=True),
     sa.Column("open_key", sa.String(64), unique=True, nullable=True),
     sa.Column("state", sa.String(24), nullable=False),
-    sa.Column("is_open", sa.Boolean, nullable=False, index=True),
+    sa.Column("is_open", sa.Boolean, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("budget", sa.String(200), nullable=False),
     sa.Column("service", sa.String(512), nullable=False),
@@ -32,6 +32,8 @@ hires = sa.Table(
     sa.Column("lease_until_ms", sa.BigInteger, nullable=False, default=0),  # of older versions: unused
     sa.Column("record", sa.Text, nullable=False),
     sa.Index("masumi_hires_created", "created_ms", "hire_id"),
+    sa.Index("masumi_hires_open", "is_open", "created_ms", "hire_id"),
+    sa.Index("masumi_hires_budget", "budget", "created_ms", "hire_id"),
     sa.Index("masumi_hires_state", "state", "created_ms"),
     sa.Index("masumi_hires_service", "service", "created_ms"),
     sa.Index("masumi_hires_ends", "service", "state", "created_ms"),
@@ -250,6 +252,14 @@ def _feeds(db: sa.Connection) -> None:
     db.execute(sa.text("CREATE INDEX masumi_turns_token ON masumi_turns (token)"))
 
 
+def _of_budget(db: sa.Connection) -> None:
+    """The newest hires of a budget, and the newest that are open, are read by an index."""
+    for name, first in (("open", "is_open"), ("budget", "budget")):
+        statement = f"CREATE INDEX masumi_hires_{name} ON masumi_hires ({first}, created_ms, hire_id)"
+        db.execute(sa.text(statement))
+    db.execute(sa.text("DROP INDEX IF EXISTS ix_masumi_hires_is_open"))
+
+
 def _token_in(record: str) -> str:
     """The start of the SHA-256 of the identifier in this record; "" where it holds none."""
     try:
@@ -260,7 +270,7 @@ def _token_in(record: str) -> str:
 
 
 # Each is one step from the version before it; see `Schema`.
-STEPS: list[Step] = [_notes, _totals, _turns, _approvals, _looks, _of_service, _feeds]
+STEPS: list[Step] = [_notes, _totals, _turns, _approvals, _looks, _of_service, _feeds, _of_budget]
 
 
 def schema() -> Schema:

@@ -39,9 +39,11 @@ from masumi_tools.tools.arguments import read_arguments
 
 HERE = Path(__file__).parent
 MOST_CSV = 100_000
+MOST_JOBS = 200
 DRIVE_S = 3600.0
 NO_JOBS: dict[str, Any] = {
     "jobs": [], "states": {}, "income": [], "expected": [], "refunded": [], "disputes": [], "periods": {},
+    "left_out": 0, "contested": 0,
 }  # fmt: skip
 
 
@@ -53,7 +55,7 @@ class Rooms:
     guard: Guard
     buyer: Buyer | None
     by: str
-    jobs_of: Callable[[], dict[str, Any]] | None = None
+    jobs_of: Callable[[int], dict[str, Any]] | None = None
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     _driving: set[str] = field(default_factory=set)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "page"))
@@ -166,8 +168,8 @@ class Rooms:
         """For sellers: jobs, income, what is due and what is disputed."""
         return await self._page(request, "shop", lambda: {"shop": self._jobs()})
 
-    def _jobs(self) -> dict[str, Any]:
-        return self.jobs_of() if self.jobs_of else NO_JOBS
+    def _jobs(self, most: int = MOST_JOBS) -> dict[str, Any]:
+        return self.jobs_of(most) if self.jobs_of else NO_JOBS
 
     async def table(self, request: Request) -> Response:
         """A room's table as CSV."""
@@ -192,8 +194,10 @@ class Rooms:
                 "back",
             ]
             made = views.receipts(self.journal, Filter(), limit=MOST_CSV)
+            more = self.journal.count() - len(made) if len(made) == MOST_CSV else 0
+            left_out = [[_and_more(more)]] if more > 0 else []
             return [head, *([r.hire_id, r.outcome, r.service, r.agent_identifier, r.budget, r.created_ms,
-                             " + ".join(map(str, r.price)), r.paid_text, r.refunded_text] for r in made)]  # fmt: skip
+                             " + ".join(map(str, r.price)), r.paid_text, r.refunded_text] for r in made), *left_out]  # fmt: skip
         if name == "spending":
             parts = ("limit", "left", "reserved", "locked", "spent", "refunded")
             lines = [(view.name, shown) for view in views.budgets(self.journal) for _, shown, _ in view.lines]
@@ -209,9 +213,10 @@ class Rooms:
                 *([s.hire_id, s.name, s.price_text, s.budget, s.asked_ms, s.until_ms] for s in shown),
             ]
         if name == "shop":
-            jobs = self._jobs()["jobs"]
-            head = list(jobs[0]) if jobs else ["job_id"]
-            return [head, *([job.get(column) for column in head] for job in jobs)]
+            found = self._jobs(MOST_CSV)
+            head = list(found["jobs"][0]) if found["jobs"] else ["job_id"]
+            left_out = [[_and_more(found["left_out"])]] if found["left_out"] else []
+            return [head, *([job.get(column) for column in head] for job in found["jobs"]), *left_out]
         return None
 
     async def events(self, request: Request) -> Response:
@@ -336,7 +341,7 @@ def rooms_of(
     *,
     read_only: bool,
     by: str,
-    shop: Callable[[], dict[str, Any]] | None = None,
+    shop: Callable[[int], dict[str, Any]] | None = None,
 ) -> Rooms:
     """The page over the journal of these settings; JournalError when it cannot be opened.
 
@@ -362,6 +367,10 @@ def _csv(table: Sequence[Sequence[Any]]) -> Iterator[str]:
     for row in table:
         writer.writerow([_cell(value) for value in row])
     yield out.getvalue()
+
+
+def _and_more(left_out: int) -> str:
+    return f"and {left_out} more, which the command line writes: masumi-tools hires --csv, jobs --all --csv"
 
 
 def _cell(value: Any) -> Any:

@@ -77,7 +77,7 @@ def open_page(
     public_url: str = "",
     read_only: bool = False,
     by: str = "the page",
-    shop: Callable[[], dict[str, Any]] | None = None,
+    shop: Callable[[int], dict[str, Any]] | None = None,
 ) -> Page:
     """The page over these settings' journal, on loopback; `public_url` is where a tunnel of yours shows it.
 

@@ -16,6 +16,7 @@ from masumi_tools.money import Amount, total
 from masumi_tools.seller.clock import Clock
 from masumi_tools.seller.jobs.job import (
     CHAIN_ENDS,
+    CONTESTED,
     ENDED,
     STATUS,
     Job,
@@ -25,7 +26,7 @@ from masumi_tools.seller.jobs.job import (
     cancel,
     to_json,
 )
-from masumi_tools.seller.jobs.table import JobTable
+from masumi_tools.seller.jobs.table import JobTable, Which
 from masumi_tools.seller.jobs.tables import SCHEMA
 from masumi_tools.settings import Settings
 
@@ -46,7 +47,7 @@ def _opened(settings: Settings) -> Iterator[JobTable]:
 def jobs(
     settings: Settings,
     *,
-    limit: int = 50,
+    limit: int | None = 50,
     states: Sequence[str] = (),
     service: str = "",
     since_ms: int = 0,
@@ -55,44 +56,48 @@ def jobs(
 ) -> dict[str, Any]:
     """The newest jobs that fit, how many there are of each state, what they earned, and what is contested.
 
-    Amounts are text. `income` counts what the seller has (before the network's fee), `expected` what is
-    locked for completed jobs; `periods` has the income by day, month or year of the zone where `by` asks for it.
+    Amounts are text. `left_out` says how many more fit than the `limit` (None for all) that are listed, and
+    `contested` how many are contested, of which as many are listed. `income` counts what the seller has (before
+    the network's fee), `expected` what is locked for completed jobs; `periods` has the income by day, month or
+    year of the zone where `by` asks for it.
     """
     strange = [state for state in states if state not in set(JobState)]
     if strange:
         raise InputError(
             f"{strange[0]!r} is no state of a job; there are {', '.join(JobState)}", phase="jobs"
         )
-    shown: list[dict[str, Any]] = []
-    disputes: list[dict[str, Any]] = []
-    counted: dict[str, int] = {}
+    which = Which(states, service, since_ms)
+    with _opened(settings) as table:
+        shown = [line(name, job) for name, job in table.listed(which, limit)]
+        disputes = [line(name, job) for name, job in table.listed(which, limit, contested=True)]
+        counted = table.in_states(which)
+        bookings = list(table.bookings(which, by_time=bool(by)))
     money: dict[str, tuple[Amount, ...]] = {}
     periods: dict[str, tuple[Amount, ...]] = {}
-    with _opened(settings) as table:
-        for name, job in table.listed(states=states, service=service, since_ms=since_ms):
-            counted[job.state.value] = counted.get(job.state.value, 0) + 1
-            where = "expected" if job.money == "locked" and job.state.value == "completed" else job.money
-            money[where] = total((*money.get(where, ()), *_amounts(job)))
-            if by and job.money == "earned":
-                period = iso(job.created_ms, zone)[: _LENGTH[by]]
-                periods[period] = total((*periods.get(period, ()), *_amounts(job)))
-            if len(shown) < limit:
-                shown.append(line(name, job))
-            if job.chain.state in ("RefundRequested", "Disputed"):
-                disputes.append(line(name, job))
+    contested = 0
+    for booking in bookings:
+        where, _, doubt = booking.booked.partition(" ")
+        amounts = tuple(Amount(quantity * booking.number, unit) for quantity, unit in booking.price)
+        money[where] = total((*money.get(where, ()), *amounts))
+        contested += booking.number if doubt == CONTESTED else 0
+        if by and where == "earned":
+            period = iso(booking.slot_ms, zone)[: _LENGTH[by]]
+            periods[period] = total((*periods.get(period, ()), *amounts))
     sums = {where: [str(amount) for amount in amounts] for where, amounts in money.items()}
     return {
         "jobs": shown,
+        "left_out": max(sum(counted.values()) - len(shown), 0),
         "states": counted,
         "income": sums.get("earned", []),
         "expected": sums.get("expected", []),
         "refunded": sums.get("refunded", []),
         "disputes": disputes,
+        "contested": contested,
         "periods": {period: [str(amount) for amount in periods[period]] for period in sorted(periods)},
     }
 
 
-def jobs_if_any(settings: Settings, *, limit: int = 50) -> dict[str, Any]:
+def jobs_if_any(settings: Settings, *, limit: int | None = 50) -> dict[str, Any]:
     """`jobs`, without making tables in a database that has none: then nothing was ever sold."""
     engine = open_engine(settings.database_url)
     try:
@@ -102,7 +107,7 @@ def jobs_if_any(settings: Settings, *, limit: int = 50) -> dict[str, Any]:
         engine.dispose()
     if not sold:
         lists: dict[str, Any] = {name: [] for name in ("jobs", "income", "expected", "refunded", "disputes")}
-        return lists | {"states": {}, "periods": {}}
+        return lists | {"states": {}, "periods": {}, "left_out": 0, "contested": 0}
     return jobs(settings, limit=limit, by="month")
 
 
@@ -142,7 +147,7 @@ def archive(settings: Settings, before_ms: int, file: Path) -> int:
     with _opened(settings) as table, file.open("a", encoding="utf-8") as lines:
         page: list[tuple[str, Job]] = []
         states = [state.value for state in ENDED]
-        for found in table.listed(states=states, before_ms=before_ms):
+        for found in table.listed(Which(states, before_ms=before_ms)):
             if _over(found[1]):
                 page.append(found)
             if len(page) == _PAGE:

@@ -181,4 +181,4 @@ def test_bash_completes_commands_and_options_after_the_installation(
         ["bash", "-c", asking], env=shell, capture_output=True, text=True, timeout=50, check=False
     )
 
-    assert done.stdout.splitlines() == ["hire hires", "--again --archive"], done
+    assert done.stdout.splitlines() == ["hire hires", "--all --again --archive"], done

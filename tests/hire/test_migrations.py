@@ -41,8 +41,11 @@ def first_version(database_url: str) -> str:
 
 
 def without_feeds(db: sa.Connection) -> None:
-    """As the version before left it, which knew of no feed."""
+    """As the version before left it, which knew of no feed, and found what is open by another index."""
     for statement in (
+        "DROP INDEX masumi_hires_open",
+        "DROP INDEX masumi_hires_budget",
+        "CREATE INDEX ix_masumi_hires_is_open ON masumi_hires (is_open)",
         "DROP TABLE masumi_feeds",
         "DROP INDEX masumi_turns_token",
         *(f"ALTER TABLE masumi_turns DROP COLUMN {name}" for name in ("token", "known_ms", "news_ms")),

@@ -190,13 +190,23 @@ def test_the_room_of_the_shop_shows_jobs_and_income_with_their_units(settings: S
         "refunded": [],
         "disputes": [job | {"job_id": "j2", "on_chain": "Disputed"}],
         "periods": {"2026-11": ["2 ADA", "1 USDM"]},
+        "left_out": 7,
+        "contested": 3,
     }
+    asked: list[int] = []
+
+    def jobs(most: int) -> dict[str, Any]:
+        asked.append(most)
+        return shop
+
     with (
-        open_page(settings, shop=lambda: shop).running() as page,
+        open_page(settings, shop=jobs).running() as page,
         httpx.Client(follow_redirects=True) as client,
     ):
         client.get(page.link)
         text, table = client.get(f"{page.url}/shop").text, client.get(f"{page.url}/shop.csv").text
 
     assert all(words in text for words in ("2 ADA", "1 USDM", "3 ADA", "2026-11", "j2"))
+    assert "and 7 more" in text and "3 jobs are contested" in text and "and 7 more" in table
+    assert asked == [200, 100_000]
     assert table.startswith("job_id,state,price")

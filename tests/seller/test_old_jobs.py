@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.seller.jobs.job import JobState, Rules
 from masumi_tools.seller.jobs.table import JobTable
+from masumi_tools.seller.jobs.tables import jobs as columns
 from tests.fixtures import restore
 from tests.seller.support import Market
 
@@ -29,6 +32,20 @@ def test_every_job_of_the_old_table_is_read(tmp_path: Path):
     assert state == JOBS
     assert found[DONE].result == "DONE" and found[DONE].blockchain_identifier
     assert news and "at_ms" in news
+
+
+def test_the_jobs_of_the_old_table_count_as_new_ones_do(tmp_path: Path):
+    table = JobTable(restore("old-jobs", tmp_path / "jobs.sqlite"), Rules(), "Shop")
+    jobs = list(table.every())
+    with table.engine.connect() as db:
+        kept = {row.job_id: (row.booked, row.price) for row in db.execute(sa.select(columns))}
+    new = {job.job_id: table._columns(job, 0) for job in jobs}
+    table.close()
+
+    assert {job_id: kept[job_id] for job_id in new if kept[job_id][0]} == {
+        job_id: (one["booked"], one["price"]) for job_id, one in new.items() if one["booked"]
+    }
+    assert kept[DONE][0]
 
 
 def test_a_service_that_is_started_on_the_old_table_still_knows_its_jobs(tmp_path: Path):

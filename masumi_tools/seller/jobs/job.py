@@ -206,6 +206,19 @@ class Job:
         }.get(self.chain.state, "locked")
 
 
+CONTESTED: Final = "contested"
+
+
+def booked(job: Job) -> str:
+    """How the price counts in the books of the seller: "" for not, as `money`, or "expected" for work that is done
+    and locked; with " contested" behind it while a refund is wished for or the money is disputed.
+    """
+    if job.money == "none":
+        return ""
+    where = "expected" if job.money == "locked" and job.state is JobState.COMPLETED else job.money
+    return f"{where} {CONTESTED}" if job.chain.state in REFUND_WISHES else where
+
+
 def move(job: Job, event: Event, now_ms: int, **changes: Any) -> Job:
     """The job after `event`, with `changes`; StateError where the table has no such move."""
     target = TRANSITIONS.get((job.state, event))

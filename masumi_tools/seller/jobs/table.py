@@ -19,19 +19,32 @@ from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.journal.database import Unsettled, explained, open_engine, open_unsettled
 from masumi_tools.journal.postgres import refuse_pooler, unhurried
 from masumi_tools.seller.jobs.alive import database_ms, has_ended
-from masumi_tools.seller.jobs.job import ENDED, Job, JobState, Rules, due_ms, from_json, to_json
-from masumi_tools.seller.jobs.tables import SCHEMA, processes
+from masumi_tools.seller.jobs.job import (
+    CONTESTED,
+    ENDED,
+    Job,
+    JobState,
+    Rules,
+    booked,
+    due_ms,
+    from_json,
+    to_json,
+)
+from masumi_tools.seller.jobs.tables import IS_BOOKED, SCHEMA, processes
 from masumi_tools.seller.jobs.tables import facts as _facts
 from masumi_tools.seller.jobs.tables import jobs as _jobs
 
 NEVER = 2**62
 _PAGE = 200
+_SHORT = 200
+_SLOT_MS = 15 * 60_000  # midnight of every zone is at the beginning of one
 _SILENT_MS = 60_000
 _AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000  # some milliseconds of the event loop
 
 _written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _INSERT: Any = _jobs.insert().compile(dialect=sqlite.dialect())  # the statement and the order of its values
 _NEWEST = (_jobs.c.created_ms.desc(), _jobs.c.job_id.desc())
+_CONTESTED = [f"{where} {CONTESTED}" for where in ("locked", "expected")]
 _BY_ID = sa.select(_jobs.c.version, _jobs.c.record, _jobs.c.service).where(
     _jobs.c.job_id == sa.bindparam("id")
 )
@@ -43,6 +56,36 @@ class Counts:
 
     states: dict[str, int]
     unpaid: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """So many jobs of one price that count alike (`job.booked`), made in the quarter of an hour from `slot_ms` on."""
+
+    booked: str
+    price: tuple[tuple[int, str], ...]
+    slot_ms: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which jobs are wanted: in these states, of this service, made in this time; nothing said means all."""
+
+    states: Sequence[str] = ()
+    service: str = ""
+    since_ms: int = 0
+    before_ms: int | None = None
+
+    def conditions(self) -> Iterator[Any]:
+        if self.since_ms:
+            yield _jobs.c.created_ms >= self.since_ms
+        if self.states:
+            yield _jobs.c.state.in_(list(self.states))
+        if self.service:
+            yield _jobs.c.service == self.service
+        if self.before_ms is not None:
+            yield _jobs.c.created_ms < self.before_ms
 
 
 Told = Callable[[Job | None, Job], None]
@@ -201,6 +244,8 @@ class JobTable:
             "created_ms": job.created_ms,
             "changed_ms": job.changed_ms,
             "record": _written(to_json(job)),
+            "booked": booked(job),
+            "price": price if len(price := _written(job.price)) <= _SHORT else "",
         }
 
     # Reading -----------------------------------------------------------------------------------------
@@ -237,33 +282,59 @@ class JobTable:
             where = sa.or_(_jobs.c.created_ms < last.created_ms, earlier)
 
     def listed(
-        self,
-        *,
-        states: Sequence[str] = (),
-        service: str = "",
-        since_ms: int = 0,
-        before_ms: int | None = None,
+        self, which: Which, most: int | None = None, *, contested: bool = False
     ) -> Iterator[tuple[str, Job]]:
-        """Jobs with the names of their services, newest first, a page at a time; `before_ms` is left out."""
-        wanted = [self._mine, _jobs.c.created_ms >= since_ms]
-        if states:
-            wanted.append(_jobs.c.state.in_(list(states)))
-        if service:
-            wanted.append(_jobs.c.service == service)
-        if before_ms is not None:
-            wanted.append(_jobs.c.created_ms < before_ms)
+        """Jobs with the names of their services, newest first, a page at a time; `most` of them, or all.
+
+        `contested` are those alone whose refund is wished for, or whose money is disputed.
+        """
+        wanted = [self._mine, *which.conditions()]
+        if contested:
+            wanted += [IS_BOOKED, _jobs.c.booked.in_(_CONTESTED)]
         columns = sa.select(_jobs.c.version, _jobs.c.record, _jobs.c.service)
         after: Any = sa.true()
-        while True:
-            query = columns.where(*wanted, after).order_by(*_NEWEST).limit(_PAGE)
+        left = most if most is not None else NEVER
+        while left > 0:
+            query = columns.where(*wanted, after).order_by(*_NEWEST).limit(size := min(left, _PAGE))
             with explained("reading jobs"), self._reading.connect() as db:
                 page = [(row.service, _job(row)) for row in db.execute(query)]
             yield from page
-            if len(page) < _PAGE:
+            left -= len(page)
+            if len(page) < size:
                 return
             last = page[-1][1]
             earlier = sa.and_(_jobs.c.created_ms == last.created_ms, _jobs.c.job_id < last.job_id)
             after = sa.or_(_jobs.c.created_ms < last.created_ms, earlier)
+
+    def in_states(self, which: Which) -> dict[str, int]:
+        """How many of these jobs are in each state; an index is read, no job."""
+        query = sa.select(_jobs.c.state, sa.func.count()).where(self._mine, *which.conditions())
+        with explained("counting jobs"), self._reading.connect() as db:
+            return {state: number for state, number in db.execute(query.group_by(_jobs.c.state))}
+
+    def bookings(self, which: Which, *, by_time: bool = False) -> Iterator[Booking]:
+        """What these jobs come to. An index is read; of jobs, only those whose prices are too long for it."""
+        slot = _jobs.c.created_ms - _jobs.c.created_ms % _SLOT_MS if by_time else sa.literal_column("0")
+        query = sa.select(
+            _jobs.c.booked, _jobs.c.price, slot.label("slot_ms"), sa.func.count().label("number")
+        )
+        query = query.where(IS_BOOKED, self._mine, *which.conditions())
+        query = (
+            query.group_by(_jobs.c.booked, _jobs.c.price, sa.text("slot_ms"))
+            if by_time
+            else (query.group_by(_jobs.c.booked, _jobs.c.price))
+        )
+        long = sa.select(_jobs.c.version, _jobs.c.record).where(
+            IS_BOOKED, _jobs.c.price == "", self._mine, *which.conditions()
+        )
+        with explained("adding up jobs"), self._reading.connect() as db:
+            for row in db.execute(query).all():
+                if row.price:
+                    price = tuple((quantity, unit) for quantity, unit in json.loads(row.price))
+                    yield Booking(row.booked, price, row.slot_ms, row.number)
+            for row in db.execute(long).all():
+                job = _job(row)
+                yield Booking(booked(job), job.price, job.created_ms, 1)
 
     def named(self, beginning: str) -> list[tuple[str, Job]]:
         """At most two jobs whose ids begin so, with the names of their services."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import partial
 from typing import Final
 
 from masumi_tools import inputs
@@ -95,14 +97,14 @@ def spoken(wanted: Hireable) -> str:
 
 
 def of_name(name: str, entries: Sequence[Listing]) -> str:
-    """The agent identifier of the one service of this name; InputError with the candidates otherwise."""
+    """The agent identifier of the one service of this name; InputError with the candidates otherwise, nearest first."""
     wanted = name.strip().casefold()
     exact = [entry for entry in entries if entry.name.strip().casefold() == wanted]
     if len(exact) == 1:
         return exact[0].agent_identifier
     candidates = "; ".join(
         f'"{plain_text(entry.name, 60)}", {price_of(entry)}, {entry.status or "status unknown"}: {entry.agent_identifier}'
-        for entry in (exact or entries)[:5]
+        for entry in (exact or sorted(entries, key=partial(_distance, wanted)))[:5]
     )
     shown = f'"{plain_text(name, 60)}"'
     if exact:
@@ -112,6 +114,11 @@ def of_name(name: str, entries: Sequence[Listing]) -> str:
     meant = f"; did you mean {candidates}" if candidates else "; look for one with `find`"
     away = f" ({entries.offline} offline)" if isinstance(entries, Found) and entries.offline else ""
     raise InputError(f"no service online is named {shown}{away}; give an agent identifier or a URL{meant}")
+
+
+def _distance(wanted: str, entry: Listing) -> float:
+    """How far this entry's name is from the wanted one: 0 to 1."""
+    return 1 - SequenceMatcher(None, wanted[:60], plain_text(entry.name, 60).casefold()).ratio()
 
 
 def price_of(entry: Listing) -> str:

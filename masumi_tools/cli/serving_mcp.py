@@ -34,7 +34,10 @@ def mcp(
     allow: Annotated[list[str] | None, typer.Option(help="Only this service may be hired.")] = None,
     service: Annotated[list[str] | None, typer.Option(help="A typed tool for this service.")] = None,
     wait: Annotated[float, typer.Option(help="Seconds that one call waits; the hire goes on.")] = 45,
-    http: Annotated[str | None, typer.Option(help="Serve HTTP at this address instead of stdio.")] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(help="Serve HTTP at this address instead of stdio; a port alone is on 127.0.0.1."),
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="The file with the bearer token; made when it is not there.")
     ] = None,

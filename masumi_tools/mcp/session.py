@@ -17,7 +17,7 @@ from masumi_tools.tools.progress import STEPS
 
 log = logging.getLogger("masumi_tools.mcp")
 
-HEARTBEAT_S: Final = 10.0
+HEARTBEAT_S: Final = 10.0  # the longest silence that a host is left in
 PERSON_S: Final = 40.0  # for how long a person is waited for inside one call
 
 
@@ -42,6 +42,11 @@ class Answered:
 
     state: str
     reply: Reply
+
+
+def heartbeat_s(wait_s: float) -> float:
+    """How far apart the signs of life of a call are that waits for `wait_s`."""
+    return min(HEARTBEAT_S, wait_s / 4)
 
 
 def _has_forms(elicitation: Any) -> bool:
@@ -70,15 +75,15 @@ class Session:
         self.asks_by_result = self.can_ask and str(getattr(context, "protocol_version", "")) >= "2026"
 
     @asynccontextmanager
-    async def telling(self) -> AsyncIterator[Callable[[Progress], None]]:
-        """A listener whose steps are sent in order with rising numbers, and a sign of life between them."""
+    async def telling(self, beat_s: float) -> AsyncIterator[Callable[[Progress], None]]:
+        """A listener whose steps are sent in order with rising numbers, and a sign of life after each `beat_s`."""
         steps: asyncio.Queue[str | None] = asyncio.Queue()
 
         async def tell() -> None:
             words: str | None = "working"
             for number in itertools.count(1):
                 with suppress(TimeoutError):
-                    words = await asyncio.wait_for(steps.get(), HEARTBEAT_S)
+                    words = await asyncio.wait_for(steps.get(), beat_s)
                 if words is None:
                     return
                 await self._progress(number, words)

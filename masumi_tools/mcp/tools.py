@@ -18,7 +18,7 @@ from masumi_tools.errors import InputError
 from masumi_tools.hire.budget import AmountsLike
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.mcp.answers import OUTPUT, hints, result
-from masumi_tools.mcp.session import Answered, Reply, Session
+from masumi_tools.mcp.session import Answered, Reply, Session, heartbeat_s
 from masumi_tools.tools.actions import Actions
 from masumi_tools.tools.approval import Approval
 from masumi_tools.tools.questions import form_of, form_words
@@ -89,12 +89,12 @@ class McpTools:
             return result(Said(f"{words}\nNothing was paid.", True, "invalid_input"))
         asking = _Asking(self, card, arguments, session)
         answered = session.answered(_Asking.KEY)
-        if answered is None and self._above is not None and (card.name == HIRE or card.quote is not None):
-            stopped = await self._unapproved(card, arguments, session)
-            if stopped is not None:
-                return stopped
-        async with session.telling() as listener:
-            call = Call(listener=listener)
+        async with session.telling(heartbeat_s(self.wait_s)) as listener:
+            if answered is None and self._above is not None and (card.name == HIRE or card.quote is not None):
+                stopped = await self._unapproved(card, arguments, session)
+                if stopped is not None:
+                    return stopped
+            call = Call(listener=listener, wait_s=asking.left_s)
             if answered is None:
                 said = await asking.put(await self.actions.arun(card.act(arguments, call)), call)
             else:
@@ -158,6 +158,11 @@ class _Asking:
         self._call = (card.name, arguments)
         self._until = time.monotonic() + tools.wait_s
 
+    @property
+    def left_s(self) -> float:
+        """For how long this call still waits for a hire: the person's time counts."""
+        return max(self._until - time.monotonic(), LEAST_WAIT_S)
+
     async def put(self, said: Said, call: Call) -> Said | dict[str, Any]:
         """The words of a call, after its service's questions were answered as far as a person did."""
         for _ in range(MOST_QUESTIONS):
@@ -197,8 +202,7 @@ class _Asking:
         now = await actions.arun(actions.check(receipt.hire_id, call, 0))
         if now.receipt is None or now.receipt.question != receipt.question:
             return now  # another has answered it meanwhile
-        left_s = max(self._until - time.monotonic(), LEAST_WAIT_S)
-        made = await actions.arun(actions.answer(receipt.hire_id, reply.content, call, left_s))
+        made = await actions.arun(actions.answer(receipt.hire_id, reply.content, call, self.left_s))
         if made.code == "invalid_input":
             how = f"The question is still open: ask the user, then call {ANSWER} with hire_id {receipt.hire_id}."
             made = replace(made, text=f"{made.text} {how}")

@@ -119,10 +119,11 @@ async def over_http(tools: McpTools, services: Sequence[str], address: str, toke
 
 
 def _address(text: str) -> tuple[str, int]:
+    """Host and port of `--http`; a port alone is one of loopback."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65_535:
+    if not port.isdigit() or int(port) > 65_535:
         raise InputError(f"{text!r} is not an address such as 127.0.0.1:8750")
-    return host.strip("[]"), int(port)
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]

@@ -262,7 +262,7 @@ class Actions:
             "quote": quote,
             "approved_by": approved_by,
             "max_price": cap,
-            "patience_s": self._patience_s,
+            "patience_s": self._patience_of(call.wait_s),
             "reuse_within_s": self.reuse_within_s,
             "scope": call.scope,
             "call_id": name,
@@ -325,8 +325,7 @@ class Actions:
 
     def check(self, hire_id: str | None, call: Call, wait_s: float | None = None) -> Talk:
         """How a hire stands, after waiting for it; without an id the open hires and those that ended lately."""
-        patience_s = self._patience_s if wait_s is None else min(max(wait_s, 0), self._patience_s)
-        waiting_for = {"patience_s": patience_s}
+        waiting_for = {"patience_s": self._patience_of(wait_s)}
         with listening(self._on_progress, call.listener):
             if hire_id:
                 return (yield from self._said((yield Wish("resume", (hire_id,), waiting_for))))
@@ -345,7 +344,7 @@ class Actions:
 
     def answer(self, hire_id: str, payload: object, call: Call, wait_s: float | None = None) -> Talk:
         """Give a service the input that it asked for, and go on with the hire for at most `wait_s`."""
-        patience_s = self._patience_s if wait_s is None else min(max(wait_s, 0), self._patience_s)
+        patience_s = self._patience_of(wait_s)
         with listening(self._on_progress, call.listener):
             receipt: Receipt = yield Wish("receipt", (hire_id,))
             if receipt.outcome != "needs_input":  # answered already, or the journal is behind
@@ -444,6 +443,10 @@ class Actions:
     @property
     def _budget_name(self) -> str:
         return self.buyers.budget.name if self.buyers.budget else ""
+
+    def _patience_of(self, wait_s: float | None) -> float:
+        """For how long a hire is waited for by a call that waits for `wait_s`."""
+        return self._patience_s if wait_s is None else min(max(wait_s, 0), self._patience_s)
 
     def _forbidden(self, quote: Quote) -> str | None:
         if catalogue.allowed(quote, self.allow):

@@ -33,13 +33,15 @@ class Call:
     """Who calls.
 
     Within `scope` equal hires are one; `family` is the beginning of the scopes whose open hires this caller
-    may see. `call_id` is the framework's id of this call, `listener` is told its progress.
+    may see. `call_id` is the framework's id of this call, `listener` is told its progress. A hire is waited for
+    `wait_s`, and never longer than the actions themselves wait.
     """
 
     scope: str = ""
     family: str = ""
     call_id: str | None = None
     listener: Listener | None = None
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

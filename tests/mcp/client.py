@@ -2,7 +2,7 @@
 
 `python tests/mcp/client.py PLAN.json` prints what came of it as JSON. A plan has `command` and `env` of a
 server over stdio, or `url` and `token` of one over HTTP; `calls`, each with `name`, `args` and perhaps
-`limit_s`; `person`, what the person at the client says to a price: yes, no, cancel, or nothing at all; and
+`limit_s`; `person`, what the person at the client says to a price: yes, no, cancel, or nothing at all ("vanishes": the client's process ends); and
 `replies`, what the person does with the forms of services, one after the other: an `action` with `content`, or
 the action "broken", where the client breaks while it shows the form.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -40,6 +41,8 @@ async def run(plan: dict[str, Any]) -> dict[str, Any]:
                 raise RuntimeError("this host cannot draw forms")
             return types.ElicitResult(**reply)
         asked.append(params.message)
+        if plan["person"] == "vanishes":
+            os._exit(9)
         action = {"yes": "accept", "no": "accept", "cancel": "cancel", "decline": "decline"}[plan["person"]]
         content = {"approve": plan["person"] == "yes"} if action == "accept" else None
         return types.ElicitResult(action=action, content=content)  # type: ignore[arg-type]

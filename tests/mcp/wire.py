@@ -17,6 +17,7 @@ import httpx
 
 from tests.layers import REPO
 
+HERE = "127.0.0.1:"
 MAIN = "from masumi_tools.cli import main; main()"
 
 
@@ -26,16 +27,27 @@ def command(*flags: str, python: str = sys.executable, code: str = MAIN) -> list
 
 @contextmanager
 def over_http_at(
-    token: Path, flags: list[str], env: dict[str, str], errors: Path, python: str = sys.executable
+    token: Path,
+    flags: list[str],
+    env: dict[str, str],
+    errors: Path,
+    python: str = sys.executable,
+    host: str = HERE,
+    code: str = MAIN,
 ) -> Iterator[str]:
     """The address of a server process that serves HTTP with the token in this file."""
     with socket.socket() as end:
         end.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{end.getsockname()[1]}"
-    flags = [*flags, "--http", address, "--token-file", str(token)]
+        port = end.getsockname()[1]
+    address = f"127.0.0.1:{port}"
+    flags = [*flags, "--http", f"{host}{port}", "--token-file", str(token)]
     with errors.open("ab") as told:
         process = subprocess.Popen(
-            command(*flags, python=python), env=env, cwd=REPO, stdout=subprocess.DEVNULL, stderr=told
+            command(*flags, python=python, code=code),
+            env=env,
+            cwd=REPO,
+            stdout=subprocess.DEVNULL,
+            stderr=told,
         )
     until = time.monotonic() + 30
     while time.monotonic() < until:
@@ -55,12 +67,21 @@ def over_http_at(
 class Wire:
     """One server process and its JSON-RPC lines; use it as a context manager, which ends the process."""
 
-    def __init__(self, flags: list[str], env: dict[str, str], errors: Path, code: str = MAIN) -> None:
+    def __init__(
+        self,
+        flags: list[str],
+        env: dict[str, str],
+        errors: Path,
+        code: str = MAIN,
+        python: str = sys.executable,
+        can: dict[str, Any] | None = None,
+    ) -> None:
         self.lines: list[str] = []
         self._id = 0
+        self._can = can or {}
         with errors.open("ab") as told:
             self.process = subprocess.Popen(
-                command(*flags, code=code),
+                command(*flags, python=python, code=code),
                 env=env,
                 cwd=REPO,
                 stdin=subprocess.PIPE,
@@ -70,9 +91,9 @@ class Wire:
 
     def __enter__(self) -> Wire:
         client = {"name": "test", "version": "1"}
-        asked = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
+        asked = {"protocolVersion": "2025-06-18", "capabilities": self._can, "clientInfo": client}
         self.answer_to(self.ask("initialize", asked))
-        self._send({"method": "notifications/initialized"})
+        self.notify("notifications/initialized")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,6 +108,13 @@ class Wire:
         self._send({"id": self._id, "method": method, "params": params})
         return self._id
 
+    def notify(self, method: str, params: dict[str, Any] | None = None) -> None:
+        self._send({"method": method, "params": params or {}})
+
+    def refuse(self, request: Any) -> None:
+        """Answer a request of the server with an error."""
+        self._send({"id": request, "error": {"code": -32603, "message": "the form is broken"}})
+
     def call(self, name: str, arguments: dict[str, Any]) -> int:
         """Call a tool with a token for progress; its request id."""
         return self.ask(
@@ -99,6 +127,10 @@ class Wire:
         for line in self.process.stdout:
             self.lines.append(line.decode())
             yield json.loads(line)
+
+    def until(self, words: str) -> dict[str, Any]:
+        """The first message that has these words."""
+        return next(message for message in self.told() if words in json.dumps(message))
 
     def answer_to(self, request: int) -> dict[str, Any]:
         for message in self.told():

@@ -499,8 +499,10 @@ class Driver:
 
     def _elsewhere(self, p: Purchase, patience: Patience) -> Flow[str | None]:
         """Why the hire is none of this node's; None when it is. Which node this is is asked once in ten minutes."""
-        if p.ended or p.free or p.state is State.ASKED:
+        if p.ended or p.free:
             return None
+        if p.state is State.ASKED:  # which node it is to be is not known yet: the network is
+            return elsewhere(p, self.ways.network, self.ways.node, ())
         if self._monotonic() >= self._node_known_until and p.network == self.ways.network:
             with contextlib.suppress(TimeIsUp):
                 pause = self.ways.pace.repeat_ms / 1000

@@ -332,7 +332,8 @@ def _at_work(p: Purchase, now: int, ways: Ways) -> Step:
 
 def cancellable(p: Purchase) -> bool:
     """Whether our refund wish, which nobody demanded, has been overtaken by a result that is proved."""
-    if p.state is not State.DISPUTED or p.verified is not True or not p.refund_asked or p.dialect == "seed":
+    # Whether the answer to our request was read does not matter: it may have been lost after its effect.
+    if p.state is not State.DISPUTED or p.verified is not True or not p.refund_wanted or p.dialect == "seed":
         return False
     waits = p.node is not None and p.node.requested_action == "WaitingForExternalAction"
     disputed = p.node is not None and p.node.on_chain_state == OnChainState.DISPUTED

@@ -68,6 +68,19 @@ def test_a_wish_that_a_proved_result_has_overtaken_is_taken_back(buyer: ClockedB
     assert [str(line) for line in buyer.budget_lines()] == ["19 ADA of 20 ADA left: 1 ADA spent"]
 
 
+def test_a_wish_is_taken_back_also_when_its_answer_was_lost(buyer: ClockedBuyer) -> None:
+    say_failed(buyer.sandbox, 12)
+    buyer.sandbox.arm({"on": "POST /purchase/request-refund", "do": "error-500-after-commit"})
+    made = hire(buyer)
+    for _round in range(40):
+        buyer.sandbox.advance(30_000)
+        buyer.sweep()
+    told = buyer.receipt(made.hire_id)
+
+    assert CANCEL in sent(buyer.sandbox)
+    assert (told.outcome, told.result, told.verified) == ("completed", "HELLO", True)
+
+
 def test_a_wish_of_the_buyers_own_stands_whatever_is_proved(buyer: ClockedBuyer) -> None:
     say_failed(buyer.sandbox, 3)
     made = hire(buyer, patience_s=10)

@@ -144,6 +144,23 @@ def test_another_network_is_named_and_not_asked(sandbox: Sandbox, sqlite_url: st
     journal.close()
 
 
+def test_what_was_asked_for_on_one_network_is_not_begun_on_another(sandbox: Sandbox, sqlite_url: str) -> None:
+    url = sandbox.service("echo").url
+    budget = Budget("20 ADA")
+    settings = Settings.from_sandbox(sandbox, network="Mainnet", database_url=sqlite_url)
+    with pytest.raises(Crash):
+        crashing = CrashingJournal(sqlite_url, 1, after=True)
+        ClockedBuyer(sandbox, budget, crashing, settings=settings).hire(url, {"text": "hello"}, patience_s=60)
+    journal = Journal(sqlite_url)
+    preprod = ClockedBuyer(sandbox, budget, journal)
+
+    (made,) = preprod.sweep()
+
+    assert made.outcome == "refused" and "MASUMI_NETWORK=Mainnet" in made.reason
+    assert purchases(sandbox) == [] and "POST /start_job" not in sent(sandbox)
+    journal.close()
+
+
 def test_a_node_is_known_by_its_sources_whatever_its_host_is_called() -> None:
     rows = {"status": "success", "data": {"PaymentSources": [{"id": "b"}, {"id": "a"}, {"id": 7}, "x"]}}
     assert node_ids(Reply(200, rows)) == ("a", "b")

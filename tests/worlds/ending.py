@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from masumi_tools.hire import rows
-from masumi_tools.hire.purchase import Purchase, State
+from masumi_tools.hire.purchase import MISMATCH, ON_DEMAND, Purchase, State
 from masumi_tools.hire.receipt import receipt_of
 from masumi_tools.sandbox.chain.moves import FINAL
 from masumi_tools.sandbox.chain.rows import Purchase as Bought
@@ -37,6 +37,7 @@ def _check_hire(checks: Checks, p: Purchase, attended_from_ms: int) -> None:
     paid_out = row is not None and row.on_chain in FINAL and bool(not_back(row))
     if paid_out and row is not None and p.result is None:
         _check_loss(checks, p, row, attended_from_ms, said)
+    _check_wish(checks, p, attended_from_ms)
     match p.state:
         case State.SETTLED if not p.free:
             if not paid_out or p.result is None:
@@ -62,6 +63,17 @@ def _check_loss(checks: Checks, p: Purchase, row: Bought, attended_from_ms: int,
         raise Violation(f"{said} without a result, but the chain says {row.on_chain}")
     if row.on_chain == "Withdrawn" and attended_from_ms < row.unlock_ms - 40 * 60_000:
         raise Violation(f"{said}: the seller gave nothing, and the money was not asked back in time")
+
+
+def _check_wish(checks: Checks, p: Purchase, attended_from_ms: int) -> None:
+    """A refund that we asked for by ourselves is taken back when the result is proved after all."""
+    dispute = p.at(State.DISPUTED)
+    if dispute is None or p.terms is None or p.verified is not True or p.dialect == "seed":
+        return
+    late = max(attended_from_ms, dispute) > p.terms.times.external_dispute_unlock_time - 60 * 60_000
+    ours = bool(p.refund_wanted) and p.refund_wanted not in (ON_DEMAND, MISMATCH)
+    if ours and not late and not checks.by_id[p.hire_id].cancelled:
+        raise Violation(f"hire {p.hire_id} disputes a result that is proved, and nobody took the wish back")
 
 
 def _check_budgets(checks: Checks) -> None:

@@ -22,6 +22,7 @@ from tests.worlds.checks import Checks, Violation
 from tests.worlds.ending import check_ending
 from tests.worlds.journal import MemoryJournal
 from tests.worlds.life import PACE, Door, Life, Task
+from tests.worlds.more import BLACKOUT_MS
 from tests.worlds.plan import Limits, Plan, Wish, plan_of
 from tests.worlds.scheduler import Scheduler
 from tests.worlds.stage import NODE, REGISTRY, Stage, tend
@@ -146,7 +147,14 @@ class History:
                 self.scheduler.kill(life)
 
     def _go_away(self) -> None:
-        """From now on the node's address leads to another node, or to one from a backup."""
+        """From now on the node's address leads to another node, or to one from a backup: best before a lock is seen."""
+        assert self.plan.more.away_ms is not None
+        if self.stage.now() >= self.plan.start_ms + self.plan.more.away_ms[1]:
+            return
+        paid = any(row.state == State.PAID for row in self.journal.rows(only_open=True))
+        if self.plan.more.away == "restored" and not paid:
+            self.scheduler.after(500, self._go_away)
+            return
         self._begin_anew()
         self.stage.away = self.plan.more.away
         known = [ledger.purchase_of(row) for row in self.journal.rows()]
@@ -195,6 +203,9 @@ class History:
         if more.away_ms is not None:
             self.scheduler.after(more.away_ms[0], self._go_away)
             self.scheduler.after(more.away_ms[1], self._come_back)
+        if more.blackout:
+            self.scheduler.after(BLACKOUT_MS[0] + 1_000, self._begin_anew)
+            self.scheduler.after(BLACKOUT_MS[1] + 1_000, self._begin_anew)
         if more.shrinks_ms is not None:
             self.scheduler.after(more.shrinks_ms, self._begin_anew)
         for at_ms, lasting in more.denials:

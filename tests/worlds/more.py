@@ -50,9 +50,11 @@ class More:
     shuts: bool = False  # while an order is late, the node's payment source is turned off and on again
     replica: float = 0.0  # how often an older version behind the same address answers, which lacks routes
     cursed: float = 0.0  # how often an answer of a stranger makes whoever reads it raise, once each
-    keyless_ms: tuple[int, int] | None = None  # so long the node refuses the key, which is replaced
+    keyless: bool = False  # when a refund is asked for, the node refuses the key, until that is replaced
+    blackout: bool = False  # while the node is away everything is begun anew, with clocks that are wrong
     temper: str = ""  # all sellers are of this one
     newcomers: bool = False  # budgets bound what a service gets that has never delivered
+    regulars: Literal["", "told", "undone", "joined"] = ""  # everybody wants the same, again and again
 
     def ahead(self, process: int, since_ms: int) -> int:
         """How far the clock of this process is ahead of the node's, so long after the beginning."""
@@ -68,10 +70,15 @@ NONE = More()
 
 def more_of(seed: int, processes: int) -> More:
     """The later troubles of this seed: none in a half of all, and the newest of them in some."""
-    rng = random.Random(f"newest {seed}")
-    kind = rng.randrange(2 * len(NEWEST))
+    rng = random.Random(f"world {seed}")
+    kind = int(rng.random() / SHARE_OF_NEWEST * len(NEWEST))
     found = _newer_of(seed, processes)
     return replace(found, **NEWEST[kind](rng)) if kind < len(NEWEST) else found
+
+
+# A node that is away, and the clocks of whoever is begun anew meanwhile.
+BLACKOUT_MS = (25_000, 25_000 + 20 * MINUTE_MS)
+WRONG = ((BLACKOUT_MS[0], 26 * HOUR_MS), (BLACKOUT_MS[1], 0))
 
 
 def _apart(rng: random.Random) -> tuple[int, int]:
@@ -79,16 +86,21 @@ def _apart(rng: random.Random) -> tuple[int, int]:
     return begins, begins + rng.choice((2, 12, 45)) * MINUTE_MS
 
 
+SHARE_OF_NEWEST = 0.4
 NEWEST: tuple[Callable[[random.Random], dict[str, Any]], ...] = (
-    lambda rng: {"shuts": True, "late_page": 0.3},
+    lambda rng: {"shuts": True, "late_page": 0.7},
     lambda rng: {"replica": rng.choice((0.1, 0.4))},
     lambda rng: {"cursed": 0.1},
-    lambda rng: {"keyless_ms": _apart(rng)},
+    lambda rng: {"keyless": True, "temper": "mute"},
     lambda rng: {"away_ms": _apart(rng), "away": "network"},
     lambda rng: {"temper": "binding"},
     lambda rng: {"temper": "amnesiac"},
     lambda rng: {"newcomers": True},
     lambda rng: {"temper": "flipper"},
+    lambda rng: {"blackout": True, "skews": (WRONG,) * 3},
+    lambda rng: {"regulars": "told"},
+    lambda rng: {"regulars": "undone", "temper": rng.choice(("failing", "silent"))},
+    lambda rng: {"regulars": "joined"},
 )
 
 

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from masumi_tools.sandbox.chain.network import TUSDM
 from masumi_tools.sandbox.sellers.mip003 import MINUTE_MS
-from tests.worlds.more import NONE, More, more_of
+from tests.worlds.more import BLACKOUT_MS, NONE, More, more_of
 from tests.worlds.vendors import RARE, TEMPERS, Deadlines, Temper
 
 HOUR_MS = 60 * MINUTE_MS
+PLENTY = ("50 ADA", "50 tUSDM")
 # A Monday noon; histories begin up to a day later, so that some of them see midnight.
 BEGINNING_MS = 1_800_014_400_000
 
@@ -107,6 +108,14 @@ class Plan:
 
 def plan_of(seed: int) -> Plan:
     """The plan of this seed, always the same."""
+    plan = _plan_of(seed)
+    if plan.more.regulars == "joined":
+        dear = replace(plan.sellers[0], temper=TEMPERS[0], price=(("", 3_000_000),))
+        plan = replace(plan, sellers=(dear,), limits=(Limits(PLENTY),) * plan.processes)
+    return replace(plan, wishes=_regular(seed, plan.more, plan.processes) or plan.wishes)
+
+
+def _plan_of(seed: int) -> Plan:
     rng = random.Random(f"plan {seed}")
     sellers = tuple(_seller(rng) for _ in range(rng.choice((1, 1, 2, 2, 3))))
     processes = rng.choice((1, 1, 2, 2, 3))
@@ -140,7 +149,7 @@ def plan_of(seed: int) -> Plan:
         sellers=tuple(replace(one, temper=_temper(more) or one.temper) for one in sellers),
         limits=limits,
         wishes=_wishes(rng, processes, len(sellers), more),
-        chaos=_chaos(rng),
+        chaos=_troubled(_chaos(rng), more),
         patience_of_answers=rng.choice((0.0, 0.5, 0.9)),
         splits_permille=rng.choice((0, 0, 300, 1000)),
         rest_ms=rng.choice((5, 10, 18)) * MINUTE_MS,
@@ -231,6 +240,34 @@ def _wishes(rng: random.Random, processes: int, sellers: int, more: More) -> tup
     if more.between:  # whoever wants the same gets the same
         return tuple(replace(wish, reuse_within_s=600, again=False) for wish in found)
     return tuple(found)
+
+
+def _regular(seed: int, more: More, processes: int) -> tuple[Wish, ...]:
+    """Calls of people who want the same of one seller, again and again; () where everybody wants something."""
+    rng = random.Random(f"regulars {seed}")
+
+    def wish(number: int, at: int, **options: Any) -> Wish:
+        action: Action = "hire" if number % 2 == 0 else "sweep"
+        return Wish(action, at, rng.randrange(processes), 0, "a", **options)
+
+    match more.regulars:
+        case "told":  # nobody waits, and nobody wants what was before
+            gap = rng.choice((20_000, 15 * MINUTE_MS))
+            return tuple(wish(n, n * gap, patience_s=0.0, reuse_within_s=0) for n in range(10))
+        case "undone":  # after the end comes the same call
+            times = [0, *range(5 * MINUTE_MS, 3 * HOUR_MS, 4 * MINUTE_MS)]
+            return tuple(wish(n, at, patience_s=60, max_price=PLENTY) for n, at in enumerate(times))
+        case "joined":  # of a hire that somebody else began, and pays less for
+            caps = (None, ("1 ADA", "1 tUSDM"), PLENTY)
+            gaps = [rng.choice((0, 300, 2_000, 60_000)) for _ in range(8)]
+            return tuple(wish(0, sum(gaps[:n]), patience_s=60, max_price=rng.choice(caps)) for n in range(8))
+    return ()
+
+
+def _troubled(chaos: Chaos, more: More) -> Chaos:
+    if more.blackout:
+        return replace(chaos, outage_ms=BLACKOUT_MS)
+    return replace(chaos, crash=0.08, most_crashes=6) if more.regulars == "joined" else chaos
 
 
 def _chaos(rng: random.Random) -> Chaos:

@@ -319,7 +319,7 @@ class Scheduler:
             status, page = self._rng_of_more.choice(PAGES)
             late_ms = self._rng_of_more.randrange(int(min(call.timeout_s, LATE_S) * 1000))
             if self.more.shuts and call.name == "POST /purchase":
-                late_ms = max(late_ms, 20_000)
+                late_ms = max(late_ms, 45_000)
                 self.stage.shut_until_ms = self.now() + late_ms
             self.after(travel + late_ms, lambda: self._straggle(task.life, call))
             text = page if isinstance(page, str) else json.dumps(page)
@@ -341,7 +341,8 @@ class Scheduler:
         return self._later_trouble(call) if self.more is not NONE else ""
 
     def _later_trouble(self, call: Call) -> str:
-        if self.more.late_page and self._rng_of_more.random() < self.more.late_page:
+        late = not self.more.shuts or call.name == "POST /purchase"
+        if late and self.more.late_page and self._rng_of_more.random() < self.more.late_page:
             return "late-page"
         if self.more.replica and call.to == "node" and call.name.endswith(TODAYS):
             return "older-replica" if self._rng_of_more.random() < self.more.replica else ""

@@ -24,6 +24,7 @@ from tests.worlds.vendors import Vendor
 from tests.worlds.wire import place, request_of
 
 NODE, REGISTRY = "https://node.test", "https://registry.test"
+KEYLESS_MS = 6 * 60_000
 POOR = [(12_000_000, "")]
 
 
@@ -44,7 +45,7 @@ class Stage:
         # have settings of another network.
         self.away = ""
         self.shut_until_ms = 0
-        self.keyless_ms = plan.more.keyless_ms or (0, 0)
+        self.keyless_from_ms: int | None = None
         self.forgotten: frozenset[str] = frozenset()
         self.poisoned: dict[str, str] = {}
         self._populate(plan)
@@ -102,7 +103,7 @@ class Stage:
 
     def calm(self) -> None:
         """Nobody changes anything at the node any more."""
-        self.shut_until_ms, self.keyless_ms = 0, (0, 0)
+        self.shut_until_ms = 0
 
     def move_to(self, at_ms: int) -> None:
         """Let the world live until then."""
@@ -167,8 +168,10 @@ class Stage:
     def _turned_away(self, call: Call) -> Response | None:
         """What the node says while its operator changes something; None where it answers as usual."""
         _, path, _ = place(call.url)
-        begins, ends = self.keyless_ms
-        if begins <= self.now() - self.plan.start_ms < ends and "/purchase" in path:
+        if self.plan.more.keyless and path.endswith("/request-refund") and self.keyless_from_ms is None:
+            self.keyless_from_ms = self.now()
+        keyless = self.keyless_from_ms is not None and self.now() < self.keyless_from_ms + KEYLESS_MS
+        if keyless and "/purchase" in path:
             return _said(401, "Unauthorized, invalid authentication token provided")
         if self.now() >= self.shut_until_ms or call.name != "POST /purchase":
             return None

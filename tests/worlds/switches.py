@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from masumi_tools.calls.call import Reply
 from masumi_tools.hire import acceptance, driver, easing, flows, rows, steps
 from masumi_tools.hire.driver import Driver
 from masumi_tools.hire.flows import Flows
 from masumi_tools.hire.purchase import Purchase
 from masumi_tools.hire.replies import job, payment, proof
 from masumi_tools.hire.request import Order
+from masumi_tools.models import JobState, read_status
 from tests.worlds import history
 from tests.worlds.life import PACE
 
@@ -88,8 +90,9 @@ def no_growing_pauses(patch: Patch) -> None:
     patch.setattr(easing, "_step", lambda tries, p, ways: 0)
 
 
-def endless_requests(patch: Patch) -> None:
-    patch.setattr("masumi_tools.hire.operations.Patience.within_s", property(lambda self: 1e6))
+def endless_patience(patch: Patch) -> None:
+    for left in ("left_s", "within_s"):
+        patch.setattr(f"masumi_tools.hire.operations.Patience.{left}", property(lambda self: 1e6))
 
 
 def owed_work_is_finished(patch: Patch) -> None:
@@ -167,7 +170,14 @@ def one_failure_is_enough(patch: Patch) -> None:
 
 
 def an_unknown_job_has_failed(patch: Patch) -> None:
-    patch.setattr(job, "_UNKNOWN_JOB", job.re.compile(r"(?!)"))
+    readable = job._readable
+
+    def hasty(reply: Reply) -> Any:
+        found = read_status(reply.content, reply.status) if reply.status else None
+        unknown = found is not None and found.state is JobState.NOT_FOUND
+        return replace(found, state=JobState.FAILED) if found and unknown else readable(reply)
+
+    patch.setattr(job, "_readable", hasty)
 
 
 def one_mismatch_is_enough(patch: Patch) -> None:

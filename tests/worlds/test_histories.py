@@ -38,6 +38,8 @@ def test_two_thousand_histories_hold_all_that_must_hold() -> None:
         ),
         (94051, "a machine slept over midnight before it reserved, and the day before was charged"),
         (12772, "two calls of a process drove one hire after a sleep, and one of them raised"),
+        (584, "a hire that was asked for on one network went on, and was paid, on another"),
+        (502, "a refund was disputed for ever, for the answer to our wish for it was lost"),
         (44, "a result without its proof was handed out at once while a dead process held the lease"),
     ],
 )

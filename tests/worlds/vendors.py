@@ -93,7 +93,7 @@ BY_NAME = {temper.name: temper for temper in TEMPERS}
 RARE = {
     "binding": Temper("binding", offer="binds"),
     "amnesiac": Temper("amnesiac", work="amnesia"),
-    "flipper": BY_NAME["flipper"],
+    **{name: BY_NAME[name] for name in ("failing", "flipper", "mute", "silent")},
 }
 AMNESIA_MS = 3 * MINUTE_MS
 BOUND_MS = 30 * 24 * 60 * MINUTE_MS

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from dataclasses import dataclass, field
 
 from masumi_tools.calls.call import Call, Reply
-from masumi_tools.hire.purchase import Purchase, State
+from masumi_tools.hire.purchase import JOINABLE, Purchase, State
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.steps import ABANDON_MS
 from masumi_tools.journal.store import Journal, Row
@@ -19,6 +20,7 @@ MINUTE_MS = 60_000
 REUSE_S = 600.0
 # A little time passes between a decision and its record.
 SLACK_MS = 100_000
+WRONG_TIMES = re.compile("is too near|minutes ahead|could be bound for")
 UNDONE = (State.REFUNDED, State.LAPSED, State.FAILED)
 # Requests about one hire that nobody answers, in ten minutes.
 MOST_UNHEARD = 60
@@ -95,7 +97,7 @@ class Watch:
         if not formers:
             return
         newest = formers[-1]
-        if newest.told_open and self._state(newest) not in (None, *_OPEN):
+        if newest.told_open and self._state(newest) not in (None, *JOINABLE):
             raise Violation(
                 f"hire {hire.hire_id} is begun anew, and nobody was told how {newest.hire_id} ended"
             )
@@ -119,11 +121,22 @@ class Watch:
             self._is_over(hire, Purchase.model_validate_json(row.record), now)
 
     def _is_over(self, hire: Hire, p: Purchase, now: int) -> None:
+        if WRONG_TIMES.search(p.reason) and self._keeps_times(p):
+            raise Violation(f"hire {hire.hire_id} refuses good times by a clock that is wrong: {p.reason}")
         if (
             p.reason.startswith("it was interrupted before anything")
             and now - hire.begun_ms < ABANDON_MS - SLACK_MS
         ):
             raise Violation(f"hire {hire.hire_id} is given up by a clock that is wrong: {p.reason}")
+
+    def _keeps_times(self, p: Purchase) -> bool:
+        """Whether the offer gave enough time, and nobody slept over it."""
+        found, plan, now = self.stage.job(p.nonce), self.stage.plan, self.stage.now()
+        if p.terms is not None and p.terms.times.pay_by_time < now + 2 * SLACK_MS:  # nobody went on with it
+            return False
+        if found is None or plan.chaos.freeze or plan.more.spoilt:
+            return False
+        return found[0].temper.offer in ("", "shouts", "drifts", "greedy", "dear", "discount")
 
     # Requests ------------------------------------------------------------------------------------------------
 
@@ -172,13 +185,3 @@ class Watch:
         took = self.stage.now() - task.begun_ms
         if took > most:
             raise Violation(f"{task.label} took {took / 1000:.0f} s of its {wish.patience_s:.0f} s")
-
-
-_OPEN = frozenset(State) - {
-    State.SETTLED,
-    State.REFUNDED,
-    State.REFUSED,
-    State.LAPSED,
-    State.FAILED,
-    State.WRITTEN_OFF,
-}

@@ -9,7 +9,6 @@ import typer
 
 from masumi_tools.cli import show
 from masumi_tools.cli.context import Context, add
-from masumi_tools.hire.buyer import Buyer
 
 HireId = Annotated[str, typer.Argument(help="The id of a hire, as `approvals` shows it.")]
 By = Annotated[str, typer.Option(help="Who answers, for the receipt. Default: this machine's user.")]
@@ -22,6 +21,8 @@ def add_to(app: typer.Typer) -> None:
 
 def approvals(ctx: typer.Context) -> int:
     """List the hires whose price waits for approval. Nothing is paid or reserved while they wait."""
+    from masumi_tools.hire.buyer import Buyer
+
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
         found = buyer.approvals()
@@ -34,6 +35,8 @@ def approvals(ctx: typer.Context) -> int:
 
 def approve(ctx: typer.Context, hire_id: HireId, by: By = "", patience: Patience = 600) -> int:
     """Approve the price of a hire that waits: it is paid and continues."""
+    from masumi_tools.hire.buyer import Buyer
+
     context: Context = ctx.obj
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
         made = buyer.approve(hire_id, by=by or me(), patience_s=patience)
@@ -47,6 +50,8 @@ def deny(
     by: By = "",
 ) -> int:
     """Refuse the price of a hire that waits. Nothing is paid."""
+    from masumi_tools.hire.buyer import Buyer
+
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
         made = buyer.deny(hire_id, why, by=by or me())

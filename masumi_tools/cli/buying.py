@@ -8,24 +8,21 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from masumi_tools.cli import show
 from masumi_tools.cli.context import Context, add, guarded, read_input, writable
 from masumi_tools.errors import InputError, JournalError, JournalVersionError
-from masumi_tools.hire import archive as archiving
-from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.budget import Budget
-from masumi_tools.hire.buyer import Buyer
-from masumi_tools.hire.find import FindOptions, SortBy
-from masumi_tools.hire.receipt import Receipt, receipt_of
-from masumi_tools.hire.receipts import Receipts
-from masumi_tools.journal.store import Journal, Row, now_ms
 from masumi_tools.money import parse_amounts
 from masumi_tools.text import safe_json
-from masumi_tools.tools.arguments import read_arguments
+
+if TYPE_CHECKING:  # what one command needs is imported by that command
+    from masumi_tools.hire.find import FindOptions, SortBy
+    from masumi_tools.hire.receipt import Receipt
+    from masumi_tools.journal.store import Row
 
 Target = Annotated[
     str, typer.Argument(help="Agent identifier, https URL, or the exact name in the registry.")
@@ -67,6 +64,8 @@ def find(
     limit: Annotated[int, typer.Option(help="How many at the most.")] = 20,
 ) -> int:
     """Look for services in the registry."""
+    from masumi_tools.hire.buyer import Buyer
+
     context: Context = ctx.obj
     options: FindOptions = {
         "tags": tag or [],
@@ -100,6 +99,8 @@ def find(
 
 def quote(ctx: typer.Context, target: Target) -> int:
     """What a service costs, and which input it wants. Nothing is paid."""
+    from masumi_tools.hire.buyer import Buyer
+
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
         found = buyer.quote(target)
@@ -141,6 +142,9 @@ def hire(
     output: Annotated[Path | None, typer.Option(help="Also write the result to this file.")] = None,
 ) -> int:
     """Hire a service: pay into escrow, wait, check the result, or get the money back."""
+    from masumi_tools.hire.buyer import Buyer
+    from masumi_tools.tools.arguments import read_arguments
+
     context: Context = ctx.obj
     if on_mismatch not in ("keep", "refund"):
         raise InputError("--on-mismatch is keep or refund")
@@ -197,6 +201,10 @@ def hires(
     """The hires in the journal: what is open and why, and exports for bookkeeping."""
     if ctx.invoked_subcommand is not None:
         return 0
+    from masumi_tools.hire.receipt import receipt_of
+    from masumi_tools.hire.rows import purchase_of
+    from masumi_tools.journal.store import Journal
+
     context: Context = ctx.obj
     shown = bool(not (as_csv or as_lines or context.as_json))
     most = None if every else limit or (_SHOWN if shown else None)
@@ -208,7 +216,7 @@ def hires(
         rows = journal.rows(only_open=only_open, budget=budget_name, limit=most)
         full = most is not None and len(rows) == most
         left_out = journal.count(only_open=only_open, budget=budget_name) - len(rows) if full else 0
-    found = [receipt_of(ledger.purchase_of(row)) for row in rows]
+    found = [receipt_of(purchase_of(row)) for row in rows]
     if context.as_json:
         document: dict[str, Any] = {"hires": [entry.as_json() for entry in found]}
         context.print_json(document | ({"left_out": left_out} if left_out > 0 else {}))
@@ -221,9 +229,12 @@ def hires(
 
 def _newest(pages: Iterable[list[Row]], most: int | None) -> Iterator[list[Receipt]]:
     """The receipts of these pages, a page at a time, up to `most`."""
+    from masumi_tools.hire.receipt import receipt_of
+    from masumi_tools.hire.rows import purchase_of
+
     for page in pages:
         rows = page if most is None else page[:most]
-        yield [receipt_of(ledger.purchase_of(row)) for row in rows]
+        yield [receipt_of(purchase_of(row)) for row in rows]
         most = None if most is None else most - len(rows)
         if most == 0:
             return
@@ -235,6 +246,8 @@ def write_off(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> int:
     """Close the books of a hire whose node is gone or does not know it; its budget gets the amount back."""
+    from masumi_tools.hire.buyer import Buyer
+
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
         found = buyer.receipt(hire_id)
@@ -264,6 +277,9 @@ def archive(
     ] = False,
 ) -> int:
     """Move old hires out of the journal to a file; what they cost stays counted in their budgets."""
+    from masumi_tools.hire import archive as archiving
+    from masumi_tools.journal.store import Journal, now_ms
+
     context: Context = ctx.obj
     journal = Journal(context.settings.database_url)
     try:
@@ -289,6 +305,8 @@ def receipt(
     ] = None,
 ) -> int:
     """Show one hire's receipt from the journal; --verify checks it offline."""
+    from masumi_tools.hire import archive as archiving
+
     context: Context = ctx.obj
     found = archiving.receipt_in(file, hire_id) if file else _kept(context, hire_id)
     checks = found.verify() if verify else []
@@ -305,6 +323,10 @@ def receipt(
 
 
 def _kept(context: Context, hire_id: str) -> Receipt:
+    from masumi_tools.hire.receipt import receipt_of
+    from masumi_tools.hire.rows import purchase_of
+    from masumi_tools.journal.store import Journal
+
     journal = Journal(context.settings.database_url)
     try:
         row = journal.get(hire_id)
@@ -312,13 +334,16 @@ def _kept(context: Context, hire_id: str) -> Receipt:
         journal.close()
     if row is None:
         raise InputError(f"there is no hire {hire_id!r} in this journal; `masumi-tools hires` lists them")
-    return receipt_of(ledger.purchase_of(row))
+    return receipt_of(purchase_of(row))
 
 
 def answer(
     ctx: typer.Context, hire_id: HireId, pairs: Pairs = None, given: Given = None, patience: Patience = 600
 ) -> int:
     """Give a service the input that it asked for, and go on."""
+    from masumi_tools.hire.buyer import Buyer
+    from masumi_tools.tools.arguments import read_arguments
+
     context: Context = ctx.obj
     data = read_input(pairs or [], given)
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
@@ -329,6 +354,8 @@ def answer(
 
 def refund(ctx: typer.Context, hire_id: HireId, patience: Patience = 60) -> int:
     """Request a refund of a hire."""
+    from masumi_tools.hire.buyer import Buyer
+
     context: Context = ctx.obj
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
         made = buyer.refund(hire_id, patience_s=patience)
@@ -344,6 +371,8 @@ def sweep(
     interval: Annotated[float, typer.Option(help="Seconds between two rounds of --watch.")] = 30.0,
 ) -> int:
     """Drive every open hire that is due as far as it goes: results, refunds, bookings. Needs no budget."""
+    from masumi_tools.hire.buyer import Buyer
+
     context: Context = ctx.obj
     with Buyer(context.settings) as buyer:
         while True:
@@ -376,12 +405,15 @@ def budget(
     limit: Annotated[str | None, typer.Option(help='Its total, such as "20 ADA", if it changed.')] = None,
 ) -> int:
     """How each budget stands: reserved, locked, spent, refunded, and what is left."""
+    from masumi_tools.hire.rows import budget_lines
+    from masumi_tools.journal.store import Journal
+
     context: Context = ctx.obj
     journal = Journal(context.settings.database_url)
     try:
         known = {key: text for key, text in journal.budgets().items() if name in (None, key)}
         lines = {
-            key: ledger.budget_lines(
+            key: budget_lines(
                 journal.used(key), parse_amounts((limit or text).split(" + ")) if limit or text else ()
             )
             for key, text in known.items()
@@ -399,6 +431,8 @@ def budget(
 
 
 def _export(pages: Iterable[list[Receipt]], place: str, form: str) -> None:
+    from masumi_tools.hire.receipts import Receipts
+
     with contextlib.ExitStack() as stack:
         out = (
             sys.stdout

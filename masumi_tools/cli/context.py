@@ -9,15 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from masumi_tools.errors import InputError
-from masumi_tools.hire.receipt import Receipt
 from masumi_tools.settings import Settings, environment
 from masumi_tools.text import safe_json
+
+if TYPE_CHECKING:
+    from masumi_tools.hire.receipt import Receipt
 
 GLOBAL_FLAGS = frozenset({"--json", "--sandbox"})
 GLOBAL_OPTIONS = frozenset(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -20,11 +21,11 @@ from masumi_tools.cli.context import (
     status_of,
 )
 from masumi_tools.errors import InputError, MasumiError, MissingExtra, UnknownHire
-from masumi_tools.hire.receipt import Receipt, receipt_of
-from masumi_tools.hire.rows import purchase_of
-from masumi_tools.journal.store import Journal
 from masumi_tools.money import parse_amounts
 from masumi_tools.text import redact, safe_json
+
+if TYPE_CHECKING:  # what one command needs is imported by that command
+    from masumi_tools.hire.receipt import Receipt
 
 # typer brings its own click from some version on; its exceptions are found through what typer exports.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -143,6 +144,10 @@ def _known(context: Context) -> Receipt | None:
     """What is known of the hire that this command drove."""
     if context.made is not None or not context.hire_id:
         return context.made
+    from masumi_tools.hire.receipt import receipt_of
+    from masumi_tools.hire.rows import purchase_of
+    from masumi_tools.journal.store import Journal
+
     try:
         journal = Journal(context.settings.database_url)
         try:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,6 @@ from rich.table import Table
 from masumi_tools.cli.context import Context, add, guarded, read_input
 from masumi_tools.cli.show import foreign, table_of
 from masumi_tools.errors import InputError, MissingExtra
-from masumi_tools.seller.work.base import WorkFailed
 from masumi_tools.settings import Settings, take_env_file
 
 Place = Annotated[
@@ -40,22 +40,23 @@ def _commands(context: Context | None = None) -> Any:
     need keys of its own."""
     if context is not None:
         take_env_file(context.env_file)
+    return _of_seller("commands")
+
+
+def _ledger() -> Any:
+    return _of_seller("ledger")
+
+
+def _of_seller(name: str) -> Any:
+    """A module of the seller's side; MissingExtra says what it needs."""
     try:
-        from masumi_tools.seller import commands
+        return import_module(f"masumi_tools.seller.{name}")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "masumi_tools":
             raise
         raise MissingExtra(
             f"selling needs {error.name}: pip install 'masumi_tools[seller]'", phase="seller"
         ) from error
-    return commands
-
-
-def _ledger() -> Any:
-    _commands()  # says which extra is missing
-    from masumi_tools.seller import ledger
-
-    return ledger
 
 
 def _given(context: Context) -> Settings | None:
@@ -105,6 +106,7 @@ def try_work(
 ) -> int:
     """Do the work once, without node, payment or server: what a buyer would get for this input."""
     from masumi_tools.seller import dry_run
+    from masumi_tools.seller.work.base import WorkFailed
 
     context: Context = ctx.obj
     service = _commands(context).load(place)

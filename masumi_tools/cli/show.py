@@ -7,7 +7,7 @@ import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -17,19 +17,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from masumi_tools import inputs
 from masumi_tools.cli.context import Context, Unwritten, status_of
 from masumi_tools.errors import StateError
-from masumi_tools.hire.approvals import PendingApproval
 from masumi_tools.hire.budget import text_of
-from masumi_tools.hire.flows import Progress
-from masumi_tools.hire.quote import Quote
-from masumi_tools.hire.receipt import Check, Receipt
-from masumi_tools.hire.rows import BudgetLine
-from masumi_tools.models import Listing
 from masumi_tools.money import Amount, name_of
 from masumi_tools.text import plain_text
-from masumi_tools.tools.progress import STEPS
+
+if TYPE_CHECKING:  # what one command needs is imported by that command
+    from masumi_tools.hire.approvals import PendingApproval
+    from masumi_tools.hire.flows import Progress
+    from masumi_tools.hire.quote import Quote
+    from masumi_tools.hire.receipt import Check, Receipt
+    from masumi_tools.hire.rows import BudgetLine
+    from masumi_tools.inputs import InputSpec
+    from masumi_tools.models import Listing
 
 _ROOMY = 110  # columns of a terminal that hold a table of hires with their reasons
 COLOURS = {
@@ -53,6 +54,8 @@ def live(context: Context) -> Iterator[Callable[[Progress], None]]:
     if context.as_json or not context.err.is_terminal:
         yield noted
         return
+    from masumi_tools.tools.progress import STEPS
+
     with context.err.status("asking ...") as status:
 
         def told(progress: Progress) -> None:
@@ -303,7 +306,7 @@ def quote(found: Quote) -> RenderableType:
     for note in found.listing.notes:
         table.add_row("note", foreign(note, 300))
     if found.reached:
-        table.add_row("input", foreign(inputs.describe(found.spec)))
+        table.add_row("input", foreign(_fields_line(found.spec)))
     if found.refusal:
         table.add_row("but", Text("it cannot be hired now: ", style="yellow") + foreign(found.refusal, 400))
     return table
@@ -329,15 +332,19 @@ def quote_json(found: Quote) -> dict[str, Any]:
     return document
 
 
-def question_spec(made: Receipt) -> inputs.InputSpec:
+def question_spec(made: Receipt) -> InputSpec:
     """What a hire that needs input asks for; StateError when it asks for nothing."""
     if made.outcome != "needs_input":
         raise StateError(f"the hire {made.hire_id} asks for nothing; it is {made.outcome}", money=made.money)
-    return inputs.read_input_schema(made.question)
+    from masumi_tools.inputs import read_input_schema
+
+    return read_input_schema(made.question)
 
 
-def _fields_line(spec: inputs.InputSpec) -> str:
-    return inputs.describe(spec)
+def _fields_line(spec: InputSpec) -> str:
+    from masumi_tools.inputs import describe
+
+    return describe(spec)
 
 
 class _Bar:

@@ -242,7 +242,7 @@ def test_exports_carry_no_control_character_and_no_formula(
         for n, text in enumerate(spellings)
     ]
     for form in ("csv", "jsonl"):
-        buying._export(made, "-", form)
+        buying._export([made], "-", form)
     shown = capsys.readouterr().out
 
     assert not set(shown) & {"\x1b", "\u202e", "\ufeff"}

@@ -22,12 +22,12 @@ IFRAME_WORKER := 1.0.4
 AXE := 4.14.1
 CONFORMANCE := 0.1.16
 PYRIGHT := 1.1.414
-# What docs/other-frameworks.md shows. smolagents' adapter imports what mcp 2 has no longer, and
-# llama-index-tools-mcp 0.6 wants mcp 2, so both stay with the first generation.
-FRAMEWORKS := 'pydantic-ai-slim[mcp]==2.68.0' openai-agents==0.24.0 'smolagents[mcp]==1.26.0' \
-	llama-index-tools-mcp==0.4.8 'mcp>=1.28,<2'
+# What docs/other-frameworks.md shows, in the versions that pip brings. smolagents' adapter imports what mcp 2
+# has no longer, so it is beside the providers.
+FRAMEWORKS := 'pydantic-ai-slim[mcp]==2.68.0' openai-agents==0.24.0 llama-index-tools-mcp==0.6.0 mcp==2.3.0
 # Whose converters tests/tools/test_providers.py runs; that of Gemini's integration has no public name.
 PROVIDERS := langchain-openai==1.7.4 langchain-anthropic==1.7.10 langchain-google-genai==4.4.3
+SMOLAGENTS := 'smolagents[mcp]==1.26.0' 'mcp>=1.28,<2'
 HISTORIES ?= 100000
 SEED ?= 0
 TRACE ?=
@@ -131,7 +131,7 @@ mcp: $(VENV)/.made $(ENVS)/mcp/.made  ## the MCP server and clients of both gene
 mcp-conformance: $(VENV)/.made $(ENVS)/mcp/.made $(ENVS)/conformance/.made  ## the MCP server under the official conformance runner
 	$(PY) -m pytest tests/mcp/test_conformance.py $(PYTEST)
 
-other-frameworks: $(VENV)/.made $(ENVS)/frameworks/.made  ## pydantic-ai, openai-agents, smolagents, LlamaIndex, and what providers are sent
+other-frameworks: $(VENV)/.made $(ENVS)/frameworks/.made $(ENVS)/providers/.made  ## pydantic-ai, openai-agents, smolagents, LlamaIndex, and what providers are sent
 	$(PY) -m pytest $(PARALLEL) tests/mcp/test_other_frameworks.py tests/tools/test_providers.py $(PYTEST)
 
 .PHONY: build extras lock clean
@@ -195,7 +195,11 @@ $(ENVS)/mcp/.made: pyproject.toml
 # Frameworks that hire through the MCP server, and LangChain's integrations of providers; the tests that want
 # them skip where they are not there.
 $(ENVS)/frameworks/.made: pyproject.toml Makefile
-	@UV_COMPILE_BYTECODE=0 $(ENVIRONMENT) $(ENVS)/frameworks -e '.[mcp,langchain]' $(FRAMEWORKS) $(PROVIDERS)
+	@UV_COMPILE_BYTECODE=0 $(ENVIRONMENT) $(ENVS)/frameworks -e '.[mcp]' $(FRAMEWORKS)
+	@touch $@
+
+$(ENVS)/providers/.made: pyproject.toml Makefile
+	@UV_COMPILE_BYTECODE=0 $(ENVIRONMENT) $(ENVS)/providers -e '.[mcp,langchain]' $(PROVIDERS) $(SMOLAGENTS)
 	@touch $@
 
 # The conformance runner of the MCP project needs Node 22 or newer, which the wheel brings.

@@ -27,7 +27,7 @@ from tests.tools.market import environment_of
 from tests.tools.providers import PROVIDERS
 
 WILD = "protocol/wild/input-schemas.json"
-FRAMEWORKS = REPO / ".envs" / "frameworks"
+INTEGRATIONS = REPO / ".envs" / "providers"
 NOTHING = {"type": "object"}
 
 
@@ -150,12 +150,12 @@ def test_the_checkers_refuse_what_providers_refuse():
 @pytest.fixture
 def converted(sandbox: Sandbox, sqlite_url: str) -> dict[str, Any]:
     """What the integrations send for our tools, in an environment that has them."""
-    if not (FRAMEWORKS / ".made").exists():
+    if not (INTEGRATIONS / ".made").exists():
         pytest.skip("the integrations of providers are not installed: make other-frameworks")
     services = [sandbox.service(name).agent_identifier for name in ("echo", "human")]
     rows = [*ROWS, *(shared_json(WILD) if SHARED is not None else ())]
     done = subprocess.run(
-        [FRAMEWORKS / "bin" / "python", "-m", "tests.tools.converters", *services],
+        [INTEGRATIONS / "bin" / "python", "-m", "tests.tools.converters", *services],
         cwd=REPO,
         env={**os.environ, "PYTHONPATH": str(REPO), **environment_of(sandbox, sqlite_url)},
         input=json.dumps([row["served_as"] for row in rows]),

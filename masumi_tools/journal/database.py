@@ -142,7 +142,8 @@ def _postgres(parsed: sa.URL, wait_s: float) -> sa.Engine:
     }
     given = {name: value for name, value in asked.items() if name not in parsed.query}
     try:
-        engine = sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=wait_s, connect_args=given)
+        pool = postgres.pool(lambda: min(wait_s, waits_s()))
+        engine = sa.create_engine(parsed, pool_pre_ping=True, poolclass=pool, connect_args=given)
     except ModuleNotFoundError as error:
         raise JournalError(
             "PostgreSQL needs the extra postgres: pip install 'masumi_tools[postgres]'"
@@ -219,6 +220,11 @@ def explained(doing: str) -> Iterator[None]:
         if "locked" in text or "deadlock" in text:
             raise JournalBusy(
                 f"the journal is locked by another process; nothing was sent while {doing}", phase="journal"
+            ) from error
+        if "too many c" in text or "connection slots" in text:
+            raise JournalBusy(
+                f"the database server takes no more connections (its max_connections) while {doing}",
+                phase="journal",
             ) from error
         if ("timeout" in text and "statement" in text) or "lock timeout" in text:
             raise JournalBusy(

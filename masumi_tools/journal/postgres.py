@@ -38,6 +38,21 @@ def unhurried(db: sa.Connection) -> Iterator[None]:
         _unhurried.reset(token)
 
 
+def pool(waits_s: Callable[[], float]) -> type[sa.QueuePool]:
+    """Connections for which nobody waits longer than `waits_s()`, whoever has taken them all."""
+
+    class Patient(sa.QueuePool):
+        @property
+        def _timeout(self) -> float:
+            return waits_s()
+
+        @_timeout.setter
+        def _timeout(self, _longest: float) -> None:
+            """It is asked for anew each time."""
+
+    return Patient
+
+
 def limit(engine: sa.Engine, wait_s: Callable[[], float], silent: Callable[[], None]) -> None:
     """From now on no call of this engine waits longer than `wait_s()` and some seconds, whatever the network does.
 

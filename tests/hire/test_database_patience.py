@@ -25,6 +25,12 @@ from tests.hire.clocked import ClockedAsyncBuyer, ClockedBuyer, purchases
 
 PATIENCE_S = 1.0
 DATA = {"text": "hello"}
+# What whoever waits in vain for a connection is told: at first, and when more is asked of the journal then.
+ALL_TAKEN = (
+    "no connection to the journal was free",
+    "the database did not answer in time",
+    "other calls of this process keep the journal busy",
+)
 
 
 @pytest.fixture
@@ -154,6 +160,93 @@ def test_many_hires_of_one_loop_do_not_add_up_their_waits(sandbox: Sandbox, tmp_
     journal.close()
 
     assert [type(end) for end in ends] == [JournalBusy] * 8 and purchases(sandbox) == []
+
+
+@contextmanager
+def taken(journal: Journal) -> Iterator[Callable[[], None]]:
+    """Whoever takes all connections of this process when they are told to, until the block is over."""
+    held: list[sa.Connection] = []
+
+    def take() -> None:
+        pool = journal._engine.pool
+        assert isinstance(pool, sa.QueuePool)
+        while pool.checkedout() < pool.size() + pool._max_overflow:
+            held.append(journal._reading.connect())
+
+    try:
+        yield take
+    finally:
+        for connection in held:
+            connection.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("state", ["", "started", "paid"])
+def test_who_waits_for_a_connection_waits_no_longer_than_the_caller(
+    sandbox: Sandbox, postgres_url: str, state: str
+) -> None:
+    journal = Journal(postgres_url)
+    agent = sandbox.service("echo").agent_identifier
+    with taken(journal) as take:
+        buyer = hire_until(sandbox, journal, state, take)
+        if not state:
+            take()
+        with timed():
+            try:
+                told = buyer.hire(agent, DATA, patience_s=PATIENCE_S)
+            except JournalBusy as error:
+                assert str(error).startswith(ALL_TAKEN)
+                assert state != "paid" and purchases(sandbox) == []
+            else:
+                assert told.money != "none" and len(purchases(sandbox)) == 1
+    made = ClockedBuyer(sandbox, Budget("20 ADA"), journal).hire(agent, DATA, patience_s=600)
+    journal.close()
+
+    assert (made.result, len(purchases(sandbox))) == ("HELLO", 1)
+
+
+@pytest.mark.postgres
+def test_many_tasks_that_wait_for_a_connection_do_not_add_up_their_waits(
+    sandbox: Sandbox, postgres_url: str
+) -> None:
+    journal = Journal(postgres_url)
+    agent = sandbox.service("echo").agent_identifier
+
+    async def hire_all() -> list[Any]:
+        buyer = ClockedAsyncBuyer(sandbox, Budget("20 ADA"), journal)
+        hires = [buyer.hire(agent, {"text": str(n)}, patience_s=PATIENCE_S) for n in range(20)]
+        return await asyncio.gather(*hires, return_exceptions=True)
+
+    with taken(journal) as take:
+        take()
+        with timed():
+            ends = asyncio.run(hire_all())
+    journal.close()
+
+    assert all(str(end).startswith(ALL_TAKEN) for end in ends), ends
+    assert [type(end) for end in ends] == [JournalBusy] * 20 and purchases(sandbox) == []
+
+
+@pytest.mark.postgres
+def test_a_server_without_a_connection_left_is_named_at_once(
+    sandbox: Sandbox, postgres_server: Any, postgres_url: str
+) -> None:
+    import psycopg
+
+    Journal(postgres_url).close()
+    url = sa.make_url(postgres_url)
+    with psycopg.connect(postgres_url, autocommit=True) as owner:
+        owner.execute(f"DROP ROLE IF EXISTS guest_{url.database}")
+        owner.execute(f"CREATE ROLE guest_{url.database} LOGIN CONNECTION LIMIT 1")
+        owner.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO guest_{url.database}")
+    guest = url.set(username=f"guest_{url.database}").render_as_string(hide_password=False)
+    journal = Journal(guest, later=True)
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), journal)
+    with psycopg.connect(guest), timed(), pytest.raises(JournalBusy, match="takes no more connections"):
+        buyer.hire(sandbox.service("echo").agent_identifier, DATA, patience_s=PATIENCE_S)
+    journal.close()
+
+    assert purchases(sandbox) == []
 
 
 @pytest.mark.postgres

@@ -162,7 +162,8 @@ class Watch:
         """A call is back, in time; whoever was told that the hire goes on is told of its end."""
         self._in_time(task)
         hire, wish = self.hires[receipt.hire_id], task.wish
-        begun = receipt.state not in (State.ASKED, State.LISTED)  # of less than that nothing need be kept
+        # Of less than a job nothing need be kept: the next call begins it anew.
+        begun = receipt.state not in (State.ASKED, State.LISTED, State.RESERVED)
         if not receipt.open:
             hire.told_open = False
         elif wish is not None and wish.action == "hire" and begun and not self.stage.plan.chaos.journal:

@@ -92,7 +92,7 @@ with sell(letter, name="Letters", price="1 ADA").trial(settings) as agent, Buyer
 # ## When the work fails
 #
 # `WorkFailed` tells the buyer why; any other exception is told by its name and words, and logged. The job is
-# failed, the buyer asks the money back, and the seller's service agrees by itself. Hours later, when the time for
+# failed, the buyer requests a refund, and the seller's service agrees automatically. Hours later, when the time for
 # a result is over, the node has collected it.
 
 # %%

@@ -311,7 +311,7 @@ def approval(
         HumanInTheLoopMiddleware(interrupt_on=approval(*tools, above="1 ADA"))
 
     Free and cheaper hires go through without a question (LangChain before 1.4 asks for each). The price that
-    was shown is paid, or the hire is refused, also when the run goes on in another process. Of a toolkit's
+    was shown is paid, or the hire is refused, also when the run continues in another process. Of a toolkit's
     tools only `masumi_hire` asks.
     """
     distinct([tool.name for tool in tools])

@@ -95,7 +95,7 @@ class Amount:
         if type(amount) is int and 0 <= amount < 10**_MAX_DIGITS:
             return cls(amount, unit_of(unit))
         if not isinstance(amount, str) or _WIRE.fullmatch(amount) is None:
-            raise AmountError(f"{_shown(amount)} is no count of base units: it must be decimal digits.")
+            raise AmountError(f"{_shown(amount)} is not a count of base units: it must be decimal digits.")
         return cls(int(amount), unit_of(unit))
 
     @property
@@ -210,7 +210,7 @@ def _number_problem(number: str) -> str:
         return "it cannot be negative; " + _RIGHT
     if "," in number:
         return "decimals follow a point, without separators; " + _RIGHT
-    return f"{_shown(number)} is no plain number of at most {_MAX_DIGITS} digits; " + _RIGHT
+    return f"{_shown(number)} is not a plain number of at most {_MAX_DIGITS} digits; " + _RIGHT
 
 
 def _shown(value: object) -> str:

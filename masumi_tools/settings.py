@@ -66,7 +66,7 @@ class Settings:
     given as text and are held as `Secret`. `database_url` is the journal: when empty, an SQLite file
     of its own for each network in the user's data folder. `sandbox` allows services on loopback (and
     follows the sandbox's clock); it must be False where money is real. `most_bound_days` is for how long
-    an offer may bind the money at the most, up to its last deadline; one that asks for more is refused unpaid.
+    an offer may bind the money at most, up to its last deadline; one that asks for more is refused unpaid.
     `notify_url` receives a notice when a hire waits for approval and when an open hire ends, signed with `notify_key`.
 
     Raises SettingsError that names the setting and its environment variable; a settings object shows
@@ -194,7 +194,7 @@ class Settings:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.node_token or self.registry_token or self.notify_key or self._database_password:
-            raise TypeError("Settings with secrets are not pickled. Make them anew in the other process.")
+            raise TypeError("Settings with secrets are not pickled. Make new ones in the other process.")
         return type(self), tuple(getattr(self, f.name) for f in fields(self) if f.init)
 
 

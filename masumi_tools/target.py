@@ -169,4 +169,4 @@ def _path(path: str, url: str) -> str:
 
 
 def _no_target(url: str, why: str) -> InputError:
-    return InputError(f"{why or 'this is no URL of a service'}: {url[:80]!r}")
+    return InputError(f"{why or 'this is not the URL of a service'}: {url[:80]!r}")

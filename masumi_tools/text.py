@@ -91,7 +91,7 @@ class Secret:
         return self
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("A secret is not pickled. Make the Settings anew in the other process.")
+        raise TypeError("A secret is not pickled. Make new Settings in the other process.")
 
 
 def redact(text: object, limit: int = 300) -> str:

@@ -113,7 +113,7 @@ def settings_page() -> str:
         "| 0 | done |",
         "| 1 | refused, or failed with nothing lost |",
         "| 2 | wrong usage: an argument, a setting, an input; nothing was sent |",
-        "| 3 | still open; `masumi-tools sweep` goes on |",
+        "| 3 | still open; `masumi-tools sweep` continues it |",
         "",
         '`--json` prints one JSON document; an error then is `{"error", "phase", "fault", "money"}`.',
     ]

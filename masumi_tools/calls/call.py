@@ -65,7 +65,7 @@ class Reply:
 
     @property
     def content(self) -> Any:
-        """The JSON value of the answer, or its text where it is no JSON."""
+        """The JSON value of the answer, or its text where it is not JSON."""
         return self.body if self.fault is None else self.text
 
     @property
@@ -87,7 +87,7 @@ class Reply:
 
     @property
     def passing(self) -> bool:
-        """Whether the same request may be answered later: no answer, a busy or broken server, a body that is no JSON."""
+        """Whether the same request may be answered later: no answer, a busy or broken server, a body that is not JSON."""
         if self.status is None:
             return self.fault != "refused-address"
         broken = self.status < 300 and not self.ok

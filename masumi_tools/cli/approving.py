@@ -12,7 +12,7 @@ from masumi_tools.cli.context import Context, add
 
 HireId = Annotated[str, typer.Argument(help="The id of a hire, as `approvals` shows it.")]
 By = Annotated[str, typer.Option(help="Who answers, for the receipt. Default: this machine's user.")]
-Patience = Annotated[float, typer.Option(help="Seconds to wait; the hire goes on afterwards.")]
+Patience = Annotated[float, typer.Option(help="Seconds to wait; afterwards the hire continues without you.")]
 
 
 def add_to(app: typer.Typer) -> None:

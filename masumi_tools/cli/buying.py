@@ -30,7 +30,7 @@ Target = Annotated[
 Pairs = Annotated[list[str] | None, typer.Argument(help="The input: field=value ...")]
 Given = Annotated[str | None, typer.Option("--input", "-i", help="The input as JSON, @FILE, or - for stdin.")]
 MaxPrice = Annotated[str | None, typer.Option(help='The most that this hire may cost, such as "2 ADA".')]
-Patience = Annotated[float, typer.Option(help="Seconds to wait; the hire goes on afterwards.")]
+Patience = Annotated[float, typer.Option(help="Seconds to wait; afterwards the hire continues without you.")]
 _SHOWN = 50
 HireId = Annotated[str, typer.Argument(help="The id of a hire, as `hires` shows it.")]
 
@@ -61,7 +61,7 @@ def find(
     all_kinds: Annotated[
         bool, typer.Option("--all-kinds", help="Also those that cannot be hired from here.")
     ] = False,
-    limit: Annotated[int, typer.Option(help="How many at the most.")] = 20,
+    limit: Annotated[int, typer.Option(help="How many at most.")] = 20,
 ) -> int:
     """Look for services in the registry."""
     from masumi_tools.hire.buyer import Buyer
@@ -273,7 +273,8 @@ def archive(
         Path, typer.Option("--to", help="The file that their receipts are added to, as JSON lines.")
     ],
     vacuum: Annotated[
-        bool, typer.Option(help="Then give the room back to the disk (SQLite; nobody may write meanwhile).")
+        bool,
+        typer.Option(help="Then give the room back to the disk (SQLite; nothing else may write meanwhile)."),
     ] = False,
 ) -> int:
     """Move old hires out of the journal to a file; what they cost stays counted in their budgets."""
@@ -340,7 +341,7 @@ def _kept(context: Context, hire_id: str) -> Receipt:
 def answer(
     ctx: typer.Context, hire_id: HireId, pairs: Pairs = None, given: Given = None, patience: Patience = 600
 ) -> int:
-    """Give a service the input that it asked for, and go on."""
+    """Give a service the input that it asked for, then wait for its result."""
     from masumi_tools.hire.buyer import Buyer
     from masumi_tools.tools.arguments import read_arguments
 
@@ -367,10 +368,10 @@ def refund(ctx: typer.Context, hire_id: HireId, patience: Patience = 60) -> int:
 
 def sweep(
     ctx: typer.Context,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on until stopped.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until stopped.")] = False,
     interval: Annotated[float, typer.Option(help="Seconds between two rounds of --watch.")] = 30.0,
 ) -> int:
-    """Drive every open hire that is due as far as it goes: results, refunds, bookings. Needs no budget."""
+    """Update every open hire that is due: fetch results, follow refunds, record payouts. Needs no budget."""
     from masumi_tools.hire.buyer import Buyer
 
     context: Context = ctx.obj

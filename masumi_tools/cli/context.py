@@ -173,7 +173,7 @@ def read_input(pairs: list[str], given: str | None) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InputError(f"--input is no JSON: {error}; an object such as " + '{"text": "hello"}') from error
+        raise InputError(f"--input is not JSON: {error}; an object such as " + '{"text": "hello"}') from error
 
 
 def _value(name: str, value: str) -> str:

@@ -37,7 +37,7 @@ class Finding:
 def examine(settings: Settings, mend: bool = False) -> Iterator[Finding]:
     """Look at everything that a hire needs, one finding after the other. Nothing is paid.
 
-    It only reads; with `mend` the sums beside the lines of budgets are made anew where they are wrong.
+    It only reads; with `mend` the sums beside the lines of budgets are corrected where they are wrong.
     """
     yield from _journal(settings, mend)
     yield from _proxies()
@@ -129,7 +129,9 @@ def _key(settings: Settings, http: Http) -> Iterator[Finding]:
     yield Finding(
         "scope",
         key.can_pay,
-        "it may pay" if key.can_pay else "it may only read; hiring needs a key with pay scope (ReadAndPay)",
+        "the key can pay"
+        if key.can_pay
+        else "the key is read-only; hiring needs a key with pay scope (ReadAndPay)",
     )
     fits = not key.networks or settings.network in key.networks or key.can_admin
     allowed = ", ".join(key.networks) or "every network"
@@ -138,7 +140,7 @@ def _key(settings: Settings, http: Http) -> Iterator[Finding]:
         yield Finding(
             "wallets",
             None,
-            "the key sees only its own wallets; a fresh purchase is invisible to it until it is on its way",
+            "the key is bound to wallets: new purchases stay invisible to it until they are sent, so hires take longer",
         )
     yield from _source(settings, http)
     yield from _rails(settings, http)
@@ -149,7 +151,10 @@ def _key(settings: Settings, http: Http) -> Iterator[Finding]:
         )
         yield Finding("credits", False, words)
     elif key.credits is not None:
-        words = f"the key's use is limited: {text_of(key.credits)} left; nodes take all of it at the first purchase"
+        words = (
+            f"the key has limited credits ({text_of(key.credits)} left), and the node deducts all of them at the first "
+            "purchase; use a key without a credit limit"
+        )
         if key.other_credits:
             words += (
                 f"; credits in {', '.join(key.other_credits[:3])} pay by x402 only, which is not used here"
@@ -234,7 +239,7 @@ def _registry(settings: Settings, http: Http) -> Iterator[Finding]:
         yield Finding(
             "registry",
             False,
-            f"the registry refuses the API key: {heard(reply)}; MASUMI_REGISTRY_TOKEN is its own key",
+            f"the registry refuses the API key: {heard(reply)}; the registry has keys of its own: set MASUMI_REGISTRY_TOKEN",
         )
     else:
         yield Finding("registry", False, f"{settings.registry_api} cannot be asked: {heard(reply)}")

@@ -260,7 +260,7 @@ def _service(visit: _Visit, listing: Listing | None, url: str, start_job: bool, 
     shown = visit.send(service.demo(url))
     example = read_demo(shown.content, shown.status) if shown.status is not None else None
     if shown.ok and example is None:
-        what = "the answer is no example of input and output"
+        what = "the answer is not an example of input and output"
         visit.others(DEMO, what, "serve input and output.result, or 404 where there is no demo")
     if listing is not None and f"service {OWN}" not in visit.asked:
         _compare(visit, listing, url)
@@ -276,7 +276,7 @@ def _service(visit: _Visit, listing: Listing | None, url: str, start_job: bool, 
 def _availability(visit: _Visit, reply: Reply, listing: Listing | None) -> None:
     body = reply.body if isinstance(reply.body, dict) else {}
     if not reply.ok:
-        what = f"the answer is no JSON with status 200: {heard(reply)}"
+        what = f"the answer is not JSON with status 200: {heard(reply)}"
         visit.tolerated(AVAILABILITY, what, "goes on to the input schema", "answer 200 with JSON")
         return
     read = read_availability(reply.body, reply.status or 200)
@@ -363,7 +363,7 @@ def _start(visit: _Visit, listing: Listing, url: str, spec: InputSpec, given: An
         return
     body = reply.body if isinstance(reply.body, dict) else {}
     for name, words in _spellings(body):
-        visit.tolerated(START, f"{name}: {words}", "reads it all the same", "use MIP-003's name and form")
+        visit.tolerated(START, f"{name}: {words}", "still reads it", "use MIP-003's name and form")
     for note in job.notes:
         visit.tolerated(
             START, note, "repairs it; the signature decides", "send what was signed, in milliseconds"

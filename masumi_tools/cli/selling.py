@@ -166,7 +166,7 @@ def register(
 def jobs(
     ctx: typer.Context,
     job_id: Annotated[str, typer.Argument(help="One job whole, by its id or the beginning of it.")] = "",
-    limit: Annotated[int, typer.Option(help="How many jobs at the most.")] = 50,
+    limit: Annotated[int, typer.Option(help="How many jobs at most.")] = 50,
     every: Annotated[bool, typer.Option("--all", help="All jobs, however many.")] = False,
     state: Annotated[list[str] | None, typer.Option(help="Only jobs in this state; may be repeated.")] = None,
     service: Annotated[str, typer.Option(help="Only jobs of the service of this name.")] = "",

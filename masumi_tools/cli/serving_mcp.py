@@ -33,7 +33,7 @@ def mcp(
     name: Annotated[str, typer.Option(help="The name of the budget in the journal.")] = "mcp",
     allow: Annotated[list[str] | None, typer.Option(help="Only this service may be hired.")] = None,
     service: Annotated[list[str] | None, typer.Option(help="A typed tool for this service.")] = None,
-    wait: Annotated[float, typer.Option(help="Seconds that one call waits; the hire goes on.")] = 45,
+    wait: Annotated[float, typer.Option(help="Seconds that one call waits; the hire continues.")] = 45,
     http: Annotated[
         str | None,
         typer.Option(help="Serve HTTP at this address instead of stdio; a port alone is on 127.0.0.1."),

@@ -335,7 +335,9 @@ def quote_json(found: Quote) -> dict[str, Any]:
 def question_spec(made: Receipt) -> InputSpec:
     """What a hire that needs input asks for; StateError when it asks for nothing."""
     if made.outcome != "needs_input":
-        raise StateError(f"the hire {made.hire_id} asks for nothing; it is {made.outcome}", money=made.money)
+        raise StateError(
+            f"the hire {made.hire_id} is not waiting for an answer (it is {made.outcome})", money=made.money
+        )
     from masumi_tools.inputs import read_input_schema
 
     return read_input_schema(made.question)

@@ -192,7 +192,7 @@ class Budget:
         return _over(self.approve_above, price, {}, "") is not None
 
     def as_json(self) -> dict[str, Any]:
-        """The limits as plain JSON values: whoever hears a person's yes later keeps to them."""
+        """The limits as plain JSON values: a process that gets a person's approval later keeps to them."""
         return {
             item.name: _dumped(getattr(self, item.name)) for item in fields(self) if item.name != "approve"
         }
@@ -273,7 +273,8 @@ def _over(limit: Sequence[Amount], price: Sequence[Amount], used: dict[str, int]
             continue
         bound = allowed.get(amount.unit)
         if bound is None:
-            return f"has no {name_of(amount.unit)} {words}"
+            units = " and ".join(name_of(one.unit) for one in limit)
+            return f"has no {name_of(amount.unit)} {words}" + (f", only {units}" if units else "")
         left = max(bound - used.get(amount.unit, 0), 0)
         if amount.quantity > left:
             rest = f", {Amount(left, amount.unit)} of it is left" if left < bound else ""

@@ -131,10 +131,10 @@ class Buyer(Answering, BuyerBase):
         approved_by: str = "",
         fallback: Sequence[Hireable] = (),
     ) -> Receipt:
-        """Hire the service, or go on with the same hire, and return its Receipt after at most `patience_s`.
+        """Hire the service, or continue the same hire, and return its Receipt after at most `patience_s`.
 
         It is back 10 s after that at the latest (`GRACE_S`), whatever node and service do; only a
-        POST /purchase that is on its way is waited for (at most 60 s), and what `approve` and
+        POST /purchase that was sent is waited for (at most 60 s), and what `approve` and
         `on_mismatch` take does not count.
 
         `target` is an agent identifier, a URL, what `find` or `quote` gave, or the name of exactly one service
@@ -199,7 +199,7 @@ class Buyer(Answering, BuyerBase):
 
     @keywords()
     def resume(self, hire_id: str, *, patience_s: float = PATIENCE_S) -> Receipt:
-        """Go on with a hire of this journal, whoever began it; patience as for `hire`. UnknownHire when there is none."""
+        """Continue a hire of this journal, also one of another process; patience as for `hire`. UnknownHire when there is none."""
         return self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner), patience_s)
 
     @keywords()
@@ -225,9 +225,9 @@ class Buyer(Answering, BuyerBase):
         return self._drive(lambda owner: self._flows.write_off(hire_id, owner))
 
     def sweep(self) -> Receipts:
-        """Drive every open hire that is due as far as it goes now: results, refunds, bookings.
+        """Update every open hire that is due: fetch results, follow refunds, record payouts.
 
-        Returns the receipts of those, the longest waiting first. A hire that another call drives is left to
+        Returns the receipts of those, the longest waiting first. A hire that another call works on is left to
         it; one without news is looked at less and less often, and never later than its next deadline.
         """
         return Receipts(self._drive(self._flows.sweep))
@@ -325,7 +325,7 @@ class Buyer(Answering, BuyerBase):
 
 
 class AsyncBuyer(AsyncAnswering, BuyerBase):
-    """`Buyer` for asyncio: the same methods, awaited. Cancelling a call detaches from the hire, which goes on.
+    """`Buyer` for asyncio: the same methods, awaited. Cancelling a call detaches from the hire, which continues.
 
         async with AsyncBuyer(Settings.from_env(), budget=Budget("20 ADA")) as buyer:
             receipt = await buyer.hire("<agent identifier or URL>", {"text": "..."})

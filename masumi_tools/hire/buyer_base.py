@@ -80,7 +80,7 @@ class BuyerBase:
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            f"{type(self).__name__} holds connections and is not pickled or copied; make it anew, over the same journal"
+            f"{type(self).__name__} holds connections and is not pickled or copied; make a new one over the same journal"
         )
 
     def now_ms(self) -> int:

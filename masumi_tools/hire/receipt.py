@@ -130,7 +130,7 @@ class Receipt(BaseModel):
 
     @property
     def open(self) -> bool:
-        """Whether the hire still goes on, or waits for somebody."""
+        """Whether the hire continues, or waits for an answer or an approval."""
         return self.outcome in ("open", "needs_approval", "needs_input", "refund_requested", "disputed")
 
     @property

@@ -133,7 +133,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Nothing to do any more, or nothing without somebody's answer."""
+    """Nothing to do any more, or nothing without an answer."""
 
 
 Step = Send | Reserve | Consult | Become | Pause | Rest

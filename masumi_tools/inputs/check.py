@@ -22,7 +22,7 @@ _ENDS: Final = frozenset({"finish", "finished", "done", "end", "complete"})
 
 
 def check(spec: InputSpec, data: object) -> dict[str, Any]:
-    """The input with every value checked, in the schema's order; InputError with `field_errors` else.
+    """The input with every value checked, in the schema's order; InputError with `field_errors` otherwise.
 
     Optional fields that are null or "" are left out, a required one that is missing has its default where
     the schema has one, a hidden field with a fixed value is filled in, 3.0
@@ -54,7 +54,7 @@ def check(spec: InputSpec, data: object) -> dict[str, Any]:
 
 
 def usable(spec: InputSpec) -> None:
-    """Nothing, when input can be formed for the spec; InputError with its refusal else."""
+    """Nothing, when input can be formed for the spec; InputError with its refusal otherwise."""
     if spec.refusal:
         sentence = f"The service's input schema cannot be used: {spec.refusal}."
         raise InputError(sentence, field_errors={"": [spec.refusal]})

@@ -1,4 +1,4 @@
-"""Text that was meant to be JSON: read where it can mean only one thing, refused with the reason else.
+"""Text that was meant to be JSON: read where it can mean only one thing, refused with the reason otherwise.
 
 Read: code fences, trailing commas, comments, line breaks inside a text, the single quotes and
 True/False/None of Python, prose before and after the one value, JSON in a JSON text. Never mended: text that is cut off,
@@ -92,7 +92,7 @@ def _only_value(text: str) -> JsonValue:
         bodies = [part for part in _FENCE.findall(text) if part.lstrip()[:1] in ("{", "[")] or bodies
     found = [value for body in bodies for value in _values_in(body.strip())]
     if not found:
-        raise NotJson("no JSON", "the text is no JSON object")
+        raise NotJson("no JSON", "the text is not a JSON object")
     if not all(_same(value, found[0]) for value in found):
         raise NotJson("several", "two different objects were given")
     return found[0]
@@ -105,7 +105,7 @@ def _values_in(text: str) -> list[JsonValue]:
     while at >= 0:
         value, end = _value_at(text, at)
         if text[end:].lstrip()[:1] in (",", ":", '"'):
-            raise NotJson("unreadable", "the JSON cannot be read: it goes on after its end")
+            raise NotJson("unreadable", "the JSON cannot be read: more text follows after its end")
         found.append(value)
         if len(found) > _MOST_OBJECTS:
             raise NotJson("several", "the text holds too many objects")

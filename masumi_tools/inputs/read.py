@@ -83,7 +83,7 @@ def _read(body: object, depth: int) -> InputSpec:
             problems=("the schema is null: the service takes no input, or failed to say which",),
         )
     if not isinstance(body, Mapping):
-        return InputSpec(refusal=f"the schema is {plain_text(repr(body), 40)}, no list of fields")
+        return InputSpec(refusal=f"the schema is {plain_text(repr(body), 40)}, not a list of fields")
     if not body:
         return InputSpec(dialect="empty", problems=("the schema is empty: no field is named",))
     groups = body.get("input_groups", body.get("inputGroups"))
@@ -189,7 +189,7 @@ def _entries(entries: list[Any], dialect: str, group: str = "", by_name: bool = 
             problems.append(f"{entry}: only a name, taken as text")
             continue
         if not isinstance(entry, Mapping):
-            problems.append(f"entry {number} is no field and is left out")
+            problems.append(f"entry {number} is not a field and is left out")
             continue
         field_id = usable_id(entry.get("name" if by_name else "id"))
         field, odd = read_field(entry, field_id or f"field {number}", group)

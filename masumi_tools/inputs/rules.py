@@ -204,10 +204,10 @@ def _limit(kind: str, value: object, field_id: str, word: str, odd: list[str]) -
     if KINDS.get(kind) == "moment":
         if isinstance(value, str) and found is None:
             return value.strip()[:40]
-        odd.append(f"{field_id}: {word} {plain_text(value, 20)!r} is no {kind}, left to the service")
+        odd.append(f"{field_id}: {word} {plain_text(value, 20)!r} is not a {kind}, left to the service")
         return None
     if found is None:
-        odd.append(f"{field_id}: {word} {plain_text(value, 20)!r} is no number, left to the service")
+        odd.append(f"{field_id}: {word} {plain_text(value, 20)!r} is not a number, left to the service")
     return found
 
 

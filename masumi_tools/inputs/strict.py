@@ -43,16 +43,16 @@ def deviations(body: Any) -> list[str]:
     They harm nobody who reads as leniently as `read_input_schema`; others refuse the whole service for one.
     """
     if not isinstance(body, Mapping):
-        return ["the answer is no object with input_data or input_groups"]
+        return ["the answer is not an object with input_data or input_groups"]
     flat, groups = body.get("input_data"), body.get("input_groups")
     if groups is None:
         if not isinstance(flat, list):
-            return ["input_data is no list of fields"]
+            return ["input_data is not a list of fields"]
         return list(_fields(flat))
     if flat is not None:
         return ["input_data and input_groups are both there; exactly one may be"]
     if not isinstance(groups, list) or not all(_is_group(group) for group in groups):
-        return ["input_groups is no list of groups with an id, a title and input_data"]
+        return ["input_groups is not a list of groups with an id, a title and input_data"]
     return list(_fields([field for group in groups for field in group["input_data"]]))
 
 
@@ -64,7 +64,7 @@ def _fields(fields: list[Any]) -> Iterator[str]:
     seen: set[str] = set()
     for number, field in enumerate(fields, 1):
         if not isinstance(field, Mapping):
-            yield f"field {number} is no object"
+            yield f"field {number} is not an object"
             continue
         name = field.get("id")
         if not isinstance(name, str) or not name:
@@ -87,9 +87,9 @@ def _field(field: Mapping[str, Any]) -> Iterator[str]:
     data = field.get("data")
     held: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
     if data is not None and not isinstance(data, Mapping):
-        yield "data is no object"
+        yield "data is not an object"
     if kind in _CHOICES and not _are_choices(held.get("values")):
-        yield "data.values is no list of different texts"
+        yield "data.values is not a list of different texts"
     if kind == "file" and not isinstance(held.get("outputFormat"), str):
         yield "data.outputFormat is missing"
     yield from _rules(kind, field.get("validations"))
@@ -104,7 +104,7 @@ def _rules(kind: str, rules: Any) -> Iterator[str]:
     if rules is None:
         return
     if not isinstance(rules, list):
-        yield "validations is no list of validation and value"
+        yield "validations is not a list of validation and value"
         return
     for rule in rules:
         word, value = (
@@ -113,7 +113,7 @@ def _rules(kind: str, rules: Any) -> Iterator[str]:
         if not isinstance(word, str):
             yield "a validation has no name"
         elif not isinstance(value, str):
-            yield f"the value of {plain_text(word, 40)} is no text"
+            yield f"the value of {plain_text(word, 40)} is not text"
         elif word == "optional":
             if value not in ("true", "false"):
                 yield 'the value of optional is neither "true" nor "false"'

@@ -41,7 +41,7 @@ class Unfit(ValueError):
 
 
 def fit(field: InputField, value: object) -> JsonValue:
-    """The clean value of a given, non-null value; Unfit with the sentence else."""
+    """The clean value of a given, non-null value; Unfit with the sentence otherwise."""
     try:
         plain = normalise(value)
     except InputError as error:
@@ -91,7 +91,7 @@ def _text(field: InputField, value: JsonValue) -> JsonValue:
 def _in_length(field: InputField, value: str) -> None:
     low, high = field.minimum, field.maximum
     if isinstance(low, Decimal) and len(value) < low:
-        raise Unfit(f"is too short: {counted(len(value), 'character')}, at least {low} are wanted")
+        raise Unfit(f"is too short: {counted(len(value), 'character')}, needs at least {low}")
     if isinstance(high, Decimal) and len(value) > high:
         raise Unfit(f"is too long: {counted(len(value), 'character')}, at most {high} are allowed")
 
@@ -156,7 +156,7 @@ def _choice(field: InputField, value: JsonValue) -> JsonValue:
         if field.type == "multiselect":
             raise Unfit(f"{kind_word(value)} was given where a list of choices is expected")
         if low > 1:
-            raise Unfit(f"has 1 choice, at least {low} are wanted")
+            raise Unfit(f"has 1 choice, needs at least {low}")
         return _one_choice(field, value)
     if field.type == "enum":
         raise Unfit("a list was given where one choice is expected")
@@ -165,7 +165,7 @@ def _choice(field: InputField, value: JsonValue) -> JsonValue:
     if not value and (low > 0 or field.required):
         raise Unfit("needs at least one choice")
     if len(value) < low:
-        raise Unfit(f"has {counted(len(value), 'choice')}, at least {low} are wanted")
+        raise Unfit(f"has {counted(len(value), 'choice')}, needs at least {low}")
     if isinstance(field.maximum, Decimal) and len(value) > field.maximum:
         most = "only one choice is" if field.maximum == 1 else f"at most {field.maximum} choices are"
         raise Unfit(f"has {counted(len(value), 'choice')}, {most} allowed")
@@ -310,7 +310,7 @@ def _file(field: InputField, value: JsonValue) -> JsonValue:
     if not isinstance(high, Decimal) and len(files) > 1 and not field.multiple:
         raise Unfit("takes one file")
     if (isinstance(low, Decimal) and len(files) < low) or (not files and field.required):
-        raise Unfit(f"has {counted(len(files), 'file')}, at least {low or 1} are wanted")
+        raise Unfit(f"has {counted(len(files), 'file')}, needs at least {low or 1}")
     for item in files:
         if not isinstance(item, str):
             raise Unfit(f"{kind_word(item)} was given where the URL of a file is expected")
@@ -369,7 +369,7 @@ def _list(field: InputField, value: JsonValue) -> JsonValue:
     if not isinstance(value, list):
         raise Unfit(f"{kind_word(value)} was given where a list is expected")
     if isinstance(field.minimum, Decimal) and len(value) < field.minimum:
-        raise Unfit(f"has {len(value)} entries, at least {field.minimum} are wanted")
+        raise Unfit(f"has {len(value)} entries, needs at least {field.minimum}")
     if isinstance(field.maximum, Decimal) and len(value) > field.maximum:
         raise Unfit(f"has {len(value)} entries, at most {field.maximum} are allowed")
     if field.item is None:

@@ -219,7 +219,7 @@ def explained(doing: str) -> Iterator[None]:
         text = str(error.orig).lower()
         if "locked" in text or "deadlock" in text:
             raise JournalBusy(
-                f"the journal is locked by another process; nothing was sent while {doing}", phase="journal"
+                f"{doing} failed: another process has locked the journal; nothing was sent", phase="journal"
             ) from error
         if "too many c" in text or "connection slots" in text:
             raise JournalBusy(
@@ -241,7 +241,7 @@ def explained(doing: str) -> Iterator[None]:
                     ("readonly", "the file or its folder cannot be written"),
                     ("read-only", "the database cannot be written"),
                     ("malformed", "the file is damaged; restore it from a backup"),
-                    ("not a database", "the file is no database; name another file"),
+                    ("not a database", "the file is not a database; name another file"),
                     ("unable to open", "the file cannot be opened; check folder and rights"),
                     ("did not answer", "the server does not answer"),
                     ("shutting down", "the server is being stopped"),

@@ -51,7 +51,7 @@ class Kept:
         with _gate:
             if self._torn:
                 raise JournalError(
-                    "this process was forked while its journal was being written; open the journal anew",
+                    "this process was forked while its journal was being written; open the journal again",
                     phase="journal",
                 )
             if self._known is None:

@@ -198,7 +198,9 @@ class Journal(Questions, Looks, News):
                     or self._one(db, hires.c.key == row.key)
                 )
                 if known is None:
-                    raise JournalBusy("the same hire was begun and ended at this moment; ask again")
+                    raise JournalBusy(
+                        "the same hire was started and ended at this moment; run the call again"
+                    )
         if call_id and known.joinable:
             self.link(call_id, known.hire_id)
         return known, False
@@ -523,7 +525,7 @@ class Journal(Questions, Looks, News):
         if found is None:  # bought anew it would be paid twice
             raise JournalError(
                 f"this tool call belongs to the hire {hire_id}, which was archived; nothing was sent. Its "
-                "receipt is in the file that it was archived to; to hire anew, make a new call",
+                "receipt is in the file that it was archived to; to hire again, make a new call",
                 phase="journal",
                 repeatable=False,
             )

@@ -23,7 +23,10 @@ OUTPUT: Final[dict[str, Any]] = {
             "properties": {
                 "hire_id": _TEXT,
                 "outcome": _TEXT,
-                "open": {"type": "boolean", "description": "true: it goes on; check it, do not hire again"},
+                "open": {
+                    "type": "boolean",
+                    "description": "true: the hire continues; check it, do not hire again",
+                },
                 "service": _TEXT,
                 "paid": _TEXT,
                 "refunded": _TEXT,

@@ -33,7 +33,7 @@ def serve(
     host cannot ask and the budget has `approve_above` itself, the hire waits in the journal until a person
     answers it (`masumi-tools approve`), else it is refused. `wait_s` is how long one call waits for a hire. Over HTTP each request carries
     `token` as a bearer token; InputError when it is missing. Open hires are swept while it serves; when it
-    ends they go on, and the next process finds them in the journal.
+    ends they continue, and the next process finds them in the journal.
     """
     if http is not None and not token:
         raise InputError("an MCP server over HTTP needs a token, so that only its user spends the budget")

@@ -129,7 +129,7 @@ def read_agent_metadata(body: Any, network: str | None = None, *, http_status: i
     """The seller in the node's GET /registry/agent-identifier, or in plain on-chain metadata.
 
     No seller key in it, and no source index: the node leaves out sources of other networks, so that a
-    position in its list is no index (protocol N22). WireError when there is none.
+    position in its list is not an index (protocol N22). WireError when there is none.
     """
     found = next(_listings(body, http_status, network), None)
     if found is None:
@@ -337,7 +337,7 @@ def _check_url(url: str, problems: list[str]) -> None:
         host = ""
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not re.search(r"[0-9a-zA-Z]", host):
-        problems.append(f"apiBaseUrl: {quoted(url)} is no web address")
+        problems.append(f"apiBaseUrl: {quoted(url)} is not a web address")
     elif parts.query or parts.fragment:
         problems.append(
             f"apiBaseUrl: {quoted(url)} has a query or fragment, so that no path can be put after it"

@@ -264,7 +264,7 @@ def read_registrations(body: Any) -> list[Registration]:
 def _unwrapped(body: Any, what: str) -> Names:
     value = as_object(body)
     if value is None:
-        raise WireError(f"The node's {what} is no JSON object but {quoted(body)}.", fault="node")
+        raise WireError(f"The node's {what} is not a JSON object but {quoted(body)}.", fault="node")
     names = Names(value)
     inner = names.object("data")
     return inner if inner is not None and isinstance(names.get("data"), Mapping) else names
@@ -360,7 +360,7 @@ def _ms(row: Names, name: str, what: str, *others: str, absent: int | None = Non
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise WireError(f"{name}: {quoted(value)} in the node's {what} is no whole number.", fault="node")
+    raise WireError(f"{name}: {quoted(value)} in the node's {what} is not a whole number.", fault="node")
 
 
 def _ada(row: Names, name: str) -> float:

@@ -58,7 +58,7 @@ def wire_amount(entry: Any) -> Amount:
     if unit.lower() != "lovelace" and unit != "" and _ASSET.fullmatch(unit) is None:
         raise AmountError(f"the unit {quoted(unit)} is neither lovelace nor policy id and asset name in hex")
     if _WHOLE.fullmatch(quantity) is None:
-        raise AmountError(f"the amount {quoted(quantity)} is no whole number of base units")
+        raise AmountError(f"the amount {quoted(quantity)} is not a whole number of base units")
     return Amount.from_wire(quantity, unit)
 
 
@@ -86,7 +86,7 @@ def _listed(entry: Any) -> tuple[str, str]:
         quantity = str(quantity)
     text = joined(quantity)
     if text is None:
-        raise AmountError(f"the amount {quoted(quantity)} is no whole number of base units")
+        raise AmountError(f"the amount {quoted(quantity)} is not a whole number of base units")
     return text.strip(), unit.strip()
 
 
@@ -145,5 +145,5 @@ def _fixed(rows: Any) -> Price:
     if not rows:
         problems.append("AgentPricing: Fixed without amounts; that is an unknown price, not a free one")
     if len(rows) > _MAX_ROWS:
-        problems.append(f"AgentPricing: {len(rows)} amounts, where at most {_MAX_ROWS} are possible")
+        problems.append(f"AgentPricing: {len(rows)} amounts, the limit is {_MAX_ROWS}")
     return Price(PricingType.FIXED, () if problems else total(amounts), tuple(listed), tuple(problems))

@@ -117,7 +117,7 @@ def read_ack(body: Any, http_status: int = 200) -> Ack:
         clear = is_refusal(body, http_status) or (http_status in (500, 501) and as_object(body) is not None)
         return Ack(False if clear else None, said, code=code)
     if not found:
-        return Ack(None, "the answer is no JSON object")
+        return Ack(None, "the answer is not a JSON object")
     names = next((n for n in found if n.get("input_hash", "signature", "status") is not None), found[0])
     digest, word = names.text("input_hash"), names.text("status", "state")
     state = state_of(word) if word else None

@@ -57,7 +57,7 @@ def read_started(body: Any, http_status: int = 200, *, sent: str | None = None) 
     if not 200 <= http_status < 300:
         return _refused(body, http_status, found)
     if not found:
-        return Started(None, error=read_error(body) or "the answer is no JSON object")
+        return Started(None, error=read_error(body) or "the answer is not a JSON object")
     outer = found[0]
     job_id = _job_id(found)
     word = next((w for names in reversed(found) if (w := names.text("status", "state"))), "")

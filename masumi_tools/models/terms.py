@@ -193,7 +193,7 @@ def _source_index(value: Any, notes: list[str]) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 24:
         return value
     if value:
-        notes.append(f"supportedPaymentSourceIndex: {quoted(value)} is no index from 0 to 24; left out")
+        notes.append(f"supportedPaymentSourceIndex: {quoted(value)} is not an index from 0 to 24; left out")
     return None
 
 

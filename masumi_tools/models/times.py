@@ -87,7 +87,7 @@ def read_time(value: Any) -> ReadTime:
     if int(number) in _SECONDS and in_ms.as_integer_ratio()[1] == 1:
         note = f"{quoted(value)} is in seconds and was read as {int(in_ms)} ms"
         return ReadTime(int(in_ms), note=note, in_seconds=in_ms % 1000 == 0)
-    return ReadTime(problem=f"{quoted(value)} is no time in milliseconds since 1970")
+    return ReadTime(problem=f"{quoted(value)} is not a time in milliseconds since 1970")
 
 
 def _number(value: Any) -> Decimal | None:
@@ -114,14 +114,14 @@ def _iso(value: Any) -> ReadTime:
         try:
             moment = datetime.fromisoformat(text.upper().replace(",", "."))
         except ValueError:
-            return ReadTime(problem=f"{quoted(value)} is no date and time")
+            return ReadTime(problem=f"{quoted(value)} is not a date and time")
         zone = "" if moment.tzinfo else ", taken as UTC"
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         since = moment - datetime(1970, 1, 1, tzinfo=UTC)
         ms = (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
         if ms in _MILLISECONDS:
             return ReadTime(ms, note=f"{quoted(value)} is an ISO time{zone} and was read as {ms} ms")
-    return ReadTime(problem=f"{quoted(value)} is no time in milliseconds since 1970")
+    return ReadTime(problem=f"{quoted(value)} is not a time in milliseconds since 1970")
 
 
 def wire_times(values: Mapping[str, Any]) -> tuple[JobTimes | None, list[str], list[str]]:

@@ -74,7 +74,7 @@ def check_url(url: str | httpx.URL, *, sandbox: bool = False) -> None:
         parsed = httpx.URL(url)
         port = parsed.port
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise _refused(f"{redact(url, 100)} is no address: {redact(error, 100)}") from None
+        raise _refused(f"{redact(url, 100)} is not an address: {redact(error, 100)}") from None
     host = parsed.raw_host.decode("ascii", "replace")
     shown = redact(host, 100)
     if parsed.userinfo:

@@ -31,7 +31,7 @@ def read_json(data: bytes) -> Any:
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"the answer is no JSON: {error.msg} at character {error.pos}") from None
+        raise ValueError(f"the answer is not JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise ValueError("the answer is nested too deep") from None
     return _whole(value) if "\\ud" in text or "\\uD" in text else value
@@ -60,7 +60,7 @@ def _float(digits: str) -> float:
 
 
 def _constant(word: str) -> NoReturn:
-    raise ValueError(f"the answer holds {word}, which is no JSON")
+    raise ValueError(f"the answer holds {word}, which is not JSON")
 
 
 def _whole(value: Any) -> Any:

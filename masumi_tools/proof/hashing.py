@@ -29,10 +29,10 @@ _MAX_ARRAY_INDEX: Final = 2**32 - 2
 
 
 def check_hashable(value: object) -> None:
-    """Nothing, when every seller reads `value` as the same JSON; InputError else, before anything is sent.
+    """Nothing, when every seller reads `value` as the same JSON; InputError otherwise, before anything is sent.
 
     Refused: whole numbers beyond 2^53-1 (JavaScript reads another number), NaN and infinity, text with a lone
-    surrogate, keys that are no text, nesting deeper than 64, and whatever is no JSON. `field_errors` has the
+    surrogate, keys that are not text, nesting deeper than 64, and whatever is not JSON. `field_errors` has the
     top-level field, or "" where the whole is wrong.
     """
     _plain(value, fold_whole_floats=False)
@@ -192,7 +192,7 @@ def _utf8(text: str, name: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        sentence = "has a lone surrogate, which is no text"
+        sentence = "has a lone surrogate, which is not text"
         raise InputError(f"{name} {sentence}.", field_errors={name: [sentence]}) from None
 
 
@@ -207,7 +207,7 @@ def _plain(value: object, *, fold_whole_floats: bool) -> JsonValue:
         try:
             item.encode()
         except UnicodeEncodeError:
-            raise refuse(path, f"{what} a lone surrogate, which is no text") from None
+            raise refuse(path, f"{what} a lone surrogate, which is not text") from None
         return str.__str__(item)
 
     def copy(item: object, path: tuple[str, ...]) -> JsonValue:
@@ -239,6 +239,6 @@ def _plain(value: object, *, fold_whole_floats: bool) -> JsonValue:
                 plain_key = text(key, path, "has a key with")
                 result[plain_key] = copy(part, (*path, plain_key))
             return result
-        raise refuse(path, f"is of type {type(item).__name__}, which is no JSON")
+        raise refuse(path, f"is of type {type(item).__name__}, which is not JSON")
 
     return copy(value, ())

@@ -134,7 +134,7 @@ def seller_key_hash(identifier: BlockchainIdentifier) -> str:
     """
     public_key = _public_key(identifier.key)
     if public_key is None:
-        raise IdentifierError("The key in the blockchain identifier is no Ed25519 key in COSE form.")
+        raise IdentifierError("The key in the blockchain identifier is not an Ed25519 key in COSE form.")
     return _key_hash(public_key).hex()
 
 
@@ -148,13 +148,13 @@ def verify(identifier: BlockchainIdentifier, terms: SignedTerms, seller_vkey: st
         return "the seller's key hash is not 56 lower-case hex digits"
     public_key = _public_key(identifier.key)
     if public_key is None:
-        return "the key in the identifier is no Ed25519 key in COSE form"
+        return "the key in the identifier is not an Ed25519 key in COSE form"
     key_hash = _key_hash(public_key)
     if key_hash.hex() != seller_vkey:
         return f"the identifier is signed with the key {key_hash.hex()}, not with the seller's {seller_vkey}"
     sign1 = _sign1(identifier.signature)
     if sign1 is None:
-        return "the signature in the identifier is no COSE_Sign1 over an address, made with EdDSA"
+        return "the signature in the identifier is not a COSE_Sign1 over an address, made with EdDSA"
     if not _is_paid_to(sign1.address, key_hash):
         return "the address in the signature does not belong to the seller's key"
     digest = _digest(identifier, terms, _address_text(sign1.address))

@@ -78,7 +78,7 @@ def serve(
     if service.settings.sandbox and not service.settings.agent_identifier:
         service = service.with_settings(trial.listed(service.offer, service.settings, url))
         say(f"listed in the sandbox as {service.settings.agent_identifier}")
-    words = f"{service.offer.name} takes jobs at {url} ({url}/docs shows its routes); end it with Ctrl-C"
+    words = f"{service.offer.name} accepts jobs at {url} (API: {url}/docs). Press Ctrl-C to stop."
     service.run(host, port, drain_s=drain_s, trusted_proxies=trusted_proxies, ready=lambda: say(words))
 
 

@@ -85,7 +85,7 @@ class Health:
         ahead = states.get("ready", 0) + states.get("running", 0)
         wait_s = (ahead / self._runner.workers + 1) * self._runner.usual_s
         if wait_s > self._offer.deadlines.work_s:
-            return f"{ahead} jobs wait; a new one would not be done in time"
+            return f"{ahead} jobs are queued; a new one would miss its deadline"
         return None
 
     @property

@@ -64,7 +64,7 @@ def jobs(
     strange = [state for state in states if state not in set(JobState)]
     if strange:
         raise InputError(
-            f"{strange[0]!r} is no state of a job; there are {', '.join(JobState)}", phase="jobs"
+            f"{strange[0]!r} is not a state of a job; there are {', '.join(JobState)}", phase="jobs"
         )
     which = Which(states, service, since_ms)
     with _opened(settings) as table:

@@ -90,7 +90,7 @@ class Workers:
 
     @classmethod
     def read(cls, given: int | str) -> Self:
-        """A number, "process" or "process:8"; InputError else."""
+        """A number, "process" or "process:8"; InputError otherwise."""
         kind, _, number = given.partition(":") if isinstance(given, str) else ("", "", str(given))
         if kind not in ("", "process") or not (number or "4").isdecimal() or int(number or 4) < 1:
             raise InputError('workers is a number of at least 1, "process" or "process:8"', phase="sell")

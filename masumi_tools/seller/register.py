@@ -137,10 +137,12 @@ class Registrar:
         row = self._own()
         if row.shown.get("AgentPricing") is not None:
             raise RegistrationTrouble(
-                "the node updates registrations for Web3CardanoV2 only; deregister this one and register anew"
+                "the node updates registrations for Web3CardanoV2 only; deregister this one and register again"
             )
         if row.state.startswith("Deregistration") and row.state != "DeregistrationFailed":
-            raise RegistrationTrouble(f"it is off the registry or on its way ({row.state}); register it anew")
+            raise RegistrationTrouble(
+                f"it has left the registry or is being changed ({row.state}); register it again"
+            )
         if row.on_chain and row.says(body) and row.state != "UpdateFailed":
             self._say("the registration says this already")
         elif not row.pending:
@@ -312,7 +314,7 @@ class Registrar:
         raise RegistrationTrouble(f"the node has no {source_type} payment source on {self._settings.network}")
 
     def _wait(self, row: Registration, ends: Sequence[str]) -> Registered:
-        """Wait for one of these states; not `done` where the time ends first. The node goes on by itself."""
+        """Wait for one of these states; not `done` where the time ends first. The node continues on its own."""
         end = time.monotonic() + self._wait_s
         state = row.state
         while True:

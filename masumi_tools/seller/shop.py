@@ -142,7 +142,7 @@ class Shop:
         if self.agent.identifier:
             earlier = await asyncio.to_thread(self.table.adopt, self.agent.identifier)
             if earlier:
-                log.warning("the jobs of this agent were kept under the name %r; they go on here", earlier)
+                log.warning("the jobs of this agent were kept under the name %r; they continue here", earlier)
         await asyncio.to_thread(self.life.start)
         await asyncio.to_thread(self.contracts.keep, self.clock.now_ms())
         if not self.offer.free:
@@ -154,9 +154,9 @@ class Shop:
         log.info("selling %r with %d workers", self.offer.name, self.runner.workers)
 
     async def start_job(self, body: Mapping[str, Any], client: str) -> Job:
-        """A new job with its payment made at the node; Refusal else, and nothing is kept."""
+        """A new job with its payment made at the node; Refusal otherwise, and nothing is kept."""
         if self.draining:
-            raise down("this service is being stopped; nothing was begun, try again in a minute")
+            raise down("this service is being stopped; no job was started, try again in a minute")
         job = await self._intake.begin(body, client)
         if job.state is JobState.READY:
             self.queue.poke()
@@ -166,7 +166,7 @@ class Shop:
         """Take and begin no new job, and wait at most so long for those at work and for their results' way."""
         self.draining = True
         self.queue.stop()
-        log.info("no new jobs are begun; %d at work get %g s", self.runner.busy, seconds)
+        log.info("no new jobs are started; %d in progress get %g s", self.runner.busy, seconds)
         await asyncio.to_thread(self._idle, time.monotonic() + seconds)
 
     def _idle(self, end: float) -> None:

@@ -44,7 +44,7 @@ MOST_READ = 200  # so many of the newest hires are looked through for those that
 MOST_ENDED = 5
 MOVES = frozenset({"hire", "resume", "answer", "refund"})  # the wishes after which money may move
 UNASKED = (
-    "a person was asked about prices before this tool was restored, and nobody is asked now: call approval(...) "
+    "a person was asked about prices before this tool was restored, and no one is asked now: call approval(...) "
     "for the restored tools first"
 )
 NO_LIMIT = "the user has set no budget and no max_price, so only free services can be hired"

@@ -78,7 +78,7 @@ class Reader:
 
 
 def _written(payload: object) -> str | None:
-    """The payload as JSON, in which 1, 1.0 and true differ; None for what is no JSON."""
+    """The payload as JSON, in which 1, 1.0 and true differ; None for what is not JSON."""
     try:
         return json.dumps(payload)
     except (TypeError, ValueError, RecursionError):
@@ -86,7 +86,7 @@ def _written(payload: object) -> str | None:
 
 
 def read_arguments(spec: InputSpec, payload: object, notes: list[str] | None = None) -> dict[str, Any]:
-    """The input for the service from what a model sent; InputError with `field_errors` by field id else.
+    """The input for the service from what a model sent; InputError with `field_errors` by field id otherwise.
 
     `payload` is the arguments of the call or the value of its input argument: object, list, text, null.
     Keys may be ids, argument names of `args_model` or differ in case and separators only. Unknown keys are
@@ -269,7 +269,11 @@ class _Reading:
         if all(loose_key(key) in _BESIDE for key in beside) and loose_key(wrapped[0]) != "inputdata":
             for key in filter(self.resolve, beside):
                 raise self.refusal(
-                    {self.resolve(key)[0]: [f"{key} may be the field or part of the call around it"]}
+                    {
+                        self.resolve(key)[0]: [
+                            f"{key} is ambiguous: put the fields at the top level, without a wrapper"
+                        ]
+                    }
                 )
             kept = {}
         for key in wrapped:

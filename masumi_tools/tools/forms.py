@@ -84,7 +84,7 @@ def carrier(
 
 
 def carried(payload: Any, own: tuple[str, ...], needed: tuple[str, ...], rest: str) -> dict[str, Any]:
-    """The arguments `own` and the service's input under `rest`, from whatever a model sent; InputError else."""
+    """The arguments `own` and the service's input under `rest`, from whatever a model sent; InputError otherwise."""
     given = _with(payload, needed, 0)
     if given is None:
         raise _refused({needed[0]: "is required"}, own, rest)

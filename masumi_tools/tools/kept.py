@@ -46,7 +46,7 @@ _PARTS: Final = (
     "cannot_be_kept",
 )
 _PLACES: Final = ("node_url", "registry_url", "network", "database_url", "sandbox")
-_AGAIN: Final = "make the tools anew in code and give them to a new run; open hires are in the journal, and equal calls join them"
+_AGAIN: Final = "make the tools again in code and give them to a new run; open hires are in the journal, and equal calls join them"
 
 
 # Keeping -------------------------------------------------------------------------------------

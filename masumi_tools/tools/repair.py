@@ -179,7 +179,7 @@ def _json(text: str) -> Any:
     try:
         return read_json(text).value
     except NotJson as error:
-        raise Unfit(error.sentence if error.fault != "no JSON" else "is no JSON") from None
+        raise Unfit(error.sentence if error.fault != "no JSON" else "is not JSON") from None
 
 
 def _same(field: InputField, value: Any) -> Any:

@@ -158,7 +158,7 @@ class _Told:
                 f"Next: call {self.follow.check} with {self.hire} and wait_seconds 600; that costs nothing."
             )
         if not self.follow.repeat:
-            return f"Do not call this tool for it again: tell the user that {self.hire} continues by itself."
+            return f"Do not call this tool for it again: tell the user that {self.hire} continues on its own."
         return (
             "To read its result, call this tool once more, in some minutes, with exactly the same input: that "
             "continues this hire and costs nothing. Other input would be another hire."
@@ -283,7 +283,7 @@ def _needs_input(t: _Told) -> str:
     else:
         do = f"You cannot answer with this tool: pass the question and the {t.hire} on to the user. An answer is due {due}."
     return t.says(
-        f"Waiting for an answer: {t.who} has begun and asks a question ({t.hire}). Do not hire again for this task.",
+        f"Waiting for an answer: {t.who} has started and asks a question ({t.hire}). Do not hire again for this task.",
         t.money,
         t.why,
         do,
@@ -307,9 +307,7 @@ def _refund_requested(t: _Told) -> str:
         head = ("No result.", asked, due_text)
         do = "Nothing is left to do: tell the user."
     stop = "Do not hire again for this task before the refund has ended."
-    return t.says(
-        *head, t.why, stop, do, about="What the service delivered, all the same, follows.", text=r.result
-    )
+    return t.says(*head, t.why, stop, do, about="What the service delivered follows.", text=r.result)
 
 
 def _refunded(t: _Told) -> str:
@@ -320,7 +318,7 @@ def _refunded(t: _Told) -> str:
         f"Refunded: {r.refunded_text} of {t.price}; network fees are not refunded. This hire has ended ({t.hire}).",
         t.why,
         f"Do not repeat this call by yourself: tell the user. Made later, the same call is {t.new_hire}.",
-        about="What the service delivered, all the same, follows.",
+        about="What the service delivered follows.",
         text=r.result,
     )
 

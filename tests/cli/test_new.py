@@ -95,7 +95,7 @@ def serving(folder: Path, sandbox: Sandbox) -> Iterator[str]:
     try:
         said = [process.stderr.readline(), process.stderr.readline()]
         listed = re.fullmatch(r"listed in the sandbox as ([0-9a-f]+)\n", said[0])
-        assert listed and "takes jobs at" in said[1], (said, process.stderr.read())
+        assert listed and "accepts jobs at" in said[1], (said, process.stderr.read())
         yield listed[1]
     finally:
         process.terminate()

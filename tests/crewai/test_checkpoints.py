@@ -29,7 +29,7 @@ from masumi_tools.errors import MasumiError
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.tools import kept
 from tests.crewai.models import DONE, Scripted, crew_of, heard, native
-from tests.tools.market import settings_of
+from tests.tools.market import environment_of, settings_of
 
 pytestmark = [pytest.mark.crewai, pytest.mark.timeout(120)]
 
@@ -45,14 +45,7 @@ LIMITS = {
 
 def places(sandbox: Any, folder: Path) -> dict[str, str]:
     """The environment of a process that hires in this sandbox."""
-    return {
-        "MASUMI_NODE_URL": sandbox.node_url,
-        "MASUMI_NODE_TOKEN": sandbox.token,
-        "MASUMI_REGISTRY_URL": sandbox.registry_url,
-        "MASUMI_REGISTRY_TOKEN": sandbox.token,
-        "MASUMI_DATABASE_URL": f"sqlite:///{folder}/hires.sqlite3",
-        "MASUMI_SANDBOX": "1",
-    }
+    return environment_of(sandbox, f"sqlite:///{folder}/hires.sqlite3")
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from tests.gallery.serving import Asked, Told
 from tests.gallery.standard import Spec
 from tests.gallery.street import OpenStreet
 from tests.hire.clocked import ClockedAsyncBuyer, ClockedBuyer, Crash, purchases, sent
+from tests.tools.market import environment_of
 
 HELLO = {"text": "hello"}
 HOUR = 3_600_000
@@ -61,14 +62,7 @@ def test_stale_twins_in_registry(
         entries = [first]
         served._services.pop("twin")
         entries.append(served.register_service("twin", "http://127.0.0.1:9/new", "3 ADA"))
-        for name, value in {
-            "MASUMI_NODE_URL": served.node_url,
-            "MASUMI_NODE_TOKEN": served.token,
-            "MASUMI_REGISTRY_URL": served.registry_url,
-            "MASUMI_REGISTRY_TOKEN": served.token,
-            "MASUMI_SANDBOX": "1",
-            "MASUMI_DATABASE_URL": f"sqlite:///{tmp_path / 'twins.sqlite3'}",
-        }.items():
+        for name, value in environment_of(served, f"sqlite:///{tmp_path / 'twins.sqlite3'}").items():
             monkeypatch.setenv(name, value)
         served._services["old twin"] = first  # its health check finds both up
 
@@ -288,14 +282,7 @@ def test_limit_set_but_never_read(
             first.hire(echo, {"text": "interrupted"})
         with Buyer(settings, budget=nothing) as heir:
             outcomes += [receipt.outcome for receipt in heir.sweep()]
-        for name, value in {
-            "MASUMI_NODE_URL": served.node_url,
-            "MASUMI_NODE_TOKEN": served.token,
-            "MASUMI_REGISTRY_URL": served.registry_url,
-            "MASUMI_REGISTRY_TOKEN": served.token,
-            "MASUMI_SANDBOX": "1",
-            "MASUMI_DATABASE_URL": sqlite_url,
-        }.items():
+        for name, value in environment_of(served, sqlite_url).items():
             monkeypatch.setenv(name, value)
         status = run(["hire", echo, "text=hello", "--budget", "0 ADA", "--json"])
         shown = json.loads(capsys.readouterr().out)

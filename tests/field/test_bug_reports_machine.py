@@ -95,7 +95,7 @@ def test_locked_read_is_terminal_and_a_step_that_cannot_be_saved_is_not_taken(
             others.append(other)
 
     with Buyer(settings_for(sandbox, file), budget=Budget("20 ADA"), on_progress=lock) as buyer:
-        with pytest.raises(JournalBusy, match="locked by another process"):
+        with pytest.raises(JournalBusy, match="another process has locked the journal"):
             buyer.hire(sandbox.service("echo").agent_identifier, HELLO, patience_s=2)
         assert bought(sandbox) == before
         others[0].close()
@@ -129,8 +129,8 @@ def test_orphan_holds_lock(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest
     finally:
         orphan.communicate("", timeout=10)
 
-    assert "locked by another process" in str(told.value) and "damaged" not in str(told.value)
-    assert (finding.ok, "locked by another process" in finding.words) == (False, True)
+    assert "another process has locked the journal" in str(told.value) and "damaged" not in str(told.value)
+    assert (finding.ok, "another process has locked the journal" in finding.words) == (False, True)
     assert bought(sandbox) == before
     assert next(one for one in doctor.examine(settings) if one.name == "journal").ok is True
 

@@ -22,6 +22,7 @@ from tests.gallery.standard import Spec
 from tests.gallery.street import OpenStreet
 from tests.gallery.test_gallery import ENDS, End
 from tests.shared import shared_json
+from tests.tools.market import environment_of
 
 HELLO = {"text": "hello"}
 
@@ -91,8 +92,8 @@ SAID = {
     "pip": ["sent as inputHash"],
     "no-separator": ["input_hash: not MIP-004's own form but no-separator"],
     "ref-dashboard": ["sellerVKey: sent as sellerVkey"],
-    "flat-body": ["input_data is no list of fields", "input_data: not taken", 'not "masumi-agent"'],
-    "seo-with-terms": ["input_data is no list of fields", 'not "masumi-agent"'],
+    "flat-body": ["input_data is not a list of fields", "input_data: not taken", 'not "masumi-agent"'],
+    "seo-with-terms": ["input_data is not a list of fields", 'not "masumi-agent"'],
     "kodosumi": ["sent as job_id", "has no name"],
     "connector": ["input_data: not taken as MIP-003 has it"],
     "bridge-whole-seconds": ["in seconds"],
@@ -259,8 +260,8 @@ def test_a_price_that_the_service_tells_otherwise_is_told(street: OpenStreet) ->
         ),
         (Told(200, {"status": "available"}), "others", 'not "masumi-agent"'),
         (Told(200, {"status": "available", "agentIdentifier": "ab" * 60}), "others", "another agent's"),
-        (Told(404, {"detail": "Not Found"}), "tolerated", "no JSON with status 200"),
-        (Told(200, "<html><title>Hi</title></html>"), "tolerated", "no JSON with status 200"),
+        (Told(404, {"detail": "Not Found"}), "tolerated", "not JSON with status 200"),
+        (Told(200, "<html><title>Hi</title></html>"), "tolerated", "not JSON with status 200"),
         (Told(200, {"ok": 1}), "tolerated", 'not the word "available"'),
     ],
 )
@@ -283,16 +284,10 @@ def test_what_is_wrong_with_availability_is_told(
 
 
 def test_the_command_tells_people_and_machines_and_its_status_says_whether_it_can_be_hired(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Sandbox(seed=1) as sandbox:
-        for name, value in {
-            "MASUMI_NODE_URL": sandbox.node_url,
-            "MASUMI_NODE_TOKEN": sandbox.token,
-            "MASUMI_REGISTRY_URL": sandbox.registry_url,
-            "MASUMI_REGISTRY_TOKEN": sandbox.token,
-            "MASUMI_SANDBOX": "1",
-        }.items():
+        for name, value in environment_of(sandbox, f"sqlite:///{tmp_path}/hires.sqlite3").items():
             monkeypatch.setenv(name, value)
         echo, greedy = (sandbox.service(name).agent_identifier for name in ("echo", "greedy"))
 
@@ -323,8 +318,8 @@ FIELD = {"id": "text", "type": "string", "name": "Text"}
         ({"input_data": []}, None),
         ({"input_data": [FIELD], "input_groups": None}, None),
         ({"input_groups": [{"id": "g", "title": "G", "input_data": [FIELD]}]}, None),
-        ([FIELD], "no object"),
-        ({"input_data": None}, "no list"),
+        ([FIELD], "not an object"),
+        ({"input_data": None}, "not a list"),
         ({"input_data": [FIELD], "input_groups": []}, "both there"),
         ({"input_data": [FIELD, FIELD]}, "comes twice"),
         ({"input_data": [{**FIELD, "name": None}]}, "no name"),
@@ -333,8 +328,8 @@ FIELD = {"id": "text", "type": "string", "name": "Text"}
         ({"input_data": [{**FIELD, "type": "option"}]}, "data.values"),
         ({"input_data": [{**FIELD, "type": "option", "data": {"values": ["a", "a"]}}]}, "data.values"),
         ({"input_data": [{**FIELD, "type": "file"}]}, "outputFormat"),
-        ({"input_data": [{**FIELD, "validations": {"min": "3"}}]}, "no list"),
-        ({"input_data": [{**FIELD, "validations": [{"validation": "min", "value": 3}]}]}, "no text"),
+        ({"input_data": [{**FIELD, "validations": {"min": "3"}}]}, "not a list"),
+        ({"input_data": [{**FIELD, "validations": [{"validation": "min", "value": 3}]}]}, "not text"),
         ({"input_data": [{**FIELD, "validations": [{"validation": "optional", "value": "yes"}]}]}, "neither"),
         (
             {"input_data": [{**FIELD, "validations": [{"validation": "format", "value": "integer"}]}]},

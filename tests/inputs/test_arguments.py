@@ -221,7 +221,7 @@ def test_the_name_of_the_call_is_not_taken_for_a_field_called_name():
     spec = read_input_schema([{"id": "name", "type": "text", "name": "N"}, FIELDS["note"]])
 
     assert read_arguments(spec, {"input_data": {"note": "x"}, "name": "Ada"}) == {"name": "Ada", "note": "x"}
-    with pytest.raises(InputError, match="may be the field or part of the call"):
+    with pytest.raises(InputError, match="is ambiguous: put the fields at the top level"):
         read_arguments(spec, {"name": "hire_agent", "arguments": {"note": "x"}})
 
 

@@ -21,6 +21,7 @@ from langgraph.types import Command, interrupt
 from masumi_tools import MasumiAgentTool, MasumiToolkit, Receipt
 from tests.fresh import REPO
 from tests.langchain.models import Scripted, answers, calls, said
+from tests.tools.market import environment_of
 
 THREAD: Any = {"configurable": {"thread_id": "t-1"}}
 
@@ -103,14 +104,7 @@ def test_a_receipt_survives_the_checkpoint(sandbox, buyer, caplog):
 
 @pytest.mark.slow
 def test_a_run_goes_on_in_another_process_and_pays_once(sandbox, settings, tmp_path, counter):
-    env = {
-        "MASUMI_NODE_URL": settings.node_url,
-        "MASUMI_NODE_TOKEN": sandbox.token,
-        "MASUMI_REGISTRY_URL": settings.registry_url,
-        "MASUMI_REGISTRY_TOKEN": sandbox.token,
-        "MASUMI_DATABASE_URL": settings.database_url,
-        "MASUMI_SANDBOX": "1",
-    }
+    env = environment_of(sandbox, settings.database_url)
     agent = sandbox.service("echo").agent_identifier
     (tmp_path / "settings.json").write_text(json.dumps({"env": env, "agent": agent}))
 

@@ -98,7 +98,7 @@ def test_a_dump_of_a_tool_holds_no_secret(sandbox, buyer):
 
 def test_a_buyer_is_not_pickled_and_says_so(buyer, settings):
     for one in (buyer, AsyncBuyer(settings)):
-        with pytest.raises(TypeError, match="make it anew, over the same journal"):
+        with pytest.raises(TypeError, match="make a new one over the same journal"):
             pickle.dumps(one)
 
 

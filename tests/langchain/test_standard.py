@@ -12,7 +12,7 @@ from langchain_tests.unit_tests import ToolsUnitTests
 
 from masumi_tools import Budget, MasumiAgentTool, MasumiToolkit, Settings
 from masumi_tools.sandbox import Sandbox
-from tests.tools.market import settings_of
+from tests.tools.market import environment_of, settings_of
 
 
 class World:
@@ -74,14 +74,7 @@ class TestAgentToolUnit(OfAgent, ToolsUnitTests):
     @property
     def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
         settings = World.settings
-        env = {
-            "MASUMI_NODE_URL": settings.node_url,
-            "MASUMI_NODE_TOKEN": World.sandbox.token,
-            "MASUMI_REGISTRY_URL": settings.registry_url,
-            "MASUMI_REGISTRY_TOKEN": World.sandbox.token,
-            "MASUMI_DATABASE_URL": settings.database_url,
-            "MASUMI_SANDBOX": "1",
-        }
+        env = environment_of(World.sandbox, settings.database_url)
         target = World.sandbox.service("echo").agent_identifier
         return env, {"target": target}, {"target": target, "settings": settings}
 

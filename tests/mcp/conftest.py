@@ -9,6 +9,7 @@ import pytest
 from masumi_tools import Buyer, Settings
 from masumi_tools.sandbox import Sandbox
 from tests.layers import REPO
+from tests.tools.market import environment_of
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +24,8 @@ def env(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "XDG_DATA_HOME")},
         "PYTHONPATH": str(REPO),
-        "MASUMI_NODE_URL": sandbox.node_url,
-        "MASUMI_NODE_TOKEN": sandbox.token,
-        "MASUMI_REGISTRY_URL": sandbox.registry_url,
-        "MASUMI_REGISTRY_TOKEN": sandbox.token,
+        **environment_of(sandbox, f"sqlite:///{tmp_path / 'journal.sqlite3'}"),
         "MASUMI_NETWORK": "Preprod",
-        "MASUMI_DATABASE_URL": f"sqlite:///{tmp_path / 'journal.sqlite3'}",
-        "MASUMI_SANDBOX": "1",
     }
 
 

@@ -234,7 +234,7 @@ def test_a_job_without_terms_is_never_payable(body: Any, problem: str | None) ->
         (200, {}, False, "the service named no job"),
         (200, {"data": {"blockchainIdentifier": "mock"}}, False, "the service named no job"),
         (200, "<html><title>Welcome</title></html>", None, "Welcome"),
-        (200, None, None, "the answer is no JSON object"),
+        (200, None, None, "the answer is not a JSON object"),
         (400, {"detail": "input_data is wrong"}, False, "input_data is wrong"),
         (404, {"detail": "no such flow"}, False, "no such flow"),
         (409, {"error": "Agent is not registered on-chain yet"}, False, "Agent is not registered on-chain yet"),

@@ -18,6 +18,7 @@ import pytest
 from masumi_tools.proof.hashing import output_hash
 from masumi_tools.sandbox import Sandbox
 from tests.seller.support import Buying, free_port, until
+from tests.tools.market import environment_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -31,12 +32,7 @@ class Processes:
         listed = sandbox.register_service("mine", f"http://127.0.0.1:{self.port}", "1 ADA")
         self.env = {
             **os.environ,
-            "MASUMI_NODE_URL": sandbox.node_url,
-            "MASUMI_NODE_TOKEN": sandbox.token,
-            "MASUMI_REGISTRY_URL": sandbox.registry_url,
-            "MASUMI_REGISTRY_TOKEN": sandbox.token,
-            "MASUMI_SANDBOX": "1",
-            "MASUMI_DATABASE_URL": database_url,
+            **environment_of(sandbox, database_url),
             "MASUMI_AGENT_IDENTIFIER": listed.agent_identifier,
             "HOLD_FOLDER": str(folder),
             "WORKERS": str(workers),

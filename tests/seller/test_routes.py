@@ -236,4 +236,4 @@ def test_a_queue_that_cannot_meet_the_deadline_is_unavailable(market: Market):
         until(shop.health.unavailable, "the next count")
         told = buying.http.get("/availability").json()
 
-    assert told["status"] == "unavailable" and "in time" in told["message"]
+    assert told["status"] == "unavailable" and "miss its deadline" in told["message"]

@@ -87,7 +87,7 @@ def test_serve_lists_the_service_in_the_sandbox_and_says_where_it_is(sandbox: Sa
         said = [process.stderr.readline(), process.stderr.readline()]  # type: ignore[union-attr]
         agent = re.fullmatch(r"listed in the sandbox as ([0-9a-f]+)\n", said[0])
         assert agent, said
-        assert said[1].startswith(f"Shout takes jobs at {url}")
+        assert said[1].startswith(f"Shout accepts jobs at {url}")
         settings = Settings.from_sandbox(sandbox)
         with Buyer(settings) as buyer:
             receipt = buyer.hire(agent[1], {"text": "hello"}, max_price="1 ADA")

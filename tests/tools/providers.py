@@ -30,7 +30,7 @@ def _common(tool: Tool) -> Iterator[str]:
     if not 1 <= len(tool["description"]) <= 1_024:
         yield f"description of {len(tool['description'])} characters"
     if tool["parameters"].get("type") != "object":
-        yield "the root is no object"
+        yield "the root is not an object"
     for path, schema in _parts(tool["parameters"]):
         if not {"type", "anyOf", "$ref"} & set(schema):
             yield f"{path}: no type"

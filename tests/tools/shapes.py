@@ -96,7 +96,7 @@ def langchain_kit(shapes: Shapes, row: Row) -> Any:
 
 
 def _of_message(tool: Any, args: Any) -> Any:
-    """Invoked as ToolNode does; what is no object cannot come in a tool call and gives text alone."""
+    """Invoked as ToolNode does; what is not an object cannot come in a tool call and gives text alone."""
     if not isinstance(args, dict):
         return str(tool.invoke(args)), None
     message = tool.invoke({"name": tool.name, "args": args, "id": "call-1", "type": "tool_call"})
@@ -123,7 +123,7 @@ def crewai_kit(shapes: Shapes, row: Row) -> Any:
 
 
 def _of_run(tool: Any, args: Any) -> Any:
-    """Run as the native path does, and by the text path's form of the tool where args is no object."""
+    """Run as the native path does, and by the text path's form of the tool where args is not an object."""
     raw = tool.run(**args) if isinstance(args, dict) else tool.to_structured_tool().invoke(args)
     return getattr(raw, "message", str(raw)), getattr(raw, "receipt", None)
 

@@ -294,6 +294,22 @@ CASES = {
 }
 
 
+# How a text begins, by its outcome: the state comes first.
+BEGINS = {
+    "completed": r"Done: |Delivered, but NOT VERIFIED: ",
+    "reused": r"Not charged again: ",
+    "refused": r"Not hired\. ",
+    "lapsed": r"Not done\. |Nothing was hired and nothing paid now: ",
+    "open": r"In progress \(hire_id ",
+    "needs_input": r"Waiting for an answer: ",
+    "needs_approval": r"Waiting for approval: ",
+    "refund_requested": r"A refund of 3 ADA was requested|No result\. A refund of 3 ADA was requested",
+    "refunded": r"No result\. Refunded: |Nothing was hired and nothing paid now: ",
+    "disputed": r"Disputed \(hire_id ",
+    "failed": r"Failed: ",
+}
+
+
 def outside(text: str) -> str:
     """What is not between the marks of the message."""
     return FENCED.sub("", text)
@@ -342,6 +358,14 @@ def test_the_state_comes_before_the_money_and_the_money_before_what_is_to_be_don
     assert money < call
     if case.receipt.outcome in ("open", "needs_input", "needs_approval"):
         assert re.search("Do not hire", ours).start() < call
+
+
+@pytest.mark.parametrize("follow", [KIT, ALONE, CREW], ids=["kit", "alone", "crew"])
+@pytest.mark.parametrize("name", CASES)
+def test_each_text_begins_with_its_state(name, follow):
+    receipt = CASES[name].receipt
+
+    assert re.match(BEGINS[receipt.outcome], told(receipt, NOW, follow)), told(receipt, NOW, follow)[:80]
 
 
 def test_who_repeats_a_call_is_told_what_that_pays():
@@ -420,7 +444,7 @@ def test_a_price_in_another_unit_is_a_matter_of_the_unit():
 
     assert (
         Budget("2 USDM").refusal(price, Usage(), ())
-        == "the price is 1 ADA; the budget 'default' has no ADA in total"
+        == "the price is 1 ADA; the budget 'default' has no ADA in total, only USDM"
     )
 
 

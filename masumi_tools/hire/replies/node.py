@@ -83,17 +83,17 @@ def node_ids(reply: Reply) -> tuple[str, ...]:
 def elsewhere(p: Purchase, network: str, url: str, ids: tuple[str, ...]) -> str | None:
     """Why this hire does not belong to this node and network, and which settings it needs; None when it does."""
     if p.network != network:
-        return f"the hire is on {p.network}, and the settings say {network}: go on with MASUMI_NETWORK={p.network}"
+        return f"the hire is on {p.network}, and the settings say {network}: continue with MASUMI_NETWORK={p.network}"
     if not p.node_url or (p.node_ids and set(p.node_ids) & set(ids)):
         return None
     if p.node_ids and ids:
         return (
             f"the hire belongs to another payment node, which was reached at {p.node_url}; the one at {url} is not "
-            "it: go on with the MASUMI_NODE_URL of that node"
+            "it: continue with the MASUMI_NODE_URL of that node"
         )
     if p.node_url == url:
         return None
     return (
         f"the hire belongs to the payment node at {p.node_url}, and whether {url} is the same one is not known: "
-        f"go on with MASUMI_NODE_URL={p.node_url}"
+        f"continue with MASUMI_NODE_URL={p.node_url}"
     )

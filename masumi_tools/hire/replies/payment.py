@@ -33,7 +33,7 @@ POLICY_DENIED = "PolicyDenied"
 HELD_BACK = "the node has not sent the lock yet, and says why"
 STRANGE = "the node shows the payment in a state that is not known here,"
 LOST = (
-    "the node does not know the purchase that it accepted: it was restored from a backup or begun anew, and the "
+    "the node does not know the purchase that it accepted: it was restored from a backup or set up again, and the "
     "money may be in escrow on the chain"
 )
 NO_AMOUNTS = "the node says that the service was paid, and names no amounts"

@@ -132,7 +132,7 @@ def _json_body(request: Request) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _key(state: RegistryState, token: str | None) -> RegistryKey:

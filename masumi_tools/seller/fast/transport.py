@@ -144,7 +144,7 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(httpx.RemoteProtocolError(f"the answer is no HTTP: {error}"))
+            self._fail(httpx.RemoteProtocolError(f"the answer is not HTTP: {error}"))
             self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -171,7 +171,7 @@ class _Connection(asyncio.Protocol):
         self.status = self._parser.get_status_code()
         if self.status == 101:
             self._fail(
-                httpx.RemoteProtocolError("the node changed to another protocol, which nobody asked for")
+                httpx.RemoteProtocolError("the node changed to another protocol without a request for it")
             )
             self.close()
         elif not 100 <= self.status <= 599:

@@ -304,7 +304,7 @@ def next_step(job: Job, now_ms: int, rules: Rules) -> Step:
         case _S.RUNNING:
             return _before(now_ms, submit_by, "the work was not done when the result was due")
         case _S.AWAITING_INPUT:
-            return _before(now_ms, submit_by, "nobody answered before the result was due")
+            return _before(now_ms, submit_by, "no answer came before the result was due")
         case _S.FINISHED:
             if job.free:
                 return Step("submit")
@@ -405,7 +405,7 @@ def _learn_lock(job: Job, seen: Seen, now_ms: int, rules: Rules) -> Job:
             return move(job, "expired", now_ms, error="no payment came in time")
         if job.state is _S.LAPSED:
             return job
-        return move(job, "refused", now_ms, error=f"the payment is {chain.state}; the work was not begun")
+        return move(job, "refused", now_ms, error=f"the payment is {chain.state}; the work was not started")
     if not chain.waiting:
         return job
     if seen.funds is not None and _sums(seen.funds) != _sums(job.price):

@@ -263,7 +263,7 @@ class Runner:
             return lose(job, now, self._rules) if job.version == version else None
 
         if self._table.change(job_id, now, how) is not None:
-            log.warning("job %s: nobody worked at it any more; it is begun again", job_id)
+            log.warning("job %s: no thread works on it any more; it is started again", job_id)
 
     # The work ----------------------------------------------------------------------------------------
 

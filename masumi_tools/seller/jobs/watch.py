@@ -110,10 +110,10 @@ class Watch:
             except (JournalError, NodeTrouble, SettingsError) as error:
                 self._murmur.warning("the watch: %s", error)
             except Exception as error:
-                if self._murmur.warning("the watch failed and goes on: %s", repr(error)):
+                if self._murmur.warning("the watch failed and is tried again: %s", repr(error)):
                     log.warning("the watch failed so", exc_info=True)
             else:
-                self._murmur.passed("the watch goes on as it should")
+                self._murmur.passed("the watch works again")
             await self._pause(self.interval_s - (time.monotonic() - begun))
 
     @property

@@ -59,7 +59,7 @@ _WORDS = {
     409: "The job is in another state.",
     413: "The body is too large.",
     429: "Too many jobs wait for their payment.",
-    503: "The payment node or the database does not work at the moment; nothing was begun.",
+    503: "The payment node or the database does not work at the moment; no job was started.",
 }
 
 BODY_WITHIN_S = 30.0
@@ -221,7 +221,7 @@ def _offer_routes(app: FastAPI, offer: Offer, door: Door) -> None:
     """What is offered, and whether it can be had now."""
 
     @app.get(
-        "/availability", response_model=answers.AvailabilityAnswer, summary="Whether a job can be begun now"
+        "/availability", response_model=answers.AvailabilityAnswer, summary="Whether a job can be started now"
     )
     async def availability() -> JSONResponse:
         shop = await door.open()

@@ -49,7 +49,7 @@ class Intake:
         self._room = Room(offering.limits)
 
     async def begin(self, body: Mapping[str, Any], client: str) -> Job:
-        """A new job with its payment made at the node; Refusal else, and nothing is kept."""
+        """A new job with its payment made at the node; Refusal otherwise, and nothing is kept."""
         identifier, data = read_start_job(body, self._offer, self._offering.work)
         with self._room.place(client, *self._counted()):
             return await self._begun(identifier, data, client)
@@ -84,7 +84,7 @@ class Intake:
             await self._saver.add(job)
         except JournalError as error:
             log.error("a new job could not be saved: %s", error)
-            raise down("the job could not be saved; nothing was begun, try again later") from error
+            raise down("the job could not be saved; no job was started, try again later") from error
 
     async def _payment(
         self, identifier: str, hashed: str, times: JobTimes, data: dict[str, Any]
@@ -96,7 +96,7 @@ class Intake:
             funds = await asyncio.to_thread(self._offer.funds, data) if self._offer.price_of else ()
         except Exception as error:
             log.exception("the price of a new job could not be made")
-            raise down("no price can be made for this input at the moment; nothing was begun") from error
+            raise down("no price can be made for this input at the moment; no job was started") from error
         try:
             return await self._node.make_payment(
                 agent_identifier=self._agent.identifier,
@@ -109,7 +109,7 @@ class Intake:
         except (NodeTrouble, SettingsError) as error:
             log.error("no payment could be made for a new job: %s", error)
             raise down(
-                "the payment node makes no payment at the moment; nothing was begun, try again later"
+                "the payment node cannot create a payment now; no job was started, try again later"
             ) from error
 
     def _asked(self, payment: NodePayment) -> Sequence[Amount]:
@@ -120,7 +120,7 @@ class Intake:
                 "the registry's price is %s, this service asks %s: register the new price",
                 _words(payment.requested_funds), _words(asked),
             )  # fmt: skip
-            raise down("this service's price is being changed; nothing was begun, try again later")
+            raise down("this service's price is being changed; no job was started, try again later")
         return asked
 
     def _terms(self, payment: NodePayment) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class OpenJobs:
         self._wake = wake
 
     async def named(self, job_id: str) -> Job:
-        """The job; Refusal 404 else. SQLite answers in a fraction of a millisecond, so no thread is used."""
+        """The job; Refusal 404 otherwise. SQLite answers in a fraction of a millisecond, so no thread is used."""
         job = (
             self._table.get(job_id)
             if self._table.sqlite
@@ -47,7 +47,7 @@ class OpenJobs:
         return job
 
     async def answer(self, body: Mapping[str, Any]) -> tuple[Job, str]:
-        """Take people's answer to the job's question; the job and the answer's hash. Refusal else."""
+        """Take people's answer to the job's question; the job and the answer's hash. Refusal otherwise."""
         job_id = first(body, "job_id", "jobId")
         if not isinstance(job_id, str) or not job_id:
             raise bad("job_id is missing", {"job_id": ["is missing"]})

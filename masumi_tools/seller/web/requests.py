@@ -29,7 +29,7 @@ class Refusal(Exception):
 
 
 def read_start_job(body: Mapping[str, Any], offer: Offer, work: Work) -> tuple[str, dict[str, Any]]:
-    """The buyer's nonce ("" where a free job has none) and the input as an object; Refusal 400 else."""
+    """The buyer's nonce ("" where a free job has none) and the input as an object; Refusal 400 otherwise."""
     identifier = first(body, "identifier_from_purchaser", "identifierFromPurchaser")
     if identifier is None and offer.free:
         identifier = ""

@@ -32,7 +32,7 @@ class CrewWork:
         shown = template if factory is None else (first if first is not None else factory())
         if not hasattr(shown, "kickoff"):
             raise InputError(
-                f"the crew factory made a {type(shown).__name__}, which is no Crew", phase="sell"
+                f"the crew factory made a {type(shown).__name__}, which is not a Crew", phase="sell"
             )
         if any(getattr(task, "_original_description", None) is not None for task in shown.tasks):
             raise InputError(
@@ -120,7 +120,7 @@ def _prepare(crew: Any, values: dict[str, Any], job_id: str) -> None:
         crew.stream = False
     lacking = [name for name in placeholders(_texts(crew)) if name not in values]
     if lacking:
-        raise WorkFailed(f"the crew's texts need values that nobody gave: {', '.join(lacking)}")
+        raise WorkFailed(f"the crew's texts need values that were not given: {', '.join(lacking)}")
     _fill_texts(crew, values, job_id)
 
 

@@ -51,7 +51,7 @@ def result_text(result: Any) -> str:
     except UnicodeEncodeError as error:
         raise WorkFailed("the result contains characters that cannot be sent") from error
     if size > MAX_RESULT_BYTES:
-        raise WorkFailed(f"the result has {size} bytes; {MAX_RESULT_BYTES} are possible")
+        raise WorkFailed(f"the result has {size} bytes; the limit is {MAX_RESULT_BYTES}")
     return text
 
 

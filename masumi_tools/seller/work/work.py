@@ -95,7 +95,7 @@ def _class_work(cls: type[Any]) -> Work:
     if crew is not None or kind_of(cls) or (callable(made) and not isinstance(made, type)):
         return work_of(made)
     raise _unsold(
-        f"the class {cls.__name__} cannot be sold: its objects are no work",
+        f"the class {cls.__name__} cannot be sold: its objects are not work",
         f"give the method that does the work, such as {cls.__name__}().run, or a function",
     )
 
@@ -171,7 +171,7 @@ def _factory_work(factory: Callable[[], Any], first: Any) -> Work:
 
             return FlowWork(factory)
         case "":
-            raise _unsold(f"a {type(first).__name__} was made, which is no Crew", _INSTEAD)
+            raise _unsold(f"a {type(first).__name__} was made, which is not a Crew", _INSTEAD)
     return _runs_work(first)
 
 

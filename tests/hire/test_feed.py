@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -27,7 +28,7 @@ from masumi_tools.journal.turns import token
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
 from masumi_tools.text import Secret
-from tests.hire.clocked import ClockedBuyer, sent
+from tests.hire.clocked import ClockedAsyncBuyer, ClockedBuyer, sent
 from tests.hire.test_journal import row
 
 HOUR_MS = 3_600_000
@@ -351,3 +352,37 @@ def test_a_sweep_in_a_new_process_looks_at_what_has_news_and_at_nothing_else(
     assert (told.hire_id, told.state) == (mine.hire_id, State.REFUND_REQUESTED)
     asked = [one for one in sent(sandbox)[before:] if "purchase" in one]
     assert asked == [*["GET /purchase/diff"] * 2, "POST /purchase/resolve-blockchain-identifier"]
+
+
+def test_an_awaiting_sweep_looks_at_the_feed_once_for_all_that_is_due(
+    sandbox: Sandbox, sqlite_url: str
+) -> None:
+    with closing(Journal(sqlite_url)) as journal:
+        buyer = ClockedBuyer(sandbox, Budget("200 ADA"), journal)
+        silent = sandbox.service("silent").agent_identifier
+        for number in range(6):
+            buyer.hire(silent, {"text": f"{number}"}, patience_s=5)
+        sandbox.advance(10 * 60_000)
+        buyer.sweep()
+        sandbox.advance(12 * 60_000)
+        before = len(sent(sandbox))
+
+        made = asyncio.run(ClockedAsyncBuyer(sandbox, None, journal).sweep())
+
+    assert len(made) == 6
+    assert [one for one in sent(sandbox)[before:] if "purchase" in one] == ["GET /purchase/diff"] * 2
+
+
+def test_a_hire_waits_for_the_disk_ten_times_at_the_most(sandbox: Sandbox, sqlite_url: str) -> None:
+    """From its record to its receipt: begun, reserved, started, paying, paid, locked, delivered, proved."""
+    with closing(Journal(sqlite_url)) as journal:
+        buyer, commits = ClockedBuyer(sandbox, Budget("20 ADA"), journal), []
+
+        def committed(db: sa.Connection) -> None:
+            if db.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+                commits.append(db)
+
+        sa.event.listen(journal._engine, "commit", committed)
+        made = buyer.hire(sandbox.service("echo").agent_identifier, {"text": "hello"})
+
+    assert made.outcome == "completed" and len(commits) <= 10, len(commits)

@@ -24,6 +24,7 @@ from masumi_tools.hire.replies import _LEARN, payment
 from masumi_tools.hire.replies import offer as learnt_offer
 from masumi_tools.hire.request import Order
 from masumi_tools.hire.steps import Ask, Ways
+from masumi_tools.journal.news import Place
 from masumi_tools.journal.store import Journal, Row, Usage
 from tests.worlds import Outcome, switches
 from tests.worlds.journal import MemoryJournal
@@ -253,6 +254,15 @@ def _is_away(where: str) -> Callable[[Plan], object]:
     return lambda plan: plan.more.away_ms and plan.more.away == where
 
 
+def a_place_without_its_news(patch: Patch) -> None:
+    hear = MemoryJournal.hear
+
+    def moving(self: MemoryJournal, feed: str, to: Place, news: Any, wrong_after: str) -> set[str]:
+        return hear(self, feed, to, {}, wrong_after)
+
+    patch.setattr(MemoryJournal, "hear", moving)
+
+
 MUTATIONS = (
     Mutation("a payment is announced in the journal before it is sent", no_announcement, "announce"),
     Mutation("an order is repeated in the same bytes", other_bytes, "other bytes"),
@@ -290,6 +300,7 @@ MUTATIONS = (
     Mutation("a denial by the wallet's policy may pass", a_denial_is_final, "lapsed|reserved, locked"),
     Mutation("a state of a later version is not final", a_strange_state_is_final, "lapsed|reserved, locked"),
     Mutation("time alone ends nothing that may hold money", time_alone_ends_it, "lapsed|reserved, locked"),
+    Mutation("the place in the feed moves with its news", a_place_without_its_news, "comes to no end"),
     Mutation("a refund frees the budget", refunds_do_not_free_the_budget, "budget"),
     Mutation("a result is saved before anything else", results_are_not_saved, "result"),
     Mutation("a record knows its node", switches.any_node, "another node", _is_away("elsewhere")),

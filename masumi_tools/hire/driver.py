@@ -17,7 +17,7 @@ from functools import partial
 
 from masumi_tools.calls import node
 from masumi_tools.calls.call import Call, Reply
-from masumi_tools.clock import Clock, is_dead
+from masumi_tools.clock import Clock
 from masumi_tools.errors import JournalBusy, JournalError, UnknownHire
 from masumi_tools.hire import approvals, ends, rows
 from masumi_tools.hire.acceptance import above
@@ -26,6 +26,7 @@ from masumi_tools.hire.due import due_ms
 from masumi_tools.hire.easing import eased, stumbled
 from masumi_tools.hire.find import Memory
 from masumi_tools.hire.known import is_new
+from masumi_tools.hire.lease import Cap, Leases, Turn
 from masumi_tools.hire.operations import (
     Approve,
     Decide,
@@ -64,21 +65,14 @@ from masumi_tools.hire.steps import (
 from masumi_tools.journal.questions import END_CALLED, END_POSTED, Question
 from masumi_tools.journal.store import Journal, now_ms
 from masumi_tools.models import PricingType
-from masumi_tools.money import Amount
 from masumi_tools.settings import Settings
 
 log = logging.getLogger("masumi_tools")
 
-Cap = tuple[Amount, ...] | None
-
 # Who else is told of the hires that this thread or task drives, beside the buyer's own listener.
 LISTENER: ContextVar[Callable[[Progress], None] | None] = ContextVar("masumi_listener", default=None)
 
-# A lease outlives the longest request; a process that died on this machine loses its leases at once.
 JUST_S = 2.0  # a record that took longer to read may have moved meanwhile
-LEASE_MS = 120_000
-RENEW_MS = 30_000
-APPROVAL_MS = 60 * 60_000  # a person who is asked may take so long; nothing is reserved meanwhile
 NODE_READY_S = 600
 CLOCK_OFF_MS = 30_000  # such a difference between two clocks is told
 LOOKS = frozenset({Ask.LISTING, Ask.NODE_LISTING, Ask.SEARCH, Ask.SCHEMA})
@@ -123,9 +117,9 @@ class Driver:
         self._on_progress = on_progress
         self._on_change = on_change
         # By hire and by who drives it: one that lost its lease by sleeping may still be on its way.
-        self.driven: dict[tuple[str, str], Purchase] = {}
+        self.driven: dict[tuple[str, str], Turn] = {}
         self._swept: dict[str, Purchase] = {}
-        self._leases: dict[str, str] = {}
+        self._leases = Leases(journal)
         self._node_ready_until = 0.0
         self._asked_registries = Memory()
         self._told_off_ms = 0
@@ -149,35 +143,20 @@ class Driver:
         does not match; above `cap` nothing is paid by this call, whoever began the hire. `told` says that the
         node has news of it, which are read at once.
         """
-        look, known = LOOK_S[0], held
+        turn = Turn(owner, patience, judge, cap, told, known=held)
+        look = LOOK_S[0]
         yield from self._hear_the_time(patience)
         while True:
             try:
-                if held or (yield Do(lambda: self.journal.take_lease(hire_id, owner, LEASE_MS, is_dead))):
-                    known = held or (yield from self._load(hire_id))
-                    known = with_news(known) if told else known
-                    held = None
-                    self._leases[hire_id] = owner
-                    try:
-                        p = yield from self._drive(known, patience, owner, judge, cap)
-                    except GeneratorExit:  # the caller was cancelled: nothing may be awaited any more
-                        self.release(hire_id, owner)
-                        raise
-                    except BaseException:
-                        known = self.driven.get((hire_id, owner), known)
-                        yield Do(lambda: self.release(hire_id, owner))
-                        raise
-                    if self._leases.get(hire_id) == owner:
-                        yield Do(lambda: self.release(hire_id, owner))
-                    self.driven.pop((hire_id, owner), None)
-                    return receipt_of(p)
-                known = yield from self._just_read(hire_id)
+                if held or (yield from self._leases.take(hire_id, turn)):
+                    ours, held = held, None
+                    return receipt_of((yield from self._leased(hire_id, ours, turn)))
+                known = turn.known = yield from self._just_read(hire_id)
             except JournalError as error:
-                begun = known is not None and known.state not in BEFORE_PAYING
                 if not isinstance(error, JournalBusy) or patience.left_s <= 0:
-                    if known is None or not begun:
+                    if turn.known is None or turn.known.state in BEFORE_PAYING:
                         raise
-                    return receipt_of(_unwritten(known, error))
+                    return receipt_of(_unwritten(turn.known, error))
                 log.debug("hire %s: %s", hire_id, error)
             else:
                 rests = at_rest(known, self.clock.now(), self.ways) and not known.owed
@@ -186,6 +165,25 @@ class Driver:
             yield Sleep(min(look, max(patience.left_s, 0.001)))
             look = min(look * 2, LOOK_S[1])
 
+    def _leased(self, hire_id: str, held: Purchase | None, turn: Turn) -> Flow[Purchase]:
+        """Drive a hire whose lease was taken, and give it back whatever happens."""
+        known = held or (yield from self._load(hire_id))
+        turn.known = with_news(known) if turn.told else known
+        turn.may_pay = None  # another may have had the hire, and the budget, meanwhile
+        self._leases.begin(hire_id, turn)
+        try:
+            p = yield from self._drive(turn.known, turn)
+        except GeneratorExit:  # the caller was cancelled: nothing may be awaited any more
+            self._leases.drop(hire_id, turn)
+            raise
+        except BaseException:
+            yield Do(lambda: self._leases.drop(hire_id, turn))
+            raise
+        finally:
+            self.driven.pop((hire_id, turn.owner), None)
+        yield from self._leases.end(hire_id, turn)
+        return p
+
     def _just_read(self, hire_id: str) -> Flow[Purchase]:
         """The record as it stands now: where the machine slept while it was read, it is read again."""
         while True:
@@ -193,14 +191,6 @@ class Driver:
             p = yield from self._load(hire_id)
             if self._monotonic() - began < JUST_S:
                 return p
-
-    def release(self, hire_id: str, owner: str) -> None:
-        """Give the lease back; a lease that cannot be given back runs out by itself."""
-        self.driven.pop((hire_id, owner), None)
-        if self._leases.get(hire_id) == owner:
-            del self._leases[hire_id]
-        with contextlib.suppress(JournalError):
-            self.journal.drop_lease(hire_id, owner)
 
     def _hear_the_time(self, patience: Patience, *, begins: bool = False) -> Flow[None]:
         """The node's clock may be hours ahead: it is heard before the time decides that something is due.
@@ -234,77 +224,87 @@ class Driver:
             raise UnknownHire(f"there is no hire {hire_id!r} in this journal")
         return rows.purchase_of(row)
 
-    def _drive(
-        self, p: Purchase, patience: Patience, owner: str, judge: Judge | None, cap: Cap
-    ) -> Flow[Purchase]:
+    def _drive(self, p: Purchase, turn: Turn) -> Flow[Purchase]:
         """The loop: one step after the other, each reply saved before the next step is chosen."""
-        renewed = self._monotonic()
-        may_pay: bool | None = None  # whether the limits of now allow the price; None: not asked yet
-        if (away := (yield from self._elsewhere(p, patience))) is not None:
+        if (away := (yield from self._elsewhere(p, turn.patience))) is not None:
             return (yield from self._left_alone(p, away))
-        while True:
+        more = True
+        while more:
             now = self.clock.now()
-            p = kept_up(p, now)
-            self.driven[p.hire_id, owner] = p
+            p = self._at(kept_up(p, now), turn)
             try:
-                try:
-                    step = next_step(p, now, self.ways, may_pay=may_pay is not False)
-                except Exception as error:
-                    return (yield from self.save(p, stumbled(p, error, now, self.ways)))
-                if isinstance(step, Rest):
-                    return p
-                if judge is not None and p.undecided:
-                    p = yield from self._judge(p, judge, owner, patience)
-                    continue
-                if self._monotonic() - renewed > RENEW_MS / 1000:
-                    renewed = self._monotonic()
-                    yield from self._hold(p, owner, LEASE_MS)
-                if isinstance(step, Pause):
-                    left = patience.left_s
-                    if at_rest(p, now, self.ways) or left <= 0 or (step.expected_ms - now) / 1000 > left:
-                        return p
-                    yield Sleep(min(max(step.until_ms - now, 1) / 1000, left))
-                    continue
-                if patience.within_s <= 0:
-                    return p
-                if may_pay is None and (too_much := _beyond(p, step, cap)):
-                    may_pay, p = False, (yield from self._denied(p, too_much))
-                    continue
-                if may_pay is None and could_pay(p, step):
-                    may_pay, p = yield from self._limits_again(p, owner, patience)
-                    if p.ended or (not may_pay and p.state is not State.PAYING):
-                        return p
-                    continue
-                if isinstance(step, Send) and step.announce is not None:
-                    p = yield from self.save(p, step.announce)
-                    self.driven[p.hire_id, owner] = p
-                if isinstance(step, Consult):
-                    heard = yield from self._consult(p, owner, patience)
-                    if heard is p:
-                        return p
-                    p = heard
-                    continue
-                p = yield from self._take(p, step, owner, patience)
-                may_pay = True if p.state is State.RESERVED and isinstance(step, Reserve) else may_pay
+                p, more = yield from self._go_on(p, now, turn)
             except TimeIsUp:
-                return p
+                return turn.known or p
             except JournalError as error:
+                p = turn.known or p
                 if isinstance(error, JournalBusy) or p.state in BEFORE_PAYING:
                     raise
                 # The journal knows that a payment was begun; any later call goes on from there.
                 return _unwritten(p, error)
+        return p
 
-    def _hold(self, p: Purchase, owner: str, for_ms: int) -> Flow[None]:
-        if not (yield Do(lambda: self.journal.take_lease(p.hire_id, owner, for_ms, is_dead))):
-            raise JournalBusy("another process is working on this hire")
+    def _at(self, p: Purchase, turn: Turn) -> Purchase:
+        """Where the hire stands now is known to the shared look at the node, and to whoever ends this turn."""
+        turn.known = p
+        self.driven[p.hire_id, turn.owner] = turn
+        return p
 
-    def _take(
-        self, p: Purchase, step: Send | Reserve | Become, owner: str, patience: Patience
-    ) -> Flow[Purchase]:
+    def _go_on(self, p: Purchase, now: int, turn: Turn) -> Flow[tuple[Purchase, bool]]:
+        """The hire after its next step, and whether this turn goes on."""
+        try:
+            step = next_step(p, now, self.ways, may_pay=turn.may_pay is not False)
+        except Exception as error:
+            return (yield from self.save(p, stumbled(p, error, now, self.ways))), False
+        if isinstance(step, Rest):
+            return p, False
+        if turn.judge is not None and p.undecided:
+            return (yield from self._judge(p, turn.judge, turn)), True
+        yield from self._leases.renew(p.hire_id, turn)
+        if isinstance(step, Pause):
+            return p, (yield from self._pause(p, step, now, turn.patience))
+        if turn.patience.within_s <= 0:
+            return p, False
+        if turn.may_pay is None and _leads_to_paying(p, step):
+            checked = yield from self._within_limits(p, step, turn)
+            if checked is not None:
+                return checked
+        if isinstance(step, Consult):
+            heard = yield from self._consult(p, turn)
+            return heard, heard is not p
+        return (yield from self._take(p, step, turn)), True
+
+    def _pause(self, p: Purchase, step: Pause, now: int, patience: Patience) -> Flow[bool]:
+        """Whether what is waited for is waited for in this turn; it was, when this comes back."""
+        left = patience.left_s
+        if at_rest(p, now, self.ways) or left <= 0 or (step.expected_ms - now) / 1000 > left:
+            return False
+        yield Sleep(min(max(step.until_ms - now, 1) / 1000, left))
+        return True
+
+    def _within_limits(self, p: Purchase, step: Step, turn: Turn) -> Flow[tuple[Purchase, bool] | None]:
+        """Hold this step to the limits of now, once in a turn; None where they leave it as it is."""
+        if too_much := _beyond(p, step, turn.cap):
+            turn.may_pay = False
+            return (yield from self._denied(p, too_much)), True
+        if not could_pay(p, step):
+            return None
+        turn.may_pay, p = yield from self._limits_again(p, turn)
+        return p, not p.ended and (turn.may_pay or p.state is State.PAYING)
+
+    def _take(self, p: Purchase, step: Send | Reserve | Become, turn: Turn) -> Flow[Purchase]:
         if isinstance(step, Reserve):
-            return (yield from self._reserve(p, owner, patience))
+            p = yield from self._reserve(p, turn)
+            turn.may_pay = True if p.state is State.RESERVED else turn.may_pay
+            return p
         if isinstance(step, Become):
             return (yield from self.save(p, step.purchase))
+        if step.announce is not None:
+            p = self._at((yield from self.save(p, step.announce)), turn)
+        return (yield from self._sent(p, step, turn.patience))
+
+    def _sent(self, p: Purchase, step: Send, patience: Patience) -> Flow[Purchase]:
+        """Make the request of this step, and save what its reply means."""
         began = self.clock.ticks()
         reply = yield from self._ask(p, step, patience, self.clock.now())
         if step.call.to == "node":
@@ -344,7 +344,7 @@ class Driver:
         saved = yield Do(lambda: self.journal.save(row))
         after = after.but(version=saved.version)
         if rests:
-            self._leases.pop(after.hire_id, None)
+            self._leases.rested(after.hire_id)
         self._told(before, after)
         return after
 
@@ -352,11 +352,11 @@ class Driver:
         if after.state is not before.state or _words(after) != _words(before):
             self._tell(after)
 
-    def _reserve(self, p: Purchase, owner: str, patience: Patience) -> Flow[Purchase]:
-        denied, passing = (None, False) if p.free else (yield from self._node_refuses(p, patience))
+    def _reserve(self, p: Purchase, turn: Turn) -> Flow[Purchase]:
+        denied, passing = (None, False) if p.free else (yield from self._node_refuses(p, turn.patience))
         p = p.but(passing=passing)
         if not p.free:
-            yield from self._elsewhere(p, patience)
+            yield from self._elsewhere(p, turn.patience)
             p = p.but(node_ids=self._node_ids, node_url=self.ways.node)
         budget = self._budget_of(p)
         if not self._is_its_budget(p):
@@ -398,7 +398,7 @@ class Driver:
             question, _ = yield Do(lambda: self.journal.answer(question, "yes", p.vouched_by, "", now))
         return approvals.with_answer(p, question)
 
-    def _consult(self, p: Purchase, owner: str, patience: Patience) -> Flow[Purchase]:
+    def _consult(self, p: Purchase, turn: Turn) -> Flow[Purchase]:
         """The hire after the answer to its question; the very same record where nobody has answered yet."""
         question = yield Do(lambda: self.journal.question(p.hire_id, approvals.digest_of(p)))
         if question is None:  # never without one: the question is kept first
@@ -409,22 +409,16 @@ class Driver:
             question, _ = yield Do(lambda: self.journal.answer(question, "expired", "", "", now))
         budget = self.budget
         if not question.answer and budget is not None and budget.approve and budget.name == p.budget:
-            yield from self._hold(p, owner, APPROVAL_MS)
-            self._leases[p.hire_id] = owner
-            began = self._monotonic()
             try:
-                denied = yield Approve(budget, self.asked(p))
+                denied = yield from self._leases.while_asked(p.hire_id, turn, Approve(budget, self.asked(p)))
             except NotHere:
                 return p
-            patience.forgive(self._monotonic() - began)
-            yield from self._hold(p, owner, LEASE_MS)  # who dies from now on is not waited for so long
             said, why, now = ("no", denied, self.clock.now()) if denied else ("yes", "", self.clock.now())
             question, _ = yield Do(lambda: self.journal.answer(question, said, approvals.CALLBACK, why, now))
         if not question.answer:
             yield from self._notify(question, partial(approvals.notice, p, question))
             return p
-        yield from self._hold(p, owner, LEASE_MS)  # who asked gave it back, as the hire was at rest
-        self._leases[p.hire_id] = owner
+        yield from self._leases.hold(p.hire_id, turn)  # who asked gave it back, as the hire was at rest
         return (yield from self.save(p, approvals.after(p, question, self.clock.now())))
 
     def _notify(self, question: Question, notice: Callable[..., Call]) -> Flow[None]:
@@ -458,7 +452,7 @@ class Driver:
         budget = self._budget_of(p)
         return p.budget == (budget.name if budget else "")
 
-    def _disapproved(self, p: Purchase, owner: str, patience: Patience) -> Flow[str | None]:
+    def _disapproved(self, p: Purchase, turn: Turn) -> Flow[str | None]:
         """Why a person or function says no to this price, where the budget asks one; None for yes."""
         budget = self._budget_of(p)
         if budget is None or p.free or not budget.needs_approval(p.price):
@@ -467,18 +461,15 @@ class Driver:
             return None
         if budget.approve is None:
             return "its price needs an approval that was not given"
-        yield from self._hold(p, owner, APPROVAL_MS)
-        self._leases[p.hire_id] = owner
-        began = self._monotonic()
         try:
-            denied: str | None = yield Approve(budget, self.asked(p))
+            denied: str | None = yield from self._leases.while_asked(
+                p.hire_id, turn, Approve(budget, self.asked(p))
+            )
         except NotHere:
             return "its price needs an approval that cannot be asked for here"
-        patience.forgive(self._monotonic() - began)
-        yield from self._hold(p, owner, LEASE_MS)  # who dies from now on is not waited for so long
         return denied
 
-    def _limits_again(self, p: Purchase, owner: str, patience: Patience) -> Flow[tuple[bool, Purchase]]:
+    def _limits_again(self, p: Purchase, turn: Turn) -> Flow[tuple[bool, Purchase]]:
         """Whether the limits of now allow what an earlier call reserved, before anything more is sent for it."""
         if not self._is_its_budget(p):
             name = f"the budget {p.budget!r}" if p.budget else "no budget but a max_price"
@@ -488,7 +479,7 @@ class Driver:
         row, since = rows.row_of(p), rows.periods(budget, self.clock.now())
         usage = yield Do(lambda: self.journal.usage(row, *since))
         new = yield Do(lambda: is_new(self.journal, p, budget))
-        denied = rows.refusal(p, budget, usage, new=new) or (yield from self._disapproved(p, owner, patience))
+        denied = rows.refusal(p, budget, usage, new=new) or (yield from self._disapproved(p, turn))
         return (True, p) if denied is None else (False, (yield from self._denied(p, denied)))
 
     def _denied(self, p: Purchase, why: str) -> Flow[Purchase]:
@@ -518,13 +509,8 @@ class Driver:
             return (yield from self.save(p, p.move(Event.REFUSED, now, reason=f"{away}; nothing was paid")))
         return p.but(reason=away)
 
-    def _judge(self, p: Purchase, judge: Judge, owner: str, patience: Patience) -> Flow[Purchase]:
-        yield from self._hold(p, owner, APPROVAL_MS)
-        self._leases[p.hire_id] = owner
-        began = self._monotonic()
-        policy, note = yield Decide(judge, receipt_of(p))
-        patience.forgive(self._monotonic() - began)
-        yield from self._hold(p, owner, LEASE_MS)
+    def _judge(self, p: Purchase, judge: Judge, turn: Turn) -> Flow[Purchase]:
+        policy, note = yield from self._leases.while_asked(p.hire_id, turn, Decide(judge, receipt_of(p)))
         notes = (*p.notes, note) if note else p.notes
         wanted = MISMATCH if policy == "refund" else p.refund_wanted
         return (yield from self.save(p, p.but(on_mismatch=policy, refund_wanted=wanted, notes=notes)))
@@ -570,10 +556,13 @@ class Driver:
                 tell(told)
 
 
-def _beyond(p: Purchase, step: Step, cap: tuple[Amount, ...] | None) -> str | None:
+def _leads_to_paying(p: Purchase, step: Step) -> bool:
+    return isinstance(step, Reserve) or could_pay(p, step)
+
+
+def _beyond(p: Purchase, step: Step, cap: Cap) -> str | None:
     """Why this step would lead to a payment that the caller who joined this hire does not allow; None when not."""
-    leads = isinstance(step, Reserve) or could_pay(p, step)
-    return above(p.price, cap) if leads and not p.free else None
+    return above(p.price, cap) if _leads_to_paying(p, step) and not p.free else None
 
 
 def _unwritten(p: Purchase, error: JournalError) -> Purchase:

@@ -21,10 +21,11 @@ from masumi_tools.hire import approvals
 from masumi_tools.hire import quote as search
 from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.acceptance import above
-from masumi_tools.hire.driver import LEASE_MS, LISTENER, LOOK_S, Driver, Progress, log
+from masumi_tools.hire.driver import LISTENER, LOOK_S, Driver, Progress, log
 from masumi_tools.hire.due import LONGEST_MS, unattended_ms
 from masumi_tools.hire.find import FindOptions, Found, Wanted, find
 from masumi_tools.hire.known import is_new, known
+from masumi_tools.hire.lease import LEASE_MS
 from masumi_tools.hire.operations import LOOK_S as LOOK_IN_ALL_S
 from masumi_tools.hire.operations import Do, Flow, Hear, Patience, Quiet, Sleep
 from masumi_tools.hire.purchase import BEFORE_PAYING, ON_DEMAND, Event, Moment, Purchase, State
@@ -449,7 +450,8 @@ class Flows(Driver):
     @property
     def watched(self) -> dict[str, Purchase]:
         """The hires that are driven or swept now: what one look at the node is shared among."""
-        return self._swept | {hire_id: p for (hire_id, _), p in self.driven.items()}
+        driven = {hire_id: turn.known for (hire_id, _), turn in self.driven.items() if turn.known}
+        return self._swept | driven
 
 
 def gave_nothing(made: Receipt) -> bool:

@@ -124,7 +124,8 @@ class Lives(RuleBasedStateMachine):
             if wallet.kind == "Purchasing":
                 held, kept = (self.world.chain.balance(name) for name in (wallet.address, wallet.vkey))
                 source, target = (held, kept) if away else (kept, held)
-                target.update(source)
+                for unit, quantity in source.items():
+                    target[unit] = target.get(unit, 0) + quantity
                 source.clear()
 
     @rule(ms=st.sampled_from(WAITS))
@@ -203,6 +204,7 @@ class Lives(RuleBasedStateMachine):
     def end_by_sweeping_alone(self) -> None:
         self.sandbox.faults = Faults()
         self.world.chain.lose = 0
+        self.move_the_wallets_money(away=False)  # a node without money for fees ends nothing
         for _round in range(80):
             if not self.journal.rows(only_open=True):
                 return

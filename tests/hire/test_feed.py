@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -20,7 +21,8 @@ from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.hire import rows
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.diff_feed import Feed
-from masumi_tools.hire.operations import Do, Fetch
+from masumi_tools.hire.lease import Turn
+from masumi_tools.hire.operations import Do, Fetch, Patience
 from masumi_tools.hire.purchase import State
 from masumi_tools.hire.steps import Ways
 from masumi_tools.journal.store import Journal, Row
@@ -321,7 +323,7 @@ def test_buyers_of_one_process_share_a_look_at_a_node(
     bought = [rows.purchase_of(row) for row in buyers[0].journal.records(ids)]
 
     assert buyers[0]._look is buyers[1]._look is not apart._look
-    buyers[0]._flows.driven["h", "o"] = bought[0]
+    buyers[0]._flows.driven["h", "o"] = Turn("o", Patience.of(0, time.monotonic), known=bought[0])
     buyers[1]._flows._swept["h"] = bought[1]
     assert {p.hire_id for p in buyers[0]._look.watched()} == {bought[0].hire_id, bought[1].hire_id}
     for buyer in buyers:

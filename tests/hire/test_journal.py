@@ -185,7 +185,7 @@ def test_a_new_database_is_version_0_until_it_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"this is no database, but a text of some length" * 30, "no database")]
+    ("content", "words"), [(b"this is no database, but a text of some length" * 30, "not a database")]
 )
 def test_a_file_that_is_no_database_is_named(tmp_path: Path, content: bytes, words: str) -> None:
     file = tmp_path / "j.sqlite3"

@@ -476,8 +476,8 @@ class Driver:
             why = f"it was started under {name}; a buyer with that continues it, or it ends unpaid"
             return False, p.but(reason=why if p.state is not State.PAYING else f"{MAYBE}; {why}")
         budget = self._budget_of(p)
-        row, since = rows.row_of(p), rows.periods(budget, self.clock.now())
-        usage = yield Do(lambda: self.journal.usage(row, *since))
+        share, since = rows.share_of(p), rows.periods(budget, self.clock.now())
+        usage = yield Do(lambda: self.journal.usage(share, *since))
         new = yield Do(lambda: is_new(self.journal, p, budget))
         denied = rows.refusal(p, budget, usage, new=new) or (yield from self._disapproved(p, turn))
         return (True, p) if denied is None else (False, (yield from self._denied(p, denied)))

@@ -267,7 +267,7 @@ class Flows(Driver):
             return found
         priced = p.but(listing=found.listing, price=found.price, free=found.free, max_price=found.price)
         since = ledger.periods(self.budget, now)
-        usage = yield Do(lambda: self.journal.usage(ledger.row_of(priced), *since))
+        usage = yield Do(lambda: self.journal.usage(ledger.share_of(priced), *since))
         new = yield Do(lambda: is_new(self.journal, priced, self.budget))
         return replace(found, refusal=ledger.refusal(priced, self.budget, usage, new=new))
 

@@ -72,6 +72,20 @@ def service_of(p: Purchase) -> str:
     return Target.kept(agent or p.target).text
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Whose use of which budget is summed before this hire takes its price from it."""
+
+    hire_id: str
+    budget: str
+    service: str
+
+
+def share_of(p: Purchase) -> Share:
+    """The hire as the journal's sums know it."""
+    return Share(p.hire_id, p.budget, service_of(p))
+
+
 def worth_saving(before: Purchase, after: Purchase) -> bool:
     """Whether there is more to remember than the times of the polls, or what can simply be looked up again."""
     if after.state in (State.ASKED, State.LISTED) or (
@@ -117,7 +131,7 @@ def reserve(
 
     day_ms, month_ms = periods(budget, now)
     limits = text_of(budget.total) if budget else ""
-    saved = journal.save_decided(row_of(p), decide, day_ms, limits, month_ms)
+    saved = journal.save_decided(share_of(p), decide, day_ms, limits, month_ms)
     return chosen.but(version=saved.version)
 
 
@@ -219,6 +233,7 @@ __all__ = [
     "refusal",
     "reserve",
     "row_of",
+    "share_of",
     "text_of",
     "worth_saving",
 ]

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -76,6 +76,17 @@ class Row:
     known_ms: int = 0
     news_ms: int = 0
     rivals: tuple[str, ...] = ()
+
+
+class Counted(Protocol):
+    """What a budget's use is summed for: a hire, which does not count itself, and the service whose share is told."""
+
+    @property
+    def hire_id(self) -> str: ...
+    @property
+    def budget(self) -> str: ...
+    @property
+    def service(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +254,7 @@ class Journal(Questions, Looks, News):
 
     def save_decided(
         self,
-        row: Row,
+        hire: Counted,
         decide: Callable[[Usage], Row],
         since_ms: int,
         limits: str = "",
@@ -257,8 +268,8 @@ class Journal(Questions, Looks, News):
 
         def save(decide: Callable[[Usage], Row]) -> Row:
             with self._engine.begin() as db:
-                self._lock_budget(db, row.budget, limits)
-                return self._save(db, decide(self._usage(db, row, since_ms, month_ms)))
+                self._lock_budget(db, hire.budget, limits)
+                return self._save(db, decide(self._usage(db, hire, since_ms, month_ms)))
 
         with explained("reserving money"):
             try:
@@ -302,9 +313,9 @@ class Journal(Questions, Looks, News):
         if limits and known != limits:
             db.execute(budgets.update().where(budgets.c.name == name).values(limits=limits))
 
-    def _usage(self, db: sa.Connection, row: Row, since_ms: int, month_ms: int | None) -> Usage:
-        used = totals.use(db, row.budget, row.service, since_ms, without=row.hire_id)
-        month = totals.since(db, row.budget, month_ms, row.hire_id) if month_ms is not None else {}
+    def _usage(self, db: sa.Connection, hire: Counted, since_ms: int, month_ms: int | None) -> Usage:
+        used = totals.use(db, hire.budget, hire.service, since_ms, without=hire.hire_id)
+        month = totals.since(db, hire.budget, month_ms, hire.hire_id) if month_ms is not None else {}
         return Usage(*used, month)
 
     # Leases ----------------------------------------------------------------------------------
@@ -476,10 +487,10 @@ class Journal(Questions, Looks, News):
         with explained("reading"), self._reading.connect() as db:
             return [_row(found) for found in db.execute(query)]
 
-    def usage(self, row: Row, since_ms: int, month_ms: int | None = None) -> Usage:
-        """What counts against the row's budget now, without the row itself."""
+    def usage(self, hire: Counted, since_ms: int, month_ms: int | None = None) -> Usage:
+        """What counts against the hire's budget now, without the hire itself."""
         with explained("reading"), self._reading.connect() as db:
-            return self._usage(db, row, since_ms, month_ms)
+            return self._usage(db, hire, since_ms, month_ms)
 
     def used(self, budget: str) -> list[Used]:
         """What the budget's lines come to, per unit and money; those that were released too."""

@@ -210,6 +210,7 @@ def test_both_colours_send_the_same_and_end_in_the_same_record(name: str, tmp_pa
     assert ends[0] == ends[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("colour", ["sync", "async"])
 @pytest.mark.parametrize("name", ["echo", "failing", "human", "free"])

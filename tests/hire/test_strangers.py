@@ -99,6 +99,7 @@ class Spoiling(httpx.BaseTransport):
         return [*value[:place], self._spoilt(value[place], rng), *value[place + 1 :]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES)
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))

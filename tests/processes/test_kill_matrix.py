@@ -47,7 +47,7 @@ class Story:
 UNPAID = (State.REFUSED, State.AWAITING)  # given up before it was reserved, or waiting for a person
 DONE = frozenset({State.DELIVERED, State.SETTLED})
 BACK = frozenset({State.REFUNDED})
-SAVES = ["add asked", "save_decided listed", "save started", "save paying", "save paid", "save locked"]
+SAVES = ["add asked", "save_decided", "save started", "save paying", "save paid", "save locked"]
 STORIES = {
     "echo": Story("echo", DONE, LOOKS + PAYS, [*SAVES, "save delivered"]),
     "approved": Story(

@@ -26,7 +26,7 @@ REFUSED_URLS = {
     "https://017700000001/": "plainly written",
     "https://0x7f000001/": "plainly written",
     "https://0x7f.0.0.1/": "plainly written",
-    "https://0177.0.0.1/": "no address",
+    "https://0177.0.0.1/": "not an address",
     "https://127.1/": "plainly written",
     "https://127.0.1./": "plainly written",
     "https://8.8.8.8.8/": "plainly written",
@@ -35,7 +35,7 @@ REFUSED_URLS = {
     "https://%31%32%37.0.0.1/": "neither a host name",
     "https://seller..example/": "neither a host name",
     "https://-seller.example/": "neither a host name",
-    "https://seller.example\n/": "no address",
+    "https://seller.example\n/": "not an address",
     "https://127.0.0.1/": "a loopback address",
     "https://0.0.0.0/": "an unspecified address",
     "https://10.1.2.3/": "a private address",
@@ -48,7 +48,7 @@ REFUSED_URLS = {
     "https://[2002:a00:1::]/": "a private address inside",
     "https://[2001:0:a00:1::f5ff:fffe]/": "a private address inside",
     "https://[fe80::1%25eth0]/": "",
-    "https://[::1/": "no address",
+    "https://[::1/": "not an address",
 }
 
 

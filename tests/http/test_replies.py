@@ -57,8 +57,8 @@ def test_json_counts_whatever_its_content_type_says(sandboxed: Client, kind: str
     [
         (b"", "empty"),
         (b"  \n", "empty"),
-        (b"<html>hello</html>", "no JSON"),
-        (b'{"a":1', "no JSON"),
+        (b"<html>hello</html>", "not JSON"),
+        (b'{"a":1', "not JSON"),
         (b'{"a":NaN}', "NaN"),
         (b"[-Infinity]", "Infinity"),
         (b"[1e999]", "range"),

@@ -116,7 +116,7 @@ def test_an_unanswered_question_fails_the_job(market: Market):
         buying.wait(job, "awaiting_input")
         gone = later(buying, 6 * HOUR - 3 * MINUTE, job, "failed")
 
-        assert "nobody answered" in gone["error"]
+        assert "no answer came" in gone["error"]
         assert buying.provide(job, {"answer": "x"}).status_code == 409
 
 

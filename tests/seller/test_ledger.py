@@ -66,7 +66,7 @@ def test_jobs_are_filtered_and_their_income_is_told_by_period(full: JobTable, se
     assert ids(ledger.jobs(settings, since_ms=NOW - 2 * DAY)) == ["busy", "bad", "new"]
     assert ids(ledger.jobs(settings, service="Other")) == []
     assert list(ledger.jobs(settings, by="month")["periods"].values()) == [["2 ADA"], ["2 ADA"]]
-    with pytest.raises(InputError, match="no state"):
+    with pytest.raises(InputError, match="is not a state"):
         ledger.jobs(settings, states=["lost"])
 
 

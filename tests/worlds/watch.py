@@ -51,6 +51,7 @@ class Hire:
     given_ms: int = 0
     undone_ms: int = 0
     told_open: bool = False
+    awaited: bool = False  # by the record, when it was told last that it goes on
     cancelled: bool = False
 
     def equals(self, other: Hire) -> bool:
@@ -97,7 +98,7 @@ class Watch:
         if not formers:
             return
         newest = formers[-1]
-        if newest.told_open and self._state(newest) not in (None, *JOINABLE):
+        if newest.told_open and self._state(newest) not in (None, *JOINABLE) and not self._handed_out(newest):
             raise Violation(
                 f"hire {hire.hire_id} is begun anew, and nobody was told how {newest.hire_id} ended"
             )
@@ -105,6 +106,11 @@ class Watch:
             raise Violation(
                 f"hire {hire.hire_id} is begun anew, shortly after {newest.hire_id} came to nothing"
             )
+
+    def _handed_out(self, hire: Hire) -> bool:
+        """Whether a call that stands still just now has taken the end with it, to tell it."""
+        row = self.journal.get(hire.hire_id)
+        return hire.awaited and row is not None and not Purchase.model_validate_json(row.record).awaited
 
     def _state(self, hire: Hire) -> State | None:
         row = self.journal.get(hire.hire_id)
@@ -169,9 +175,12 @@ class Watch:
         elif wish is not None and wish.action == "hire" and begun and not self.stage.plan.chaos.journal:
             hire.told_open = True
         row = self.journal.get(receipt.hire_id)
-        if row is None or wish is None or wish.action != "hire" or task.life.frozen_until_ms:
+        if row is None or wish is None or wish.action != "hire":
             return
         p = Purchase.model_validate_json(row.record)
+        hire.awaited = p.awaited
+        if task.life.frozen_until_ms:
+            return
         due = p.next_node_ms < self.stage.now() - 1_000 and p.hire_id not in task.about
         if p.state is State.DELIVERED and p.verified is None and not p.free and due and wish.patience_s > 0:
             raise Violation(

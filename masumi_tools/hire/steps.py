@@ -374,10 +374,10 @@ def _needs_input(p: Purchase, now: int, ways: Ways) -> Step:
 def _delivered(p: Purchase, now: int, ways: Ways) -> Step:
     if _refund_due(p, now):
         return _refund(p, ways)
+    if p.doubted and now >= p.next_job_ms:  # before the node, whose hash would settle it against the service
+        return _status(p)
     if now >= p.next_node_ms:
         return _read(p, ways)
-    if p.doubted and now >= p.next_job_ms:
-        return _status(p)
     due = min(p.next_node_ms, p.refund_due_ms) if _refund_open(p, now) else p.next_node_ms
     due = min(due, p.next_job_ms) if p.doubted else due
     return Pause(due, due)
@@ -385,12 +385,14 @@ def _delivered(p: Purchase, now: int, ways: Ways) -> Step:
 
 def _refunding(p: Purchase, now: int, ways: Ways) -> Step:
     """Money is on its way back, or in dispute; a result may still come."""
+    if p.doubted and now >= p.next_job_ms and p.job_id is not None:
+        return _status(p)
     if now >= p.next_node_ms:
         return _read(p, ways)
     if cancellable(p) and now >= p.refund_due_ms:
         return _cancel(p, ways)
     assert p.terms is not None
-    if (p.result is None or p.doubted) and now >= p.next_job_ms and p.job_id is not None:
+    if p.result is None and now >= p.next_job_ms and p.job_id is not None:
         return _status(p)
     expected = p.terms.times.submit_result_time + NODE_SLACK_MS
     if p.node is not None and p.node.on_chain_state == OnChainState.REFUND_AUTHORIZED:

@@ -80,6 +80,19 @@ def test_while_the_service_gives_nothing_more_the_hire_is_owed_and_nobody_is_acc
     assert not later.reason and len(purchases(buyer.sandbox)) == 1
 
 
+def test_who_comes_back_at_the_last_moment_asks_the_service_before_the_node(buyer: ClockedBuyer) -> None:
+    spoil(buyer.sandbox)
+    spoil(buyer.sandbox, {"status": "running"}, times=10_000)
+    made = hire(buyer, on_mismatch="refund")
+    assert made.times is not None and made.verified is None and made.owed
+    buyer.sandbox.faults.clear()
+    buyer.sandbox.advance(made.times.unlock_time - NO_TEXT_MS + MINUTE_MS - buyer.sandbox.now_ms())
+
+    (later,) = buyer.sweep()
+
+    assert (later.result, later.verified) == ("HELLO", True) and not asked_back(buyer.sandbox)
+
+
 def test_the_money_is_asked_back_in_time_where_the_service_gives_nothing_more(buyer: ClockedBuyer) -> None:
     spoil(buyer.sandbox)
     spoil(buyer.sandbox, "", times=100_000)

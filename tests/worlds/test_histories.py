@@ -41,6 +41,10 @@ def test_two_thousand_histories_hold_all_that_must_hold() -> None:
         (584, "a hire that was asked for on one network went on, and was paid, on another"),
         (502, "a refund was disputed for ever, for the answer to our wish for it was lost"),
         (44, "a result without its proof was handed out at once while a dead process held the lease"),
+        (
+            6649,
+            "a sweep shortly before the unlock time believed a spoilt answer, and did not ask the service again",
+        ),
     ],
 )
 def test_a_history_that_once_went_wrong_does_not_again(seed: int, what: str) -> None:

@@ -81,7 +81,9 @@ class Watch:
         p = Purchase.model_validate_json(row.record)
         asked = wish is not None and wish.action == "hire"
         same = None if wish is None or wish.again else (p.target, json.dumps(p.input_data), p.budget)
-        hire = Hire(row.hire_id, row.key, row.budget, same, self.stage.now())
+        # Its age counts from its record, which a machine that stands still saves later; a wrong clock says nothing.
+        begun_ms = self.stage.now() if self.stage.plan.more.skews else p.created_ms
+        hire = Hire(row.hire_id, row.key, row.budget, same, begun_ms)
         if asked and wish is not None and not wish.again and not self.stage.plan.more.skews:
             self._is_no_repetition(hire, wish)
         return hire

@@ -16,6 +16,9 @@ BASE = "import httpx, pydantic"
 MEASURED = {
     "import masumi_tools": 1.5,  # the most it may cost, in times of BASE
     "from masumi_tools import Buyer, Budget, Amount, Settings": None,
+    # What `masumi-tools hire` loads: of others alone, and with us.
+    "import httpcore, httpx, pydantic, rich.table, sqlalchemy.dialects.sqlite, typer": None,
+    "import masumi_tools.cli.run, masumi_tools.hire.buyer": None,
 }
 
 

@@ -39,7 +39,8 @@ from sqlalchemy import event
 
 from masumi_tools import Budget, Buyer, Settings
 from masumi_tools.journal import tables, totals
-from masumi_tools.journal.store import Entry, Journal, Row, Usage
+from masumi_tools.journal.row import Entry, Reservation, Row, Usage
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 
 MOST_TIMES = 1.3
@@ -96,7 +97,7 @@ def fill(journal: Journal, first: int, last: int, *, is_open: bool) -> None:
                 [{"hire_id": hire_id, **totals._values(line)} for hire_id, line in lines],
             )
             changed = totals.changes((), [line for _, line in lines])
-            db.execute(totals._ADD, [{**key._asdict(), **value._asdict()} for key, value in changed.items()])
+            totals._ADD.run_each(db, [{**key._asdict(), **value._asdict()} for key, value in changed.items()])
             if is_open:
                 db.execute(
                     tables.turns.insert(),
@@ -132,7 +133,7 @@ def steps(journal: Journal, size: int, fresh: Iterator[int]) -> dict[str, float]
             assert usage.total[""] >= size * 1_000_000
             return replace(row, entries=(Entry("", 1_000_000),), money="reserved")
 
-        reserved.append(journal.save_decided(row, decide, day_ms))
+        reserved.append(journal.save_decided(Reservation(row, decide, day_ms)))
 
     reserving = median_ms(reserve)
     going = iter(list(reserved))
@@ -234,14 +235,14 @@ def one_hire(folder: Path) -> tuple[str, list[Deed]]:
     def kept(name: str) -> Any:
         def ask(self: Journal, *given: Any) -> Any:
             if name == "save_decided":  # what was decided then is decided again
-                row, decide, *more = given
+                money = given[0]
 
                 def deciding(usage: Usage) -> Row:
-                    decided: Row = decide(usage)
-                    deeds.append((name, (row, decided, *more)))
+                    decided: Row = money.decide(usage)
+                    deeds.append((name, (replace(money, decide=partial(_as_before, decided)),)))
                     return decided
 
-                return Journal.save_decided(self, row, deciding, *more)
+                return Journal.save_decided(self, replace(money, decide=deciding))
             if name != "rows":
                 deeds.append((name, given))
             return getattr(Journal, name)(self, *given)
@@ -271,8 +272,8 @@ def repeat(journal: Journal, hire_id: str, deeds: list[Deed], new_id: str) -> No
 
     for name, given in deeds:
         if name == "save_decided":
-            row, decided, *more = map(other, given)
-            journal.save_decided(row, partial(_as_before, decided), *more)
+            decided = other(given[0].decide(Usage()))
+            journal.save_decided(replace(given[0], hire=decided, decide=partial(_as_before, decided)))
         else:
             getattr(journal, name)(*(other(value) for value in given))
 

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from masumi_tools.errors import SettingsError
 from masumi_tools.keywords import named
-from masumi_tools.text import Secret, redact
+from masumi_tools.text import Secret, no_text, redact
 
 Network = Literal["Preprod", "Mainnet"]
 
@@ -310,6 +310,8 @@ def _read_url(setting: str, name: str, value: Any) -> str | None:
     example = _EXAMPLES[setting]
     if re.search(r"[\s\x00-\x1f\x7f\\]", text):
         _wrong(setting, name, f"contains a space, a line break or a backslash. Example: {example}.")
+    if no_text({name: text}) is not None:
+        _wrong(setting, name, f"contains half a character, which is not text. Example: {example}.")
     parts = _split(text)
     if parts.scheme.lower() not in ("http", "https") or not parts.netloc:
         _wrong(setting, name, f"must begin with http:// or https:// and a host, such as {example}.")
@@ -390,13 +392,19 @@ def _read_days(setting: str, name: str, value: Any) -> float:
     return days
 
 
+@lru_cache
+def _read_certificates(file: str) -> None:
+    """Nothing, when the file holds certificates; once for each, as it takes as long as a request."""
+    ssl.create_default_context(cafile=file)
+
+
 def _read_ca(setting: str, name: str, value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not (text := value.strip()):
         _wrong(setting, name, "must be text, the path of a file of certificates (PEM).")
     try:
-        ssl.create_default_context(cafile=text)
+        _read_certificates(text)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it holds no certificates"
         _wrong(

@@ -13,6 +13,7 @@ import re
 import secrets
 import unicodedata
 import weakref
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
 _HIDDEN = "****"
@@ -21,7 +22,7 @@ _LIVING: weakref.WeakValueDictionary[int, Secret] = weakref.WeakValueDictionary(
 _SHORTEST_HIDDEN = 6
 _LONGEST_READ = 20_000
 
-_CONTROLS = re.compile("[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
+_CONTROLS = re.compile("[\x00-\x20\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+")
 _URL_CREDENTIALS = re.compile(r"://[^\s/?#@]{1,1000}@")
 _NAMED = re.compile(
     r"((?:token|secret|passwo?r?d|api[-_]?key|authorization|cookie|credential)[\w-]{0,40}"
@@ -41,7 +42,20 @@ _QUOTING = re.compile(f"[{_OPEN}{_CLOSE}]")
 _ACTIVE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_HALVES = re.compile("[\ud800-\udfff]")
 _FORMULA = ("=", "+", "-", "@", "|", "%")
+
+
+def storable(text: str) -> str:
+    """The text as databases and requests can hold it: halves of surrogate pairs and NUL become U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\x00", "\ufffd")
+
+
+def no_text(named: Mapping[str, object]) -> str | None:
+    """The name of the first of these that is no text which can be sent: something else, or with half a character."""
+    return next(
+        (name for name, value in named.items() if not isinstance(value, str) or _HALVES.search(value)), None
+    )
 
 
 class Part(NamedTuple):

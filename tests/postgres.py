@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,9 +17,12 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
+
 USER = "masumi"
 ACCOUNTS = ("postgres", "nobody")  # the server refuses to run as root
 STARTS_WITHIN_S = 30
+BIG = "/var/tmp"  # on the disk: its databases are more than fits into memory beside the tests
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Server:
         import psycopg
 
         name = f"t{uuid.uuid4().hex}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+        where = f"{self.url('postgres')}?connect_timeout=20&options=-c%20statement_timeout%3D20s"
+        with psycopg.connect(where, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return self.url(name)
 
@@ -65,12 +68,6 @@ def _account() -> dict[str, Any] | None:
     return None
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _answers(port: int) -> bool:
     import psycopg
 
@@ -90,7 +87,7 @@ def serve() -> Iterator[Server]:
         pytest.skip("no PostgreSQL server is installed here (initdb is not found)")
     if account is None:
         pytest.skip(f"PostgreSQL does not run as root, and there is no account {' or '.join(ACCOUNTS)}")
-    folder = Path(tempfile.mkdtemp(prefix="masumi-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="masumi-postgres-", dir=BIG if os.access(BIG, os.W_OK) else None))
     try:
         if account:
             os.chown(folder, account["user"], account["group"])
@@ -100,12 +97,13 @@ def serve() -> Iterator[Server]:
 
 
 def _run(programs: Path, account: dict[str, Any], folder: Path) -> Iterator[Server]:
-    data, log, port = folder / "data", folder / "log", _free_port()
+    data, log, port = folder / "data", folder / "log", free_port()
     subprocess.run(
         [programs / "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
         check=True,
         capture_output=True,
         cwd=folder,
+        timeout=40,
         **account,
     )
     settings = {
@@ -154,4 +152,4 @@ def _run(programs: Path, account: dict[str, Any], folder: Path) -> Iterator[Serv
         yield Server(port, log, restart)
     finally:
         if running:
-            stop(signal.SIGINT)  # fast shutdown: open connections are dropped
+            stop(signal.SIGQUIT)  # at once: what is thrown away need not come to the disk first

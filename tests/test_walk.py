@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.walk import walk_of_a_tool
 
-MOST_STEPS = 195
+# Some 25 of them are statements of the journal, which take half of the CPU that SQLAlchemy takes for them.
+MOST_STEPS = 200
 
 
 def test_one_call_takes_few_steps_and_reads_its_input_once():

@@ -6,13 +6,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Target = Literal["node", "registry", "service", "notice"]
+CALLED: Final[Mapping[Target, str]] = {
+    "node": "the payment node",
+    "registry": "the registry",
+    "service": "the service",
+    "notice": "the address of notices",
+}
 Fault = Literal["unsent", "lost", "refused-address", "too-large", "not-json"]
 
 # Replies of a stranger's service are capped; 4 MB holds any text that an agent can use.
 DEFAULT_CAP_BYTES = 4_000_000
+# What one answer says of the time to come is no lasting fact: a deadline may be nearer.
+LONGEST_RETRY_S = 300.0
 
 
 _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -104,9 +112,9 @@ class Reply:
 
     @property
     def retry_after_s(self) -> float | None:
-        """Seconds of the Retry-After header when it holds a number, at most an hour."""
+        """Seconds of the Retry-After header when it holds a number; at most five minutes, whoever says it."""
         try:
             seconds = float(self.headers.get("retry-after", ""))
         except ValueError:
             return None
-        return min(seconds, 3600.0) if seconds >= 0 else None
+        return min(seconds, LONGEST_RETRY_S) if seconds >= 0 else None

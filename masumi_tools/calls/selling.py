@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -56,8 +57,13 @@ def payment(
 
 def iso(ms: int) -> str:
     """A time in ms as the node reads dates: UTC with "Z"; it refuses "+00:00" (protocol N3)."""
-    at = _EPOCH + timedelta(milliseconds=ms)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(s: int) -> str:
+    """The times of all jobs that begin in one second lie in the same four."""
+    return (_EPOCH + timedelta(seconds=s)).isoformat().removesuffix("+00:00")
 
 
 def resolve_payment(api: str, blockchain_identifier: str, network: str) -> Call:

@@ -5,11 +5,16 @@ Exit status: 0 done, 1 refused or failed with nothing lost, 2 wrong usage, 3 sti
 
 from __future__ import annotations
 
+import gc
 import sys
+
+# What a command loads stays until its end: the collector would go through it again and again for nothing.
+_OBJECTS = 50_000
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and end the process with its exit status."""
+    gc.set_threshold(_OBJECTS)
     try:
         from masumi_tools.cli.run import run
     except ModuleNotFoundError as error:

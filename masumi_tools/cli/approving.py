@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from masumi_tools.cli import show
 from masumi_tools.cli.context import Context, add
+from masumi_tools.errors import StateError
+from masumi_tools.money import parse_amounts, total
+
+if TYPE_CHECKING:
+    from masumi_tools.hire.buyer import Buyer
 
 HireId = Annotated[str, typer.Argument(help="The id of a hire, as `approvals` shows it.")]
 By = Annotated[str, typer.Option(help="Who answers, for the receipt. Default: this machine's user.")]
@@ -33,14 +38,36 @@ def approvals(ctx: typer.Context) -> int:
     return 0
 
 
-def approve(ctx: typer.Context, hire_id: HireId, by: By = "", patience: Patience = 600) -> int:
+def approve(
+    ctx: typer.Context,
+    hire_id: HireId,
+    price: Annotated[
+        str, typer.Option(help='The price you saw, such as "2 ADA": at any other one nothing is approved.')
+    ] = "",
+    by: By = "",
+    patience: Patience = 600,
+) -> int:
     """Approve the price of a hire that waits: it is paid and continues."""
     from masumi_tools.hire.buyer import Buyer
 
     context: Context = ctx.obj
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
-        made = buyer.approve(hire_id, by=by or me(), patience_s=patience)
+        seen = _seen(buyer, hire_id, price) if price else ""
+        made = buyer.approve(hire_id, by=by or me(), seen=seen, patience_s=patience)
     return show.print_receipt(context, made)
+
+
+def _seen(buyer: Buyer, hire_id: str, price: str) -> str:
+    """The digest of what is asked about this hire at this price; StateError where it is asked at another."""
+    named = parse_amounts(price)
+    waiting = next((one for one in buyer.approvals() if one.hire_id == hire_id), None)
+    if waiting is None:
+        return "nothing was asked"  # as the answer says, also where something is by then
+    if total(waiting.price) != named:
+        raise StateError(
+            f"the hire {hire_id} asks for {waiting.price_text}, not {price}; nothing was approved or paid"
+        )
+    return waiting.digest
 
 
 def deny(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -22,7 +22,7 @@ from masumi_tools.text import safe_json
 if TYPE_CHECKING:  # what one command needs is imported by that command
     from masumi_tools.hire.find import FindOptions, SortBy
     from masumi_tools.hire.receipt import Receipt
-    from masumi_tools.journal.store import Row
+    from masumi_tools.journal.row import Row
 
 Target = Annotated[
     str, typer.Argument(help="Agent identifier, https URL, or the exact name in the registry.")
@@ -152,6 +152,7 @@ def hire(
     writable(output)
     bounds = _bounds(limit, budget_name, approve_above, per_new_service)
     cap = parse_amounts(max_price) if max_price else None
+    begun = time.monotonic()
     with show.live(context) as told, Buyer(context.settings, budget=bounds, on_progress=told) as buyer:
         found = None
         if pairs:
@@ -164,7 +165,7 @@ def hire(
             found.target if found is not None else target,
             data,
             max_price=cap,
-            patience_s=patience,
+            patience_s=max(patience - (time.monotonic() - begun), 0),  # the look at the price counts
             scope=scope,
             again=again,
             on_mismatch="refund" if on_mismatch == "refund" else "keep",
@@ -201,30 +202,38 @@ def hires(
     """The hires in the journal: what is open and why, and exports for bookkeeping."""
     if ctx.invoked_subcommand is not None:
         return 0
-    from masumi_tools.hire.receipt import receipt_of
-    from masumi_tools.hire.rows import purchase_of
     from masumi_tools.journal.store import Journal
 
     context: Context = ctx.obj
     shown = bool(not (as_csv or as_lines or context.as_json))
     most = None if every else limit or (_SHOWN if shown else None)
     with contextlib.closing(Journal(context.settings.database_url)) as journal:
+        rows = journal.pages(only_open=only_open, budget=budget_name, size=min(most or 500, 500))
+        pages = _newest(rows, most)
+
+        def left_out(count: int) -> int:
+            return journal.count(only_open=only_open, budget=budget_name) - count if count == most else 0
+
         if as_csv or as_lines:
-            pages = _newest(journal.pages(only_open=only_open, budget=budget_name), most)
             _export(pages, as_csv or as_lines or "-", "csv" if as_csv else "jsonl")
-            return 0
-        rows = journal.rows(only_open=only_open, budget=budget_name, limit=most)
-        full = most is not None and len(rows) == most
-        left_out = journal.count(only_open=only_open, budget=budget_name) - len(rows) if full else 0
-    found = [receipt_of(purchase_of(row)) for row in rows]
-    if context.as_json:
-        document: dict[str, Any] = {"hires": [entry.as_json() for entry in found]}
-        context.print_json(document | ({"left_out": left_out} if left_out > 0 else {}))
-        return 0
-    context.out.print(show.receipts(found) if found else "There are no hires yet.")
-    if left_out > 0:
-        context.out.print(f"… and {left_out} more; --all lists them")
+        elif context.as_json:
+            _print_json(context, pages, left_out)
+        else:
+            found = [entry for page in pages for entry in page]
+            context.out.print(show.receipts(found) if found else "There are no hires yet.")
+            if (more := left_out(len(found))) > 0:
+                context.out.print(f"… and {more} more; --all lists them")
     return 0
+
+
+def _print_json(context: Context, pages: Iterable[list[Receipt]], left_out: Callable[[int], int]) -> None:
+    """One document, written a page at a time: all hires may be more than the memory holds."""
+    count, lead = 0, '{"hires": ['
+    for page in pages:
+        typer.echo(lead + ", ".join(context.json_of(entry.as_json()) for entry in page), nl=False)
+        count, lead = count + len(page), ", "
+    more = left_out(count)
+    typer.echo(("" if count else lead) + (f'], "left_out": {more}}}' if more > 0 else "]}"))
 
 
 def _newest(pages: Iterable[list[Row]], most: int | None) -> Iterator[list[Receipt]]:
@@ -348,9 +357,11 @@ def answer(
     context: Context = ctx.obj
     data = read_input(pairs or [], given)
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
+        seen = None
         if pairs:
-            data = read_arguments(show.question_spec(buyer.receipt(hire_id)), data)
-        return show.print_receipt(context, buyer.answer(hire_id, data, patience_s=patience))
+            asked = buyer.receipt(hire_id)
+            data, seen = read_arguments(show.question_spec(asked), data), asked.question
+        return show.print_receipt(context, buyer.answer(hire_id, data, seen=seen, patience_s=patience))
 
 
 def refund(ctx: typer.Context, hire_id: HireId, patience: Patience = 60) -> int:

@@ -44,6 +44,10 @@ class Unwritten(Exception):
 
 
 class _Console(Console):
+    def __init__(self, **options: Any) -> None:
+        """Words between colons are no pictures: a service may have named itself so."""
+        super().__init__(highlight=False, emoji=False, **options)
+
     def print(self, *objects: Any, **options: Any) -> None:
         """Nothing is cut at the edge of the terminal: an identifier that is longer than a line stays whole."""
         super().print(*objects, **{"crop": False, **options})
@@ -63,7 +67,7 @@ class Context:
     flags: dict[str, str] = field(default_factory=dict)
     as_json: bool = False
     out: Console = field(default_factory=lambda: _console(sys.stdout.isatty()))
-    err: Console = field(default_factory=lambda: _Console(stderr=True, highlight=False))
+    err: Console = field(default_factory=lambda: _Console(stderr=True))
     env_file: Path | None = None
     hire_id: str = ""
     made: Receipt | None = None
@@ -73,9 +77,13 @@ class Context:
         """SettingsError names what is missing or wrong. What the environment has goes before the env file."""
         return Settings.from_env(environment(self.env_file), over=self.flags)
 
-    def print_json(self, document: Any) -> None:
+    def json_of(self, document: Any) -> str:
+        """As JSON that stdout can take."""
         encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
-        typer.echo(safe_json(document, only_ascii=encoding not in ("utf8", "utf8sig")))
+        return safe_json(document, only_ascii=encoding not in ("utf8", "utf8sig"))
+
+    def print_json(self, document: Any) -> None:
+        typer.echo(self.json_of(document))
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,15 +94,22 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             done = command(*args, **options)
             sys.stdout.flush()
-        except KeyboardInterrupt as error:
-            raise Stopped from error
-        except OSError as error:
-            if error.filename is None:  # not a file that somebody named
+        except BaseException as error:
+            if _interrupted(error):
+                raise Stopped from error
+            if isinstance(error, OSError) and error.filename is None:  # not a file that somebody named
                 raise Unwritten(error.strerror or str(error)) from error
             raise
         return done
 
     return run
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: what it meets on its way out of a library may raise another error."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def add(app: typer.Typer, *commands: Callable[..., Any]) -> None:
@@ -210,4 +225,4 @@ def status_of(receipt: Receipt) -> int:
 
 def _console(is_terminal: bool) -> Console:
     """Into a pipe no line is broken: they are read by grep, not by people."""
-    return _Console(highlight=False, width=None if is_terminal else 10_000)
+    return _Console(width=None if is_terminal else 10_000)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from typer.main import get_command_name
+from typer.models import CommandInfo
 
 from masumi_tools.cli import approving, buying, inspecting, paging, selling, serving_mcp, starting, trying
 from masumi_tools.cli.context import (
@@ -65,6 +68,30 @@ def hoist(arguments: list[str]) -> list[str]:
     return [*front, *rest]
 
 
+def _app_of(words: list[str]) -> typer.Typer:
+    """The app with the named command and no other: to build all of them takes longer than most of them run."""
+    name = _command(words)
+    small = copy(app)
+    small.registered_commands = [one for one in app.registered_commands if _name(one) == name]
+    small.registered_groups = [one for one in app.registered_groups if one.name == name]
+    return small if small.registered_commands or small.registered_groups else app
+
+
+def _command(hoisted: list[str]) -> str:
+    """The first word that is no flag of every command."""
+    words = iter(hoisted)
+    for word in words:
+        if word.split("=", 1)[0] in GLOBAL_OPTIONS:
+            next(words if "=" not in word else iter(()), "")
+        elif word not in GLOBAL_FLAGS:
+            return word
+    return ""
+
+
+def _name(command: CommandInfo) -> str:
+    return command.name or get_command_name(getattr(command.callback, "__name__", ""))
+
+
 def run(arguments: list[str]) -> int:
     """Run one command; its exit status. Errors are one sentence on stderr, or JSON with --json."""
     as_json = "--json" in arguments
@@ -74,7 +101,8 @@ def run(arguments: list[str]) -> int:
     context = Context()
     try:
         _quoted_amounts(arguments)
-        result = app(hoist(arguments), standalone_mode=False, obj=context)
+        hoisted = hoist(arguments)
+        result = _app_of(hoisted)(hoisted, standalone_mode=False, obj=context)
     except _ClickError as error:
         words = str(error.format_message()) if hasattr(error, "format_message") else str(error)
         if type(error).__name__ == "NoArgsIsHelpError":

@@ -14,10 +14,10 @@ from masumi_tools.calls import notice as notices
 from masumi_tools.calls.call import Call
 from masumi_tools.errors import StateError
 from masumi_tools.hire import rows
-from masumi_tools.hire.budget import text_of
+from masumi_tools.hire.budget import Budget, text_of
 from masumi_tools.hire.purchase import Approval, Event, Purchase, State
 from masumi_tools.journal.questions import Question
-from masumi_tools.journal.store import Row
+from masumi_tools.journal.row import Row
 from masumi_tools.models import PricingType
 from masumi_tools.money import Amount
 from masumi_tools.proof import hashing
@@ -25,6 +25,7 @@ from masumi_tools.text import Secret, plain_text
 
 # A price that was looked up longer ago is looked up again before it is paid, as that of a quote.
 FRESH_MS = 5 * 60_000
+AHEAD_MS = 24 * 60 * 60_000  # no clock is trusted to a few hours
 CALLBACK = "approve="
 
 
@@ -32,7 +33,8 @@ CALLBACK = "approve="
 class PendingApproval:
     """A hire that waits for a person: what it would buy, of whom, for how much, and until when it waits.
 
-    Times are ms of the node's clock. Nothing is paid or reserved meanwhile.
+    Times are ms of the node's clock. Nothing is paid or reserved meanwhile. `digest` stands for all that a yes is
+    bound to: `buyer.approve(hire_id, seen=digest)` is a yes to this and to nothing that came in its place.
     """
 
     hire_id: str
@@ -45,6 +47,7 @@ class PendingApproval:
     budget: str
     asked_ms: int
     until_ms: int
+    digest: str
 
     @property
     def price_text(self) -> str:
@@ -63,7 +66,18 @@ class PendingApproval:
             "budget": self.budget,
             "asked_ms": self.asked_ms,
             "until_ms": self.until_ms,
+            "digest": self.digest,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's answer: to what was `seen` (a digest), or, where that is "", to whatever is asked when it is given."""
+
+    answer: Literal["yes", "no"]
+    by: str
+    why: str
+    seen: str
 
 
 def digest_of(p: Purchase) -> str:
@@ -88,6 +102,13 @@ def approved(p: Purchase) -> bool:
     return p.approval is not None and p.approval.answer == "yes" and p.approval.digest == digest_of(p)
 
 
+def asking(p: Purchase, budget: Budget | None) -> Budget | None:
+    """The budget for which a person has to say yes to this price first; None where nobody has to be asked."""
+    if budget is None or p.free or not budget.needs_approval(p.price) or approved(p):
+        return None
+    return budget
+
+
 def vouched(p: Purchase) -> bool:
     """Whether a person was asked before the hire, by the framework, and said yes to exactly what it is now."""
     return bool(p.vouched) and p.vouched == digest_of(p)
@@ -101,6 +122,13 @@ def vouch(p: Purchase, by: str) -> Purchase:
 def question_of(p: Purchase, now: int, within_ms: int) -> Question:
     """The question to ask about this hire."""
     return Question(p.hire_id, digest_of(p), now, now + within_ms)
+
+
+def is_over(question: Question, now: int) -> bool:
+    """Whether it waits no longer: its time is over, or it was asked by a clock that was days ahead, whose end
+    nobody would live to see.
+    """
+    return now >= question.until_ms or now < question.asked_ms - AHEAD_MS
 
 
 def with_answer(p: Purchase, question: Question) -> Purchase:
@@ -126,7 +154,7 @@ def after(p: Purchase, question: Question, now: int) -> Purchase:
     assert p.approval is not None
     if p.approval.answer != "yes":
         return p.move(Event.REFUSED, now, reason=refusal(p.approval))
-    if now - question.asked_ms <= FRESH_MS:
+    if abs(now - question.asked_ms) <= FRESH_MS:  # a clock that was hours ahead may have asked
         return p.move(Event.APPROVED, now)
     return p.move(Event.LOOKED_AGAIN, now, asked_registry=False, layouts=(), layout=0)
 
@@ -155,6 +183,16 @@ def told_already(p: Purchase, question: Question | None) -> StateError:
     return StateError(f"the hire {p.hire_id}: {words}", phase=p.state.value, money=p.money)
 
 
+def told_of_another(p: Purchase) -> StateError:
+    """The error for who answers a question that is not the one that is asked by now: nothing was answered."""
+    return StateError(
+        f"the hire {p.hire_id} asks about another price or service than was seen: it is {text_of(p.price)} now; "
+        "nothing was answered or paid: look at it again",
+        phase=p.state.value,
+        money=p.money,
+    )
+
+
 def pending(question: Question, row: Row) -> PendingApproval | None:
     """What a person is shown; None where the hire has gone another way meanwhile."""
     p = rows.purchase_of(row)
@@ -171,6 +209,7 @@ def pending(question: Question, row: Row) -> PendingApproval | None:
         budget=p.budget,
         asked_ms=question.asked_ms,
         until_ms=question.until_ms,
+        digest=question.digest,
     )
 
 

@@ -13,7 +13,8 @@ from masumi_tools.errors import InputError
 from masumi_tools.hire.purchase import Purchase
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.hire.rows import purchase_of
-from masumi_tools.journal.store import Journal, Row
+from masumi_tools.journal.row import Row
+from masumi_tools.journal.store import Journal
 from masumi_tools.text import safe_json
 
 # An equal call is answered with a hire of the last minutes or hours; those stay.

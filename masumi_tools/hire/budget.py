@@ -14,6 +14,7 @@ from masumi_tools.hire.notebook import facts
 from masumi_tools.keywords import keywords
 from masumi_tools.money import Amount, name_of, parse_amounts
 from masumi_tools.target import Target, targets
+from masumi_tools.text import storable
 
 AmountsLike = str | Amount | Sequence[str | Amount]
 
@@ -108,8 +109,8 @@ class Budget:
         def limit(value: AmountsLike | None) -> tuple[Amount, ...] | None:
             return None if value is None else parse_amounts(value)
 
-        if not name or len(name) > 200:
-            raise InputError("a budget's name has 1 to 200 characters")
+        if not name or len(name) > 200 or storable(name) != name:
+            raise InputError("a budget's name has 1 to 200 characters, none of them NUL or half a character")
         if approve is not None and approve_above is None:
             raise InputError('approve is asked above a price only: add approve_above="0 ADA" for every price')
         if isinstance(approval_within, dt.timedelta):

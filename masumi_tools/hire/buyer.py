@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 import anyio
 import anyio.to_thread
+from pydantic import JsonValue
 
 from masumi_tools.calls.call import Reply
 from masumi_tools.clock import turn
@@ -25,6 +25,7 @@ from masumi_tools.hire.callbacks import adecide, ajudge, atell, decide, judge, t
 from masumi_tools.hire.diff_feed import unshared
 from masumi_tools.hire.find import FindOptions, Found
 from masumi_tools.hire.flows import Progress
+from masumi_tools.hire.interrupts import Crew, heard, held, rest
 from masumi_tools.hire.looks import Look, Shared, look_among, look_of_process
 from masumi_tools.hire.operations import (
     LOOK_S,
@@ -170,12 +171,15 @@ class Buyer(Answering, BuyerBase):
         """Several hires at once under the one budget, each a (target, input_data); receipts in their order.
 
         `options` are those of `hire`. InputError when one of them is invalid, before anything is sent; an
-        error of the journal when all the others are through. Runs in threads; for hundreds take `AsyncBuyer`.
+        error of the journal when all the others are through. Runs in threads, all of which Ctrl-C ends where they
+        wait (the hires continue as after any end of patience); for hundreds take `AsyncBuyer`.
         """
         named = [(self._run(self._flows.named(spoken(whom))), data) for whom, data in orders]
         check_orders(named, options)
-        with ThreadPoolExecutor(min(len(named), 16) or 1) as pool:
-            waiting = [pool.submit(self.hire, target, data, **options) for target, data in named]
+        crew = Crew()
+        with ThreadPoolExecutor(min(len(named), 16) or 1) as pool, crew.awaited():
+            hires = [partial(self.hire, target, data, **options) for target, data in named]
+            waiting = [pool.submit(crew.run, hire) for hire in hires]
             return Receipts(done.result() for done in waiting)
 
     @keywords()
@@ -203,12 +207,17 @@ class Buyer(Answering, BuyerBase):
         return self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner), patience_s)
 
     @keywords()
-    def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
+    def answer(
+        self, hire_id: str, data: Any, *, seen: JsonValue = None, patience_s: float = PATIENCE_S
+    ) -> Receipt:
         """Give the input that a service asked for (outcome "needs_input") and go on; patience as for `hire`.
 
-        InputError when the data does not fit the question, StateError when nothing is asked.
+        `seen` is the receipt's `question` that is answered. InputError when the data does not fit the question,
+        StateError when nothing is asked, or something else than was seen; then nothing is sent.
         """
-        return self._drive(lambda owner: self._flows.answer(hire_id, data, patience_s, owner), patience_s)
+        return self._drive(
+            lambda owner: self._flows.answer(hire_id, data, patience_s, owner, seen=seen), patience_s
+        )
 
     @keywords()
     def refund(self, hire_id: str, *, patience_s: float = 60) -> Receipt:
@@ -256,6 +265,10 @@ class Buyer(Answering, BuyerBase):
             return self._run(flow(owner))
 
     def _run(self, flow: Flow[T]) -> T:
+        with held():
+            return self._steps(flow)
+
+    def _steps(self, flow: Flow[T]) -> T:
         resume: Callable[[], Operation] = partial(flow.send, None)
         while True:
             try:
@@ -306,15 +319,26 @@ class Buyer(Answering, BuyerBase):
             case Fetch(call):
                 left_s = self._left(operation)
                 shared = self._shared(operation) if self._shares(operation) else None
-                return shared or self._http.send(call, None if operation.within_s is None else left_s())
+                if shared is not None:
+                    return shared
+                with heard():
+                    return self._http.send(call, None if operation.within_s is None else left_s())
             case Hear(count):
                 return self._hear() if self._crowded(count) else 0
-            case Quiet(hires, heard):
+            case Quiet(hires, as_of):
                 if self._look.lock.acquire(blocking=False):
-                    self._look.feed.quiet(hires, heard)
+                    self._look.feed.quiet(hires, as_of)
                     self._look.lock.release()
+            case _:
+                with heard():
+                    return self._wait(operation)
+        return None
+
+    def _wait(self, operation: Operation) -> Any:
+        """For the clock, or for a function of the caller."""
+        match operation:
             case Sleep(seconds):
-                time.sleep(seconds)
+                rest(seconds)
             case Approve(budget, asked):
                 return decide(budget, asked)
             case Decide(function, receipt):
@@ -429,10 +453,12 @@ class AsyncBuyer(AsyncAnswering, BuyerBase):
         return await self._drive(lambda owner: self._flows.resume(hire_id, patience_s, owner), patience_s)
 
     @keywords()
-    async def answer(self, hire_id: str, data: Any, *, patience_s: float = PATIENCE_S) -> Receipt:
+    async def answer(
+        self, hire_id: str, data: Any, *, seen: JsonValue = None, patience_s: float = PATIENCE_S
+    ) -> Receipt:
         """As `Buyer.answer`."""
         return await self._drive(
-            lambda owner: self._flows.answer(hire_id, data, patience_s, owner), patience_s
+            lambda owner: self._flows.answer(hire_id, data, patience_s, owner, seen=seen), patience_s
         )
 
     @keywords()

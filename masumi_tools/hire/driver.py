@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 
-from masumi_tools.calls import node
 from masumi_tools.calls.call import Call, Reply
 from masumi_tools.clock import Clock
 from masumi_tools.errors import JournalBusy, JournalError, UnknownHire
@@ -39,11 +38,10 @@ from masumi_tools.hire.operations import (
     Tell,
     TimeIsUp,
 )
+from masumi_tools.hire.paying_node import PayingNode, unpaid
 from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, Event, Purchase, State
-from masumi_tools.hire.receipt import Receipt, receipt_of
+from masumi_tools.hire.receipt import Receipt, receipt_of, unheard
 from masumi_tools.hire.replies import learn
-from masumi_tools.hire.replies.envelope import is_nodes
-from masumi_tools.hire.replies.node import elsewhere, is_limited, node_ids, readiness
 from masumi_tools.hire.request import Judge
 from masumi_tools.hire.steps import (
     Ask,
@@ -64,7 +62,6 @@ from masumi_tools.hire.steps import (
 )
 from masumi_tools.journal.questions import END_CALLED, END_POSTED, Question
 from masumi_tools.journal.store import Journal, now_ms
-from masumi_tools.models import PricingType
 from masumi_tools.settings import Settings
 
 log = logging.getLogger("masumi_tools")
@@ -73,10 +70,9 @@ log = logging.getLogger("masumi_tools")
 LISTENER: ContextVar[Callable[[Progress], None] | None] = ContextVar("masumi_listener", default=None)
 
 JUST_S = 2.0  # a record that took longer to read may have moved meanwhile
-NODE_READY_S = 600
-CLOCK_OFF_MS = 30_000  # such a difference between two clocks is told
 LOOKS = frozenset({Ask.LISTING, Ask.NODE_LISTING, Ask.SEARCH, Ask.SCHEMA})
 EFFECTS = frozenset({Ask.START, Ask.CANCEL, Ask.REFUND, Ask.ANSWER})
+_ORDERED = frozenset({State.STARTED, State.PAYING, State.PAID})
 MAYBE = "whether the order to pay was sent is not known, and it is not sent again here"
 LOOK_S = (0.02, 0.5)  # how often a hire that another one drives is looked at, first and at most
 
@@ -120,11 +116,8 @@ class Driver:
         self.driven: dict[tuple[str, str], Turn] = {}
         self._swept: dict[str, Purchase] = {}
         self._leases = Leases(journal)
-        self._node_ready_until = 0.0
         self._asked_registries = Memory()
-        self._told_off_ms = 0
-        self._node_ids: tuple[str, ...] = ()
-        self._node_known_until = 0.0
+        self._node = PayingNode(ways, clock, monotonic, real=not settings.sandbox)
 
     def follow(
         self,
@@ -139,24 +132,28 @@ class Driver:
     ) -> Flow[Receipt]:
         """Drive the hire, or watch whoever drives it, until it rests or the patience is over.
 
-        `held` is the record of a hire whose lease `owner` has already; `judge` is asked about a result that
-        does not match; above `cap` nothing is paid by this call, whoever began the hire. `told` says that the
-        node has news of it, which are read at once.
+        `held` is the record of a hire that this call has just made, with its lease, and its price where it is
+        reserved; `judge` is asked about a result that does not match; above `cap` nothing is paid by this call,
+        whoever began the hire. `told` says that the node has news of it, which are read at once.
         """
-        turn = Turn(owner, patience, judge, cap, told, known=held)
+        reserved = True if held is not None and held.state is State.RESERVED else None
+        turn = Turn(owner, patience, judge, cap, told, may_pay=reserved, known=held)
         look = LOOK_S[0]
-        yield from self._hear_the_time(patience)
+        if self.clock.stale:
+            yield from self._node.hear_the_time(patience)
         while True:
             try:
                 if held or (yield from self._leases.take(hire_id, turn)):
                     ours, held = held, None
-                    return receipt_of((yield from self._leased(hire_id, ours, turn)))
-                known = turn.known = yield from self._just_read(hire_id)
+                    p = yield from self._leased(hire_id, ours, turn)
+                    return unheard(receipt_of(p), patience.silent)
+                turn.known = known = yield from self._just_read(hire_id)
             except JournalError as error:
                 if not isinstance(error, JournalBusy) or patience.left_s <= 0:
-                    if turn.known is None or turn.known.state in BEFORE_PAYING:
+                    last = turn.known or (yield from self._readable(hire_id))
+                    if last is None or last.state in BEFORE_PAYING:
                         raise
-                    return receipt_of(_unwritten(turn.known, error))
+                    return receipt_of(rows.unwritten(last, error))
                 log.debug("hire %s: %s", hire_id, error)
             else:
                 rests = at_rest(known, self.clock.now(), self.ways) and not known.owed
@@ -167,14 +164,16 @@ class Driver:
 
     def _leased(self, hire_id: str, held: Purchase | None, turn: Turn) -> Flow[Purchase]:
         """Drive a hire whose lease was taken, and give it back whatever happens."""
-        known = held or (yield from self._load(hire_id))
+        known = held
+        if known is None:
+            known = yield from self._load(hire_id)
+            turn.may_pay = None  # another may have had the hire, and the budget, meanwhile
         turn.known = with_news(known) if turn.told else known
-        turn.may_pay = None  # another may have had the hire, and the budget, meanwhile
         self._leases.begin(hire_id, turn)
         try:
             p = yield from self._drive(turn.known, turn)
         except GeneratorExit:  # the caller was cancelled: nothing may be awaited any more
-            self._leases.drop(hire_id, turn)
+            self._leases.abandon(hire_id, turn)
             raise
         except BaseException:
             yield Do(lambda: self._leases.drop(hire_id, turn))
@@ -192,44 +191,21 @@ class Driver:
             if self._monotonic() - began < JUST_S:
                 return p
 
-    def _hear_the_time(self, patience: Patience, *, begins: bool = False) -> Flow[None]:
-        """The node's clock may be hours ahead: it is heard before the time decides that something is due.
-
-        A call that `begins` asks a sandbox in any case: somebody may have moved its clock since the last one.
-        """
-        if self.clock.stale or (begins and self.clock.moves):
-            with contextlib.suppress(TimeIsUp):
-                self._hear_date((yield from patience.look(node.health(self.ways.node))))
-            if self.clock.stale:
-                self.clock.unheard()
-
-    def _hear_date(self, reply: Reply) -> None:
-        """Take the time from an answer of the node itself; a difference that matters is told in the log."""
-        if (at := reply.dated_ms) is None or not is_nodes(reply):
-            return
-        self.clock.hear(at)
-        off = self.clock.ahead_ms
-        if (
-            abs(off) > CLOCK_OFF_MS
-            and abs(off - self._told_off_ms) > CLOCK_OFF_MS
-            and not self.settings.sandbox
-        ):
-            self._told_off_ms = off
-            which = "behind" if off > 0 else "ahead of"
-            log.warning("this machine's clock is %d s %s the node's, which counts", abs(off) // 1000, which)
-
     def _load(self, hire_id: str) -> Flow[Purchase]:
         row = yield Do(lambda: self.journal.get(hire_id))
         if row is None:
             raise UnknownHire(f"there is no hire {hire_id!r} in this journal")
         return rows.purchase_of(row)
 
+    def _readable(self, hire_id: str) -> Flow[Purchase | None]:
+        with contextlib.suppress(JournalError):
+            return (yield from self._load(hire_id))
+        return None
+
     def _drive(self, p: Purchase, turn: Turn) -> Flow[Purchase]:
         """The loop: one step after the other, each reply saved before the next step is chosen."""
-        if (away := (yield from self._elsewhere(p, turn.patience))) is not None:
-            return (yield from self._left_alone(p, away))
-        more = True
-        while more:
+        away, more = (yield from self._node.elsewhere(p, turn.patience)), True
+        while more and away is None:
             now = self.clock.now()
             p = self._at(kept_up(p, now), turn)
             try:
@@ -241,8 +217,10 @@ class Driver:
                 if isinstance(error, JournalBusy) or p.state in BEFORE_PAYING:
                     raise
                 # The journal knows that a payment was begun; any later call goes on from there.
-                return _unwritten(p, error)
-        return p
+                return rows.unwritten(p, error)
+            if more and p.state in _ORDERED:
+                away = yield from self._node.elsewhere(p, turn.patience)
+        return p if away is None else (yield from self._left_alone(p, away))
 
     def _at(self, p: Purchase, turn: Turn) -> Purchase:
         """Where the hire stands now is known to the shared look at the node, and to whoever ends this turn."""
@@ -253,7 +231,8 @@ class Driver:
     def _go_on(self, p: Purchase, now: int, turn: Turn) -> Flow[tuple[Purchase, bool]]:
         """The hire after its next step, and whether this turn goes on."""
         try:
-            step = next_step(p, now, self.ways, may_pay=turn.may_pay is not False)
+            sure = not p.node_ids or bool(self._node.ids)
+            step = next_step(p, now, self.ways, may_pay=turn.may_pay is not False, sure=sure)
         except Exception as error:
             return (yield from self.save(p, stumbled(p, error, now, self.ways))), False
         if isinstance(step, Rest):
@@ -308,7 +287,7 @@ class Driver:
         began = self.clock.ticks()
         reply = yield from self._ask(p, step, patience, self.clock.now())
         if step.call.to == "node":
-            self._hear_date(reply)
+            self._node.hear(reply)
         now = self.clock.now()
         if reply.as_of_ms is None:
             # By the node's clock, which may have been heard only now; a cached answer is as old as its date.
@@ -353,24 +332,35 @@ class Driver:
             self._tell(after)
 
     def _reserve(self, p: Purchase, turn: Turn) -> Flow[Purchase]:
-        denied, passing = (None, False) if p.free else (yield from self._node_refuses(p, turn.patience))
-        p = p.but(passing=passing)
-        if not p.free:
-            yield from self._elsewhere(p, turn.patience)
-            p = p.but(node_ids=self._node_ids, node_url=self.ways.node)
-        budget = self._budget_of(p)
-        if not self._is_its_budget(p):
-            denied = f"it was started under the budget {p.budget!r}, and this buyer has another one"
+        p, denied = yield from self._checked(p, turn.patience)
         if denied is None and not p.free:
             p = yield from self._heard_before(p)
-            if budget is not None and budget.needs_approval(p.price) and not approvals.approved(p):
-                return (yield from self._put_question(p, budget))
-        before = p
-        # The time is taken where the work is done: a machine may sleep before it, over midnight.
-        new = yield Do(lambda: is_new(self.journal, before, budget))
-        p = yield Do(lambda: rows.reserve(self.journal, before, budget, denied, self.clock.now(), new=new))
+            if (asking := approvals.asking(p, self._budget_of(p))) is not None:
+                return (yield from self._put_question(p, asking))
+        checked = p
+
+        def reserve() -> Purchase:
+            reserving = self._reserving(checked, denied)
+            return reserving.saved(self.journal.save_decided(reserving.money))
+
+        p = yield Do(reserve)
         self._tell(p)
         return p
+
+    def _reserving(self, p: Purchase, denied: str | None) -> rows.Reserving:
+        """The reservation, at the time at which the journal makes it: a machine may sleep before, over midnight."""
+        budget = self._budget_of(p)
+        new = is_new(self.journal, p, budget)
+        return rows.Reserving(p, budget, denied, self.clock.now(), new=new)
+
+    def _checked(self, p: Purchase, patience: Patience) -> Flow[tuple[Purchase, str | None]]:
+        """The hire with the node that is to pay for it, and why it would not."""
+        denied = None
+        if not p.free:
+            p, denied = yield from self._node.paying(p, patience)
+        if not self._is_its_budget(p):
+            denied = f"it was started under the budget {p.budget!r}, and this buyer has another one"
+        return p, denied
 
     def _budget_of(self, p: Purchase) -> Budget | None:
         """The budget of this hire: ours, or the limits that were kept when a person was asked."""
@@ -404,7 +394,7 @@ class Driver:
         if question is None:  # never without one: the question is kept first
             question = approvals.question_of(p, p.changed_ms, 0)
             yield Do(lambda: self.journal.ask(question))
-        if not question.answer and self.clock.now() >= question.until_ms:
+        if not question.answer and approvals.is_over(question, self.clock.now()):
             now = self.clock.now()
             question, _ = yield Do(lambda: self.journal.answer(question, "expired", "", "", now))
         budget = self.budget
@@ -454,10 +444,8 @@ class Driver:
 
     def _disapproved(self, p: Purchase, turn: Turn) -> Flow[str | None]:
         """Why a person or function says no to this price, where the budget asks one; None for yes."""
-        budget = self._budget_of(p)
-        if budget is None or p.free or not budget.needs_approval(p.price):
-            return None
-        if approvals.approved(p):
+        budget = approvals.asking(p, self._budget_of(p))
+        if budget is None:
             return None
         if budget.approve is None:
             return "its price needs an approval that was not given"
@@ -488,25 +476,11 @@ class Driver:
             return (yield from self.save(p, p.but(reason=f"{MAYBE}; {why}")))
         return (yield from self.save(p, p.move(Event.REFUSED, self.clock.now(), reason=why)))
 
-    def _elsewhere(self, p: Purchase, patience: Patience) -> Flow[str | None]:
-        """Why the hire is none of this node's; None when it is. Which node this is is asked once in ten minutes."""
-        if p.ended or p.free:
-            return None
-        if p.state is State.ASKED:  # which node it is to be is not known yet: the network is
-            return elsewhere(p, self.ways.network, self.ways.node, ())
-        if self._monotonic() >= self._node_known_until and p.network == self.ways.network:
-            with contextlib.suppress(TimeIsUp):
-                pause = self.ways.pace.repeat_ms / 1000
-                reply = yield from patience.read(node.payment_sources(self.ways.node), pause)
-                self._node_ids = node_ids(reply)
-                self._node_known_until = self._monotonic() + (NODE_READY_S if self._node_ids else 30)
-        return elsewhere(p, self.ways.network, self.ways.node, self._node_ids)
-
     def _left_alone(self, p: Purchase, away: str) -> Flow[Purchase]:
         """A hire of another node or network: nothing is sent for it here, and its receipt says what it needs."""
         if p.state in BEFORE_PAYING:
             now = self.clock.now()
-            return (yield from self.save(p, p.move(Event.REFUSED, now, reason=f"{away}; nothing was paid")))
+            return (yield from self.save(p, p.move(Event.REFUSED, now, reason=unpaid(away))))
         return p.but(reason=away)
 
     def _judge(self, p: Purchase, judge: Judge, turn: Turn) -> Flow[Purchase]:
@@ -514,22 +488,6 @@ class Driver:
         notes = (*p.notes, note) if note else p.notes
         wanted = MISMATCH if policy == "refund" else p.refund_wanted
         return (yield from self.save(p, p.but(on_mismatch=policy, refund_wanted=wanted, notes=notes)))
-
-    def _node_refuses(self, p: Purchase, patience: Patience) -> Flow[tuple[str | None, bool]]:
-        """Why the node would not pay, and whether that may pass; a yes is good for ten minutes.
-
-        It is asked before a service is troubled. A key whose use is limited is asked for each hire: each
-        purchase changes what is left.
-        """
-        if self._monotonic() < self._node_ready_until:
-            return None, False
-        call, pause = node.key_status(self.ways.node), self.ways.pace.repeat_ms / 1000
-        reply = yield from patience.read(call, pause, lambda reply: not is_nodes(reply))
-        fixed = p.listing is not None and p.listing.price.pricing is PricingType.FIXED
-        reason = readiness(reply, self.ways.network, p.price if fixed else ())
-        if reason is None and not is_limited(reply):
-            self._node_ready_until = self._monotonic() + NODE_READY_S
-        return reason, reason is not None and reply.passing
 
     def asked(self, p: Purchase) -> Asked:
         """What an approve callback is shown of this hire."""
@@ -563,11 +521,6 @@ def _leads_to_paying(p: Purchase, step: Step) -> bool:
 def _beyond(p: Purchase, step: Step, cap: Cap) -> str | None:
     """Why this step would lead to a payment that the caller who joined this hire does not allow; None when not."""
     return above(p.price, cap) if _leads_to_paying(p, step) and not p.free else None
-
-
-def _unwritten(p: Purchase, error: JournalError) -> Purchase:
-    """The record as it is known, where the journal fails after money may have moved: no reason to raise."""
-    return p.but(notes=(*p.notes, f"{error}; the hire continues when the journal works again"))
 
 
 def _words(p: Purchase) -> str:

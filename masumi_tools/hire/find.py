@@ -17,8 +17,10 @@ from masumi_tools.hire.steps import Ways
 from masumi_tools.models import Listing, PricingType, read_registry_entries
 from masumi_tools.models.reach import STANDARD
 from masumi_tools.money import ADA, Amount, parse_amounts
+from masumi_tools.text import storable
 
 MOST_PAGES: Final = 40
+MOST_READ: Final = MOST_PAGES * registry.MOST_ENTRIES
 REMEMBERED_MS: Final = 3_600_000
 SortBy = Literal["uptime", "price", "recency", "score"]
 SORTS: Final = ("uptime", "price", "recency", "score")
@@ -70,8 +72,10 @@ class Wanted:
         for name in ("min_price", "max_price"):
             if given.get(name) is not None:
                 given[name] = parse_amounts(given[name])
-        given["tags"] = tuple(given.get("tags") or ())
-        return cls(words=words.strip()[:120], limit=limit, **given)
+        given["tags"] = tuple(map(storable, given.get("tags") or ()))
+        if given.get("capability") is not None:
+            given["capability"] = storable(given["capability"])
+        return cls(words=storable(words).strip()[:120], limit=limit, **given)
 
 
 class Found(list[Listing]):
@@ -79,11 +83,20 @@ class Found(list[Listing]):
 
     `other_kinds` are reached by another protocol, `superseded` have a newer version, `unusable` have an
     entry that cannot be used (address, price, state). `offline` match, but did not answer the registry's last
-    check; they are only looked for where nothing else fits.
+    check; they are only looked for where nothing else fits. `complete` says whether the registry's list was read
+    to its end.
     """
 
-    def __init__(self, hits: Iterable[Listing], hidden: Iterable[str] = (), offline: int = 0) -> None:
+    def __init__(
+        self,
+        hits: Iterable[Listing],
+        hidden: Iterable[str] = (),
+        offline: int = 0,
+        *,
+        complete: bool = True,
+    ) -> None:
         super().__init__(hits)
+        self.complete = complete
         counted = list(hidden)
         self.offline = offline
         self.other_kinds = counted.count("kind")
@@ -129,6 +142,7 @@ def find(ways: Ways, patience: Patience, wanted: Wanted, now: int, memory: Memor
         raise SettingsError("finding services needs a registry: give registry_url, or MASUMI_REGISTRY_URL")
     found: dict[str, Listing] = {}
     cursor: str | None = None
+    complete = False
     for _page in range(MOST_PAGES):
         reply = yield from _asked(ways, patience, (wanted, cursor), now, memory)
         page = _entries(reply, ways.network)
@@ -137,7 +151,8 @@ def find(ways: Ways, patience: Patience, wanted: Wanted, now: int, memory: Memor
             found[entry.agent_identifier] = entry
         last = page[-1].entry_id if page else None
         enough = wanted.sort_by is None and len(_chosen(found.values(), wanted, ways, now)) >= wanted.limit
-        if enough or not new or last is None or len(page) < registry.MOST_ENTRIES:
+        complete = not new or last is None or len(page) < registry.MOST_ENTRIES
+        if enough or complete:
             break
         cursor = last
     hits = _chosen(found.values(), wanted, ways, now)
@@ -145,7 +160,7 @@ def find(ways: Ways, patience: Patience, wanted: Wanted, now: int, memory: Memor
         hits.sort(key=_order(wanted))
     hidden = (why for entry in found.values() if (why := hidden_as(entry, ways)))
     offline = 0 if hits else (yield from _offline(ways, patience, wanted, now))
-    return Found(hits[: wanted.limit], () if wanted.all_kinds else hidden, offline)
+    return Found(hits[: wanted.limit], () if wanted.all_kinds else hidden, offline, complete=complete)
 
 
 def _offline(ways: Ways, patience: Patience, wanted: Wanted, now: int) -> Flow[int]:

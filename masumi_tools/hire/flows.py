@@ -23,19 +23,19 @@ from masumi_tools.hire import rows as ledger
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.driver import LISTENER, LOOK_S, Driver, Progress, log
 from masumi_tools.hire.due import LONGEST_MS, unattended_ms
-from masumi_tools.hire.find import FindOptions, Found, Wanted, find
+from masumi_tools.hire.find import MOST_READ, FindOptions, Found, Wanted, find
 from masumi_tools.hire.known import is_new, known
 from masumi_tools.hire.lease import LEASE_MS
 from masumi_tools.hire.operations import LOOK_S as LOOK_IN_ALL_S
-from masumi_tools.hire.operations import Do, Flow, Hear, Patience, Quiet, Sleep
+from masumi_tools.hire.operations import Do, Flow, Hear, Patience, Quiet, Sleep, TimeIsUp
 from masumi_tools.hire.purchase import BEFORE_PAYING, ON_DEMAND, Event, Moment, Purchase, State
-from masumi_tools.hire.quote import MOST_NAMED, Quote, of_name
+from masumi_tools.hire.quote import Quote, of_name
 from masumi_tools.hire.receipt import Receipt, not_coming_back, receipt_of
 from masumi_tools.hire.replies import learn
 from masumi_tools.hire.replies.offer import lay_out
 from masumi_tools.hire.request import Order, order_of
 from masumi_tools.hire.steps import QUICK, Ask, Pace, Ways, read_call
-from masumi_tools.journal.store import Row
+from masumi_tools.journal.row import Row
 from masumi_tools.proof import hashing
 from masumi_tools.settings import Settings
 from masumi_tools.target import Target, is_target
@@ -65,8 +65,8 @@ class Flows(Driver):
     def hire(self, order: Order, patience_s: float, owner: str, quote: Quote | None = None) -> Flow[Receipt]:
         """Find or begin the hire of this order and drive it until there is something to tell."""
         patience = self._patience(patience_s)
-        yield from self._hear_the_time(patience, begins=True)
-        p, known = yield from self._begin(order, quote, owner)
+        yield from self._node.hear_the_time(patience, begins=True)
+        p, known = yield from self._begin(order, quote, owner, patience)
         if known == "finished":
             made = receipt_of(p, reused=True)
             if made.outcome in UNDONE:
@@ -91,7 +91,7 @@ class Flows(Driver):
             raise InputError(f"the quote belongs to another service: {quote.target[:80]!r}")
         begun, going = self._monotonic(), orders[0]
         if len(orders) > 1:
-            yield from self._hear_the_time(self._patience(patience_s))
+            yield from self._node.hear_the_time(self._patience(patience_s))
             for order in reversed(orders):
                 going = order if (yield from self._goes_on(order, owner)) else going
         waiting = [going, *(order for order in orders if order is not going)]
@@ -107,9 +107,9 @@ class Flows(Driver):
         if known is None and newest:
             known = yield from self._load(newest)
             return known.joinable
-        return known is not None and (
-            known.joinable or known.awaited or known.owed or known.result is not None
-        )
+        if known is None or known.joinable or known.owed or known.result is not None:
+            return known is not None
+        return bool((yield Do(partial(self._is_awaited, known))))
 
     def _heard(self, made: Receipt) -> Flow[Receipt]:
         """Remember whether the caller is told that the hire goes on; then its end is told once, however late.
@@ -117,43 +117,72 @@ class Flows(Driver):
         What is told is read last: the machine may sleep while it is remembered, and others go on meanwhile.
         """
         with contextlib.suppress(JournalError):  # what is told is true all the same
-            if (yield Do(partial(self._awaits, made, anew=False))):
-                yield from self._change(made.hire_id, lambda p: p.but(awaited=made.open))
+            yield Do(partial(self._awaits, made, anew=False))
             p = yield from self._just_read(made.hire_id)
+            if p.awaited:
+                yield from self._change(made.hire_id, lambda p: p.but(awaited=False))
             if made.open and p.state is not made.state:
                 return receipt_of(p)
         return made
 
-    def _awaits(self, made: Receipt, *, anew: bool = True) -> bool:
-        """Remember whether the end of this hire is still to be told to whoever listens for it.
-
-        Answers whether that is another than the record knows; only then it is written where it is not `anew`.
-        """
-        row = self.journal.get(made.hire_id)
-        other = row is not None and ledger.purchase_of(row).awaited is not made.open
-        if other or anew:
+    def _awaits(self, made: Receipt, *, anew: bool = True) -> None:
+        """Remember whether the end of this hire is still to be told; again `anew` to all who listen for it."""
+        if anew or self.journal.awaits(made.hire_id) is not made.open:
             (self.journal.await_end if made.open else self.journal.end_heard)(made.hire_id)
-        return other
+
+    def _is_awaited(self, p: Purchase) -> bool:
+        return p.awaited or self.journal.awaits(p.hire_id)
 
     def _patience(self, seconds: float) -> Patience:
         return Patience.of(seconds, self._monotonic)
 
-    def _begin(self, order: Order, quote: Quote | None, owner: str) -> Flow[tuple[Purchase, Known]]:
+    def _begin(
+        self, order: Order, quote: Quote | None, owner: str, patience: Patience
+    ) -> Flow[tuple[Purchase, Known]]:
         for _attempt in range(MOST_CHANGES):
             known, newest = yield from self._known(order, owner)
             if known is not None:
                 return known, "open" if known.joinable or known.owed else "finished"
             p = self._first(order, quote)
-            row = replace(ledger.row_of(p), after=newest, rivals=order.rivals)
-            kept, made = yield Do(partial(self.journal.add, row, order.call_id, owner, LEASE_MS))
-            if made:
-                self._tell(p)
-                return p.but(version=kept.version), "new"
-            known = ledger.purchase_of(kept)
+            reserve = yield from self._priced(p, patience)
+            made, known = yield Do(partial(self._added, p, order, newest, owner, reserve))
+            if made is not None:
+                for step in (p, made) if made.state is not p.state else (made,):
+                    self._tell(step)
+                return made, "new"
             if known.joinable and not (yield from self._gives_way(known, p, owner)):
                 return known, "open"
             # The same hire was begun and ended since we looked: perhaps it is the answer.
         raise JournalBusy("other processes keep starting and ending this hire; make the call again")
+
+    def _priced(self, p: Purchase, patience: Patience) -> Flow[Callable[[], ledger.Reserving] | None]:
+        """The reservation of a new hire that is made as it is saved, which spares a write; None where it waits.
+
+        It can be made where the price is known from a quote, and nobody has to be asked about it.
+        """
+        with contextlib.suppress(TimeIsUp):
+            if p.state is State.LISTED and not p.vouched:
+                checked, denied = yield from self._checked(p, patience)
+                if denied or approvals.asking(checked, self._budget_of(checked)) is None:
+                    return partial(self._reserving, checked, denied)
+        return None
+
+    def _added(
+        self,
+        p: Purchase,
+        order: Order,
+        newest: str | None,
+        owner: str,
+        reserve: Callable[[], ledger.Reserving] | None,
+    ) -> tuple[Purchase | None, Purchase]:
+        """The new record as it was saved, and None; or None, and the one that is there instead."""
+        row = replace(ledger.row_of(p), after=newest, rivals=order.rivals)
+        reserving = reserve() if reserve else None
+        money = reserving.money if reserving else None
+        kept, made = self.journal.add(row, order.call_id, owner, LEASE_MS, money)
+        if not made:
+            return None, ledger.purchase_of(kept)
+        return (reserving.saved(kept) if reserving else p.but(version=kept.version)), p
 
     def _known(self, order: Order, owner: str) -> Flow[tuple[Purchase | None, str | None]]:
         """The earlier hire that answers this call, or the id of the newest of its kind ("" for none)."""
@@ -172,7 +201,8 @@ class Flows(Driver):
         if row is None or row.joinable:  # one that ends before ours is added has come between
             return None, ""
         p = ledger.purchase_of(row)
-        if not (p.stuck or p.awaited or p.owed or _recent(p, now, order.reuse_within_ms)):
+        answers = p.stuck or p.owed or _recent(p, now, order.reuse_within_ms)
+        if not answers and not (yield Do(partial(self._is_awaited, p))):
             return None, p.hire_id
         if call_id:
             yield Do(lambda: self.journal.link(call_id, p.hire_id))
@@ -252,12 +282,12 @@ class Flows(Driver):
         """The identifier or URL that is meant; a name is looked up where there is a registry."""
         if is_target(target) or not target.strip() or self.ways.registry is None:
             return target
-        return of_name(target, (yield from self.find(target, MOST_NAMED, {})))
+        return of_name(target, (yield from self.find(target, MOST_READ, {})))
 
     def quote(self, target: str) -> Flow[Quote]:
         """Price and input fields of a service, and whether the budget has room for it."""
         patience = Patience.of(0, self._monotonic, LOOK_IN_ALL_S)
-        yield from self._hear_the_time(patience, begins=True)
+        yield from self._node.hear_the_time(patience, begins=True)
         now = self.clock.now()
         p = self.new_purchase(order_of(target, {}), now).but(max_price=None)
         found = yield from search.quote(p, now, self.ways, patience)
@@ -279,8 +309,8 @@ class Flows(Driver):
 
     # Asking, answering, asking back ------------------------------------------------------------
 
-    def answer(self, hire_id: str, data: Any, patience_s: float, owner: str) -> Flow[Receipt]:
-        """Give the service the input that it asked for, and go on."""
+    def answer(self, hire_id: str, data: Any, patience_s: float, owner: str, *, seen: Any) -> Flow[Receipt]:
+        """Give the service the input that it asked for, and go on; StateError where that is no more what was `seen`."""
         patience = self._patience(patience_s)
         clean = hashing.normalise(data)
 
@@ -288,6 +318,11 @@ class Flows(Driver):
             if p.state is not State.NEEDS_INPUT or p.job is None:
                 raise StateError(
                     f"hire {hire_id} is not waiting for an answer (state: {p.state.value})", money=p.money
+                )
+            if seen is not None and seen != p.job.input_schema:
+                raise StateError(
+                    f"the service asks something else about hire {hire_id} by now; nothing was sent: look at its question",
+                    money=p.money,
                 )
             checked = inputs.check(inputs.read_input_schema(p.job.input_schema), clean)
             return p.but(answer=checked, next_job_ms=0, reason="")
@@ -301,7 +336,7 @@ class Flows(Driver):
     def resume(self, hire_id: str, patience_s: float, owner: str) -> Flow[Receipt]:
         """Go on with a hire of this journal, whoever began it."""
         patience = self._patience(patience_s)
-        yield from self._hear_the_time(patience, begins=True)
+        yield from self._node.hear_the_time(patience, begins=True)
         made = yield from self._heard((yield from self.follow(hire_id, patience, owner)))
         return made
 
@@ -312,11 +347,15 @@ class Flows(Driver):
         def wanted(p: Purchase) -> Purchase:
             if p.state in BEFORE_PAYING:
                 return p.move(Event.REFUSED, self.clock.now(), reason=CALLED_OFF)
+            if p.state in (State.REFUND_REQUESTED, State.DISPUTED):
+                return p.but(
+                    refund_wanted=ON_DEMAND
+                )  # who demands what was wanted anyway does not take it back
             if p.free or p.state not in REFUNDABLE:
                 return p
             return p.but(refund_wanted=ON_DEMAND, refund_barred=False, refund_due_ms=0)
 
-        yield from self._hear_the_time(patience, begins=True)
+        yield from self._node.hear_the_time(patience, begins=True)
         yield from self._change(hire_id, wanted)
         made = yield from self.follow(hire_id, patience, owner)
         with contextlib.suppress(JournalError):
@@ -332,7 +371,7 @@ class Flows(Driver):
             raise StateError(
                 f"hire {hire_id} holds no money that could be lost (state: {p.state.value})", money=p.money
             )
-        if (yield from self._elsewhere(p, patience)) is None:
+        if (yield from self._node.elsewhere(p, patience)) is None:
             now = self.clock.now()
             reply = yield from patience.read(read_call(p, self.ways), self.ways.pace.repeat_ms / 1000)
             seen = learn(p.but(node=None), Ask.READ, reply, now, self.ways)
@@ -352,24 +391,26 @@ class Flows(Driver):
         yield from self._change(hire_id, closed)
         return receipt_of((yield from self._load(hire_id)))
 
-    def decide(
-        self, hire_id: str, answer: Literal["yes", "no"], by: str, why: str, patience_s: float, owner: str
-    ) -> Flow[Receipt]:
-        """Give a person's answer to a price, and go on. The first answer counts; StateError tells who comes later."""
+    def decide(self, hire_id: str, said: approvals.Decision, patience_s: float, owner: str) -> Flow[Receipt]:
+        """Give a person's answer to a price, and go on. The first answer counts; StateError tells who comes later,
+        and who has seen another question than the one that is asked by now.
+        """
         patience = self._patience(patience_s)
-        yield from self._hear_the_time(patience, begins=True)
+        yield from self._node.hear_the_time(patience, begins=True)
         p, now = (yield from self._load(hire_id)), self.clock.now()
         question = yield Do(lambda: self.journal.question(hire_id))
         asked = question is not None and question.digest == approvals.digest_of(p)
         if question is None or question.answer or p.state is not State.AWAITING or not asked:
             raise approvals.told_already(p, question)
-        by, why = plain_text(by, 200), plain_text(why, 1_000)
-        said = "expired" if now >= question.until_ms else answer
-        kept, mine = yield Do(lambda: self.journal.answer(question, said, by, why, now))
+        if said.seen and said.seen != question.digest:
+            raise approvals.told_of_another(p)
+        by, why = plain_text(said.by, 200), plain_text(said.why, 1_000)
+        answer = "expired" if approvals.is_over(question, now) else said.answer
+        kept, mine = yield Do(lambda: self.journal.answer(question, answer, by, why, now))
         made = yield from self.follow(hire_id, patience, owner)
         with contextlib.suppress(JournalError):  # the decision is made, whoever hears of it when
             yield from self._tell_ends()
-        if not mine or said == "expired":
+        if not mine or answer == "expired":
             raise approvals.told_already((yield from self._load(hire_id)), kept)
         return made
 
@@ -395,7 +436,7 @@ class Flows(Driver):
         What the node has news of comes first, then the longest waiting, a page at a time; where nothing is due,
         nothing is written, and the node is asked once for all.
         """
-        yield from self._hear_the_time(self._patience(0), begins=True)
+        yield from self._node.hear_the_time(self._patience(0), begins=True)
         begun, after = self.clock.now(), (0, "")
         receipts: list[Receipt] = []
         seen: set[str] = set()  # one that was moved on may be due again at once: that is for the next sweep

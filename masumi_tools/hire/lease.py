@@ -11,6 +11,7 @@ from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.hire.operations import Approve, Decide, Do, Flow, Patience
 from masumi_tools.hire.purchase import Purchase
 from masumi_tools.hire.request import Judge
+from masumi_tools.journal.database import apart
 from masumi_tools.journal.store import Journal
 from masumi_tools.money import Amount
 
@@ -95,3 +96,8 @@ class Leases:
             del self._held[hire_id]
         with contextlib.suppress(JournalError):
             self._journal.drop_lease(hire_id, turn.owner)
+
+    def abandon(self, hire_id: str, turn: Turn) -> None:
+        """As `drop`, for a call that was given up: its remains may be swept up in the midst of another call."""
+        with apart():
+            self.drop(hire_id, turn)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from masumi_tools.calls.call import Call, Reply
+from masumi_tools.calls.call import Call, Reply, Target
 from masumi_tools.hire.budget import Asked, Budget
 from masumi_tools.hire.purchase import Purchase
 from masumi_tools.hire.receipt import Receipt
@@ -106,12 +106,14 @@ class Patience:
     """How long one call takes: it waits for nothing after `until`, and no request of it outlives `end`.
 
     Both are moments of `monotonic`. Every request asks here first and is given what is left, so that no
-    number of requests, repeats or slow answers adds up to more.
+    number of requests, repeats or slow answers adds up to more. `silent` is who was asked last and has kept
+    silent until the time was over, if anybody.
     """
 
     until: float
     end: float
     monotonic: Callable[[], float]
+    silent: Target | None = None
 
     @classmethod
     def of(cls, seconds: float, monotonic: Callable[[], float], grace_s: float = GRACE_S) -> Patience:
@@ -138,16 +140,23 @@ class Patience:
         """A request that may have an effect: its reply counts, also when the time cut it short."""
         if self.within_s <= 0:
             raise TimeIsUp
-        reply: Reply = yield Fetch(call, None, self.within_s)
-        return reply
+        return (yield from self._asked(Fetch(call, None, self.within_s)))
 
     def look(self, call: Call, watched: Purchase | None = None) -> Flow[Reply]:
         """A request that only reads: TimeIsUp when it was our own time that cut it short."""
         if self.within_s <= 0:
             raise TimeIsUp
-        reply: Reply = yield Fetch(call, watched, self.within_s)
+        reply = yield from self._asked(Fetch(call, watched, self.within_s))
         if reply.status is None and self.within_s <= 0:
             raise TimeIsUp
+        return reply
+
+    def _asked(self, fetch: Fetch) -> Flow[Reply]:
+        reply: Reply = yield fetch
+        if reply.fault is not None and self.within_s <= 0:
+            self.silent = fetch.call.to
+        elif reply.fault is None and self.silent == fetch.call.to:
+            self.silent = None
         return reply
 
     def read(self, call: Call, pause_s: float, doubt: Callable[[Reply], bool] | None = None) -> Flow[Reply]:

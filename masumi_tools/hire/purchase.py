@@ -274,20 +274,25 @@ class Purchase(BaseModel):
     mismatch_again: bool = False  # the service gave no matching one at a later read either
 
     # Getting money back.
-    awaited: bool = False  # whether the caller was told last that the hire goes on: its end is told once
+    # In older records: the caller was told last that it goes on. The journal knows it now.
+    awaited: bool = False
     refund_wanted: str = ""
     refund_due_ms: int = 0
-    refund_asked: bool = False  # by us, at this node
+    refund_asked: bool = Field(
+        default=False, exclude=True, repr=False
+    )  # older records have it; nothing reads it
     refund_tries: int = 0  # how often in a row the node did not take the request
     refund_barred: bool = False  # our key may not ask for it; until refund_due_ms it is not tried again
     returned: tuple[Amount, ...] = ()
     paid_out_ms: int = 0  # since when the service has money of a job whose result we have not got
+    last_asks: int = 0  # how often the service was asked for its result since its time for that is over
 
     # When to look next, and when the last reply was learnt: a clock that goes back below it is noticed.
     looked_ms: int = 0
     next_node_ms: int = 0
     next_job_ms: int = 0
-    quiet_polls: int = 0
+    quiet_polls: int = 0  # how often in a row the service had no news of its job
+    silent_polls: int = 0  # and how often it said nothing of it at all
 
     def move(self, event: Event, now: int, **changes: Any) -> Purchase:
         """The record after `event`; StateError, and nothing changed, where the table has no such move."""

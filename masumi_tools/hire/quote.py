@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import partial
-from typing import Final
 
 from masumi_tools import inputs
 from masumi_tools.calls import service
-from masumi_tools.calls.call import Reply
+from masumi_tools.calls.call import CALLED, Reply
 from masumi_tools.errors import InputError
 from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import AmountsLike, text_of
@@ -86,8 +85,6 @@ def _rows(quote: Quote) -> list[tuple[str, str]]:
 Hireable = str | Listing | Quote
 """Whom to hire: an agent identifier, a URL, a name in the registry, or what `find` and `quote` gave."""
 
-MOST_NAMED: Final = 50
-
 
 def spoken(wanted: Hireable) -> str:
     """The identifier, URL or name that stands for it."""
@@ -100,13 +97,19 @@ def of_name(name: str, entries: Sequence[Listing]) -> str:
     """The agent identifier of the one service of this name; InputError with the candidates otherwise, nearest first."""
     wanted = name.strip().casefold()
     exact = [entry for entry in entries if entry.name.strip().casefold() == wanted]
-    if len(exact) == 1:
+    unread = isinstance(entries, Found) and not entries.complete
+    if len(exact) == 1 and not unread:
         return exact[0].agent_identifier
     candidates = "; ".join(
         f'"{plain_text(entry.name, 60)}", {price_of(entry)}, {entry.status or "status unknown"}: {entry.agent_identifier}'
         for entry in (exact or sorted(entries, key=partial(_distance, wanted)))[:5]
     )
     shown = f'"{plain_text(name, 60)}"'
+    if unread:
+        raise InputError(
+            f"more than {len(entries)} services match {shown}, too many to see whether one of them alone has the "
+            f"name; choose one by its identifier, such as {candidates}"
+        )
     if exact:
         raise InputError(
             f"{len(exact)} services are named {shown}; choose one by its identifier: {candidates}"
@@ -150,7 +153,8 @@ def quote(p: Purchase, now: int, ways: Ways, patience: Patience) -> Flow[Quote]:
             reply = yield from patience.read(step.call, pause_s)
             p = learn(p, step.ask, reply, now, ways)
     except TimeIsUp:
-        p = p.but(reason=late)
+        whose = CALLED[patience.silent] if patience.silent else "the service, the registry or the node"
+        p = p.but(reason=f"{whose} did not answer within {LOOK_S:.0f} s")
     if p.listing is None:
         return Quote(
             p.target,

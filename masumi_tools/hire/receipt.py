@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
+from masumi_tools.calls.call import CALLED, Target
 from masumi_tools.errors import IdentifierError, Money
 from masumi_tools.hire.acceptance import signed_terms
 from masumi_tools.hire.budget import text_of
@@ -198,6 +199,14 @@ class Receipt(BaseModel):
         data |= {"paid_text": self.paid_text, "refunded_text": self.refunded_text}
         data["blockchain_identifier"] = self.blockchain_identifier
         return data
+
+
+def unheard(made: Receipt, silent: Target | None) -> Receipt:
+    """The receipt of a call whose time somebody took by saying nothing, with a note that names who it was."""
+    if silent is None or not made.open:
+        return made
+    note = f"{CALLED[silent]} did not answer within the time of this call; the next one asks again"
+    return made.model_copy(update={"notes": (*made.notes, note)})
 
 
 def receipt_of(p: Purchase, *, reused: bool = False) -> Receipt:

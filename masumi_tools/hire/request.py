@@ -14,6 +14,7 @@ from masumi_tools.hire.receipt import Receipt
 from masumi_tools.money import Amount, parse_amounts
 from masumi_tools.proof import hashing
 from masumi_tools.target import Target
+from masumi_tools.text import no_text, plain_text
 
 Policy = Literal["keep", "refund"]
 Judge = Callable[[Receipt], Policy | Awaitable[Policy]]
@@ -69,6 +70,7 @@ def order_of(
 ) -> Order:
     """The arguments of `hire`, checked before anything is sent; InputError says what is wrong."""
     policy = checked_policy(on_mismatch)
+    check_texts(scope=scope, budget=budget)
     whom = Target.read(target)
     data = hashing.normalise({} if input_data is None else input_data)
     return Order(
@@ -102,6 +104,8 @@ def orders_of(
     Each has its own most price; at most one of their hires is ever open, and only the first was approved
     before. InputError says what is wrong.
     """
+    check_texts(approved_by=approved_by)
+    approved_by = plain_text(approved_by, 200)
     calls = [f"{call_id}\x00{number}" if number and call_id else call_id for number in range(len(targets))]
     orders = [
         order_of(target, input_data, max_price=most, call_id=call, **options)
@@ -123,6 +127,14 @@ def checked_policy(on_mismatch: Policy | Judge) -> Policy | Judge:
     return on_mismatch
 
 
+def check_texts(**named: object) -> None:
+    """InputError that names the argument which is no text, rather than what would be made of it."""
+    name = no_text(named)
+    if name is not None:
+        what = "has a lone surrogate, which is not text" if isinstance(named[name], str) else "must be text"
+        raise InputError(f"{name} {what}.", field_errors={name: [what]})
+
+
 def check_orders(orders: Iterable[tuple[str, Any]], options: Mapping[str, Any]) -> None:
     """InputError when one of several orders is none, before anything of the others is sent."""
     checked = {name: value for name, value in options.items() if name not in ("patience_s", "quote")}
@@ -135,6 +147,7 @@ def call_key(call_id: str, scope: str, budget: str | None = None) -> str:
 
     Without a budget it is the name that older journals gave it.
     """
+    check_texts(call_id=call_id, scope=scope, budget=budget or "")
     whose = f"call\x00{scope}" if budget is None else json.dumps(["call", scope, budget])
     return hashing.input_hash(whose, call_id)
 

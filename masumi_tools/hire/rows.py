@@ -12,14 +12,22 @@ from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import Budget, text_of
 from masumi_tools.hire.counting import counts
 from masumi_tools.hire.purchase import Event, Purchase, State
-from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
+from masumi_tools.journal.row import Entry, Reservation, Row, Usage, Used
 from masumi_tools.journal.turns import token
 from masumi_tools.models.times import read_time
 from masumi_tools.money import Amount
 from masumi_tools.target import Target
 
 # What the polls change; a record that differs only in these need not be saved.
-_POLLING = {"next_node_ms", "next_job_ms", "quiet_polls", "node_read_ms", "last_seen_job_ms", "looked_ms"}
+_POLLING = {
+    "next_node_ms",
+    "next_job_ms",
+    "quiet_polls",
+    "silent_polls",
+    "node_read_ms",
+    "last_seen_job_ms",
+    "looked_ms",
+}
 
 
 def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False, due_ms: int = 0) -> Row:
@@ -52,6 +60,11 @@ def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False
 def changed_ms(text: str) -> int:
     """When the node says that a purchase changed, in ms of its clock; 0 where that is no time."""
     return read_time(text).ms or 0
+
+
+def unwritten(p: Purchase, error: JournalError) -> Purchase:
+    """The record as it is known, where the journal fails after money may have moved: no reason to raise."""
+    return p.but(notes=(*p.notes, f"{error}; the hire continues when the journal works again"))
 
 
 def purchase_of(row: Row) -> Purchase:
@@ -111,28 +124,33 @@ def _lines(p: Purchase) -> tuple[str, tuple[Entry, ...]]:
     return money, entries
 
 
-def reserve(
-    journal: Journal, p: Purchase, budget: Budget | None, denied: str | None, now: int, *, new: bool = False
-) -> Purchase:
-    """Take the price from the budget, or refuse: one transaction with the save.
+class Reserving:
+    """A hire that takes its price from the budget, or is refused: decided where the sums are made.
 
-    `denied`: a person said no. `new`: the service has never delivered here.
+    `money` is for the journal, which saves what comes of it; `saved` is then the record. `denied`: a person, or
+    the node, said no. `new`: the service has never delivered here.
     """
-    chosen = p
 
-    def decide(usage: Usage) -> Row:
-        nonlocal chosen
-        reason = denied or refusal(p, budget, usage, new=new)
+    def __init__(
+        self, p: Purchase, budget: Budget | None, denied: str | None, now: int, *, new: bool = False
+    ) -> None:
+        self._p, self._budget, self._denied, self._now, self._new = p, budget, denied, now, new
+        self._chosen = p
+        day_ms, month_ms = periods(budget, now)
+        limits = text_of(budget.total) if budget else ""
+        self.money = Reservation(share_of(p), self._decide, day_ms, limits, month_ms)
+
+    def _decide(self, usage: Usage) -> Row:
+        reason = self._denied or refusal(self._p, self._budget, usage, new=self._new)
         if reason is not None:
-            chosen = p.move(Event.REFUSED, now, reason=reason)
+            self._chosen = self._p.move(Event.REFUSED, self._now, reason=reason)
         else:
-            chosen = p.move(Event.RESERVED, now)
-        return row_of(chosen)
+            self._chosen = self._p.move(Event.RESERVED, self._now)
+        return row_of(self._chosen)
 
-    day_ms, month_ms = periods(budget, now)
-    limits = text_of(budget.total) if budget else ""
-    saved = journal.save_decided(share_of(p), decide, day_ms, limits, month_ms)
-    return chosen.but(version=saved.version)
+    def saved(self, row: Row) -> Purchase:
+        """The record as it was saved."""
+        return self._chosen.but(version=row.version)
 
 
 def periods(budget: Budget | None, now: int) -> tuple[int, int | None]:
@@ -227,11 +245,11 @@ def budget_lines(used: Sequence[Used], limits: Sequence[Amount] = ()) -> list[Bu
 
 __all__ = [
     "BudgetLine",
+    "Reserving",
     "budget_lines",
     "changed_ms",
     "purchase_of",
     "refusal",
-    "reserve",
     "row_of",
     "share_of",
     "text_of",

@@ -35,6 +35,10 @@ NO_TEXT_MS = 30 * MINUTE_MS
 # The node collects a refund by itself 10 minutes after submit_result_time, a payout after unlock_time.
 NODE_SLACK_MS = 10 * MINUTE_MS
 FREE_JOB_MS = 24 * 60 * MINUTE_MS
+# A service that was paid, and gave no result or one that is in doubt, is asked for it so long.
+LAST_ASK_MS = 24 * 60 * MINUTE_MS
+# And then so often before it is given up: nobody may have asked for a day, and one answer may be lost.
+LAST_ASKS = 3
 # An order of which the connection broke may still arrive for so long: longer than an order may take.
 IN_FLIGHT_MS = int(PURCHASE_S * 1000) + 5_000
 # No wait that is set here is longer, so a longer one was set by a clock that has gone back since.
@@ -139,35 +143,63 @@ class Rest:
 Step = Send | Reserve | Consult | Become | Pause | Rest
 
 
-def next_step(p: Purchase, now: int, ways: Ways, *, may_pay: bool = True) -> Step:
+def next_step(p: Purchase, now: int, ways: Ways, *, may_pay: bool = True, sure: bool = True) -> Step:
     """The one next thing to do for this hire at this time.
 
     Without `may_pay` the limits forbid the price by now: an order that may have left is only asked about.
+    Unless it is `sure` that the hire's own node answers, nothing is ordered, and so no refusal is heard.
     """
     if p.ended:
         return Rest()
     if p.state is State.PAYING:
-        return _paying(p, now, ways, may_pay)
+        return _paying(p, now, ways, may_pay, sure)
     if p.state in _IN_PASSING and now - p.changed_ms > ABANDON_MS:
         why = "it was interrupted before anything was paid"
         return Become(p.move(Event.REFUSED, now, reason=why, passing=True))
-    return _STEPS[p.state](p, now, ways)
+    step = _STEPS[p.state](p, now, ways)
+    return step if sure or not _is_order(step) else _instead(p, now, ways)
+
+
+def _is_order(step: Step) -> bool:
+    return isinstance(step, Send) and step.ask is Ask.PAY
+
+
+def _instead(p: Purchase, now: int, ways: Ways) -> Step:
+    """What is done in the place of an order until the node has said which it is."""
+    again = now + ways.pace.repeat_ms
+    return Pause(again, again) if p.state is State.STARTED else _read(p, ways)
 
 
 def could_pay(p: Purchase, step: Step) -> bool:
     """Whether this step asks a service for paid work, or may order the payment: the limits are asked before."""
     if p.state is State.RESERVED:
         return isinstance(step, Send)
-    return isinstance(step, Send) and step.ask is Ask.PAY and p.state in (State.STARTED, State.PAYING)
+    return _is_order(step) and p.state in (State.STARTED, State.PAYING)
+
+
+_DUE = ("next_node_ms", "next_job_ms", "refund_due_ms", "node_read_ms")
+_SINCE = (
+    "available_ms",
+    "pay_denied_ms",
+    "absent_ms",
+    "missing_ms",
+    "foreign_ms",
+    "answered_ms",
+    "failed_ms",
+    "result_ms",
+    "mismatch_ms",
+    "paid_out_ms",
+)
 
 
 def kept_up(p: Purchase, now: int) -> Purchase:
-    """The record where the clock went back since its last reply: nothing waits for a time of the old clock."""
+    """The record where the clock went back since its last reply: nothing waits for a time of the old clock, and
+    nothing lasts only from a moment on that has not come yet.
+    """
     back = now < p.looked_ms - CLOCK_NOISE_MS
     if not back and max(p.next_node_ms, p.next_job_ms) <= now + LONGEST_WAIT_MS:
         return p
-    due = {name: min(getattr(p, name), now) for name in ("next_node_ms", "next_job_ms", "refund_due_ms")}
-    return p.but(looked_ms=now, node_read_ms=min(p.node_read_ms, now), **due)
+    return p.but(looked_ms=now, **{name: min(getattr(p, name), now) for name in (*_DUE, *_SINCE)})
 
 
 def with_news(p: Purchase) -> Purchase:
@@ -203,6 +235,18 @@ def may_be_shared(p: Purchase, now: int) -> bool:
     if p.node is not None and p.node.strange_state is not None:
         return False
     return p.state is not State.PAID or now < p.terms.times.pay_by_time
+
+
+def is_over(p: Purchase, now: int) -> bool:
+    """Whether a service has had its time to give a result that no money depends on any more."""
+    if p.free:
+        return now - p.created_ms > FREE_JOB_MS
+    return p.paid_out_ms > 0 and now - p.paid_out_ms >= LAST_ASK_MS
+
+
+def given_up(p: Purchase, now: int) -> bool:
+    """Whether it has, and was asked since: time in which nobody looked ends nothing alone."""
+    return is_over(p, now) and (p.job_id is None or p.last_asks >= LAST_ASKS)
 
 
 def refundable_until(p: Purchase) -> int | None:
@@ -253,18 +297,31 @@ def _post(p: Purchase, ways: Ways) -> Call:
     return node.purchase(ways.node, p.purchase_body.encode())
 
 
-def _paying(p: Purchase, now: int, ways: Ways, may_pay: bool = True) -> Step:
+def _paying(p: Purchase, now: int, ways: Ways, may_pay: bool = True, sure: bool = True) -> Step:
     """Unknown or unsent: the node is asked first, then the same bytes again while they can still be locked."""
     assert p.terms is not None
     if now < p.next_node_ms:
         return Pause(p.next_node_ms, p.next_node_ms)
     pay_by = p.terms.times.pay_by_time
     # Long after pay_by the node takes no order any more, and its answer tells whether it holds this one.
-    if now > pay_by + LAPSE_MS or (may_pay and p.absent_ms and now < pay_by - LAST_POST_MS):
+    late = now > pay_by + LAPSE_MS
+    if sure and (late or (may_pay and p.absent_ms and now < pay_by - LAST_POST_MS)):
         return Send(Ask.PAY, _post(p, ways), announce=p.but(pay_attempts=p.pay_attempts + 1, absent_ms=0))
-    if now < (again := p.absent_ms + ways.pace.lock_ms) and p.absent_seen:
+    # The longer it is known by nobody, the rarer it is asked for.
+    pause = min(max(ways.pace.lock_ms, (p.absent_ms - p.changed_ms) // 8), 4 * ways.pace.lock_ms)
+    if now < (again := p.absent_ms + pause) and p.absent_seen:
         return Pause(again, again)
+    if not sure and p.absent_ms and p.reason != (why := _nameless(p)):
+        return Become(p.but(reason=why))
     return _read(p, ways)
+
+
+def _nameless(p: Purchase) -> str:
+    return (
+        "the node does not know this purchase, and does not say which node it is (GET /payment-source), so nothing"
+        " is ordered: its operator has to mend that; to close the books run"
+        f" `masumi-tools hires write-off {p.hire_id}`"
+    )
 
 
 def _paid(p: Purchase, now: int, ways: Ways) -> Step:
@@ -360,7 +417,7 @@ def _answer(p: Purchase) -> Send:
 
 def _running(p: Purchase, now: int, ways: Ways) -> Step:
     """A free job: nothing was paid, so there is only the service to ask."""
-    if now - p.created_ms > FREE_JOB_MS:
+    if given_up(p, now):
         return Become(p.move(Event.BROKEN, now, reason="the free service gave no result within a day"))
     if now < p.next_job_ms:
         return Pause(p.next_job_ms, now)

@@ -79,7 +79,10 @@ def fields_from_signature(fn: Callable[..., Any]) -> InputSpec:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise InputError(f"{_name(fn)} cannot be called with input: {parameter.name} is positional-only")
+            raise InputError(
+                f"{_name(fn)} cannot be called with input: {parameter.name} is positional-only; give a function "
+                f"around it, such as lambda {parameter.name}: {_name(fn)}({parameter.name})"
+            )
         hint = str if parameter.annotation is parameter.empty else parameter.annotation
         default = parameter.default
         if isinstance(default, FieldInfo):

@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +17,9 @@ from sqlalchemy import event
 
 from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.journal import postgres
-from masumi_tools.journal.files import Kept, forget_after_fork, path_of
+from masumi_tools.journal.files import Kept, count_write, forget_after_fork, path_of
+from masumi_tools.journal.statement import first
+from masumi_tools.text import redact
 
 BUSY_TIMEOUT_S: float = 30
 # What has to be saved of money that moved waits so long, also when the caller's patience is at its end.
@@ -49,6 +51,17 @@ def within(seconds: float | None) -> Iterator[None]:
     None: as long as without a caller. Threads with a copy of the context share what is known of the database.
     """
     token = _wait.set(None if seconds is None else _Wait(time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _wait.reset(token)
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """In this block what is learnt of a database is kept from the caller, whose own may be another one."""
+    wait = _wait.get()
+    token = _wait.set(wait and replace(wait))
     try:
         yield
     finally:
@@ -124,9 +137,13 @@ def _sqlite(parsed: sa.URL) -> sa.Engine:
         _within_patience(connection)
         # A reader under AUTOCOMMIT takes no write lock: it must never wait for a writer.
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            first(connection, "BEGIN IMMEDIATE")
+            driver: Any = connection.connection.driver_connection
+            connection.info["changes"] = driver.total_changes
 
     event.listen(engine, "begin", begin)
+    if kept is not None:
+        event.listen(engine, "commit", count_write)
     return engine
 
 
@@ -135,33 +152,28 @@ def _postgres(parsed: sa.URL, wait_s: float) -> sa.Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     wait_ms = int(wait_s * 1000)
     asked: dict[str, Any] = {
-        "client_encoding": "utf8",
         "connect_timeout": math.ceil(min(CONNECT_S, wait_s)),
         "keepalives_idle": CONNECT_S,
         "tcp_user_timeout": wait_ms,
     }
     given = {name: value for name, value in asked.items() if name not in parsed.query}
+    given["client_encoding"] = "utf8"  # whatever the URL says: no other can send every text
     try:
         pool = postgres.pool(lambda: min(wait_s, waits_s()))
-        engine = sa.create_engine(parsed, pool_pre_ping=True, poolclass=pool, connect_args=given)
+        engine = sa.create_engine(
+            parsed,
+            pool_pre_ping=True,
+            poolclass=pool,
+            connect_args=given,
+            isolation_level="READ COMMITTED",  # what waited for a lock reads what is there then
+        )
     except ModuleNotFoundError as error:
         raise JournalError(
             "PostgreSQL needs the extra postgres: pip install 'masumi_tools[postgres]'"
         ) from error
 
     def connected(connection: Any, _record: object) -> None:
-        speaks = connection.info.parameter_status("server_encoding")
-        if speaks != "UTF8":
-            raise JournalError(
-                f"the database keeps text as {speaks}, which cannot hold every result; "
-                "make one with: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0",
-                phase="journal",
-                repeatable=False,
-            )
-        connection.autocommit = True
-        connection.execute(f"SET statement_timeout = {wait_ms}")
-        connection.execute(f"SET lock_timeout = {wait_ms}")
-        connection.autocommit = False
+        postgres.begin_session(connection, wait_ms)
 
     def begin(connection: sa.Connection) -> None:
         transacts = connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT"
@@ -179,10 +191,11 @@ def open_engine(url: str, wait_s: float | None = None) -> sa.Engine:
     """A SQLAlchemy engine with this package's rules; JournalError says what is wrong with the URL.
 
     SQLite: WAL, BEGIN IMMEDIATE, synchronous=FULL and a busy time-out, so that several processes may
-    share one file; the file is made for its owner alone, and one that was deleted, moved or replaced in use
-    is noticed before anything is written. PostgreSQL: psycopg 3, brought by the extra `postgres`; text is
-    UTF-8 or the database is refused, and no call waits longer than `wait_s` for a server that says nothing.
-    Either works in the child of a fork.
+    share one file; the file is made for its owner alone, and one that was deleted, moved, replaced or
+    overwritten in use is noticed before anything is written. PostgreSQL: psycopg 3, brought by the extra
+    `postgres`; text is UTF-8 or the database is refused, what the environment, the URL or the role set for
+    sessions changes nothing that we rely on, and no call waits longer than `wait_s` for a server that says
+    nothing. Either works in the child of a fork.
     """
     if "\0" in url or not url.isprintable():
         raise JournalError("the database URL holds a character that no address and no file name has")
@@ -237,7 +250,10 @@ def explained(doing: str) -> Iterator[None]:
                     ("permission denied for schema", _MAY_NOT_CREATE),
                     ("must be owner", _MAY_NOT_CREATE),
                     ("permission denied", "its user may not read or write this package's tables"),
-                    ("full", "the disk is full"),
+                    ("disk is full", "the disk is full"),
+                    ("no space left", "the disk is full"),
+                    ("no schema has been selected", "its search_path names no schema that is there"),
+                    ("i/o error", "the disk failed, or a quota or limit of file sizes is reached"),
                     ("readonly", "the file or its folder cannot be written"),
                     ("read-only", "the database cannot be written"),
                     ("malformed", "the file is damaged; restore it from a backup"),
@@ -246,13 +262,20 @@ def explained(doing: str) -> Iterator[None]:
                     ("did not answer", "the server does not answer"),
                     ("shutting down", "the server is being stopped"),
                     ("starting up", "the server is being started"),
+                    ("idle-in-transaction", "this process stood still in it; nothing of it is saved"),
+                    ("fatal:", f"the server says no: {_said(error)}"),
                     ("connect", "the server cannot be reached"),
                 )
                 if sign in text
             ),
-            type(error.orig).__name__,
+            f"{type(error.orig).__name__} {redact(text.partition(chr(10))[0], 200)}",
         )
         raise JournalError(f"the journal failed while {doing}: {why}", phase="journal") from error
+
+
+def _said(error: sa.exc.DBAPIError) -> str:
+    """Why a server would not have us, in its own words."""
+    return redact(str(error.orig).partition("FATAL:")[2].strip().partition("\n")[0], 200)
 
 
 class Unsettled:
@@ -285,6 +308,8 @@ class Unsettled:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(statement, rows)
+            (before,) = self._db.execute("PRAGMA user_version").fetchone()
+            self._db.execute(f"PRAGMA user_version = {before + 1}")
             self._db.execute("COMMIT")
         except BaseException as error:
             with contextlib.suppress(sqlite3.Error):  # there may be no transaction

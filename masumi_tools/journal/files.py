@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import threading
 import time
 import weakref
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
 from masumi_tools.errors import JournalError
+from masumi_tools.journal.statement import first
 
 _FORK_WAITS_S = 10.0
 Identity = tuple[int, int]
@@ -21,23 +24,43 @@ Identity = tuple[int, int]
 
 def _identity(path: str) -> Identity | None:
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116 - each transaction asks twice, and a Path takes longer than the rest
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _writes_of(path: str) -> int:
+    """How many writes the file itself knows of: what is in the log only is not counted, and nothing is locked.
+
+    SQLite opens it, for a file that somebody else closes takes the locks of the whole process with it.
+    """
+    with contextlib.closing(
+        sqlite3.connect(f"file:{quote(path)}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+    ) as db:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def count_write(db: sa.Connection) -> None:
+    """Before the commit of a transaction that changed something: one write more, by all processes together."""
+    driver: Any = db.connection.driver_connection
+    if driver.total_changes != db.info.get("changes"):
+        first(db, f"PRAGMA user_version = {first(db, 'PRAGMA user_version') + 1}")
 
 
 class Kept:
     """The file behind one engine.
 
     It is made with rights for its owner alone, in a folder of the same kind where there was none. A file
-    that was deleted, moved or replaced while it is in use raises JournalError before anything is written,
-    for what is written to it nobody will read again.
+    that was deleted, moved, replaced or overwritten while it is in use raises JournalError before anything is
+    written, for what is written to it nobody will read again.
     """
 
     def __init__(self, path: str, engine: sa.Engine) -> None:
         self._path = path
         self._known: Identity | None = None
+        self._changed_ns = 0  # when the file itself, not its log, was last seen to change
+        self._writes = 0
         self._used = 0  # connections that are at work now
         self._count = threading.Lock()
         self._torn = False
@@ -67,7 +90,7 @@ class Kept:
 
     def check(self, db: sa.Connection | None = None) -> None:
         """JournalError when the file, or the log beside it, is no longer the one that is written."""
-        if self._known is not None and _identity(self._path) != self._known:
+        if self._known is not None and (_identity(self._path) != self._known or self._went_back()):
             raise self._gone(self._path)
         if db is None:
             return
@@ -77,9 +100,25 @@ class Kept:
         elif db.info["log"] != log:
             raise self._gone(f"{self._path}-wal")
 
+    def _went_back(self) -> bool:
+        """Whether the file knows of fewer writes than it did, as after `cp backup journal`. Looked at where it changed."""
+        with self._count:  # one thread after the other: none compares what it read with what came later
+            try:
+                changed_ns = Path(self._path).stat().st_mtime_ns
+                if changed_ns == self._changed_ns:
+                    return False
+                writes = _writes_of(self._path)
+            except (OSError, sqlite3.Error) as error:
+                # In the middle of a checkpoint the file fits together no more; it is looked at again then.
+                return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB
+            back = writes < self._writes
+            if not back:
+                self._changed_ns, self._writes = changed_ns, writes
+            return back
+
     def _gone(self, path: str) -> JournalError:
         return JournalError(
-            f"the file {path} was deleted, moved or replaced while it was in use; nothing was sent. "
+            f"the file {path} was deleted, moved, replaced or overwritten while it was in use; nothing was sent. "
             "Put it back where it was, and start this process again",
             phase="journal",
             repeatable=False,

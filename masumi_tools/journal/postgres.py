@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -23,6 +23,21 @@ _POOLED = (
 )
 # The session cannot write any more (a standby now), or the server is going: connect anew.
 _RENEW = {"25006", "57P01", "57P02", "57P03"}
+# A machine that loses its power says nothing, and its session stays for hours. What a transaction of it holds is free
+# again after these milliseconds, for ours never think so long between two statements; the session ends a minute later.
+_VANISHED = {
+    "idle_in_transaction_session_timeout": 8_000,
+    "tcp_keepalives_idle": 30,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+}
+_UNHURRIED_MS = 60_000
+# What was committed is on the disk before anything is sent.
+_ON_DISK = "SELECT set_config('synchronous_commit', 'local', false) WHERE current_setting('synchronous_commit') = 'off'"
+_PASSING = sa.text(
+    "SELECT relname AS name, relpersistence::text AS kept FROM pg_class "
+    "JOIN unnest(CAST(:names AS text[])) AS named ON oid = to_regclass(named) WHERE relpersistence <> 'p'"
+)
 _unhurried: ContextVar[bool] = ContextVar("masumi_unhurried", default=False)
 
 
@@ -31,6 +46,7 @@ def unhurried(db: sa.Connection) -> Iterator[None]:
     """No time limit for what this transaction does in the block, such as a migration of many rows."""
     if db.dialect.name == "postgresql":
         db.execute(sa.text("SET LOCAL statement_timeout = 0"))
+        db.execute(sa.text(f"SET LOCAL idle_in_transaction_session_timeout = {_UNHURRIED_MS}"))
     token = _unhurried.set(True)
     try:
         yield
@@ -73,6 +89,40 @@ def limit(engine: sa.Engine, wait_s: Callable[[], float], silent: Callable[[], N
 
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "handle_error", _renew)
+
+
+def begin_session(connection: Any, wait_ms: int) -> None:
+    """Make a new session one that a journal can rely on; JournalError where it cannot be.
+
+    The environment (PGOPTIONS), the URL, the role and the database may have set something else.
+    """
+    speaks = connection.info.parameter_status("server_encoding")
+    if speaks != "UTF8":
+        raise JournalError(
+            f"the database keeps text as {speaks}, which cannot hold every result; "
+            "make one with: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0",
+            phase="journal",
+            repeatable=False,
+        )
+    limits = {"statement_timeout": wait_ms, "lock_timeout": wait_ms, **_VANISHED}
+    connection.autocommit = True
+    connection.execute("; ".join(f"SET {name} = {limit}" for name, limit in limits.items()))
+    connection.execute(_ON_DISK)
+    connection.autocommit = False
+
+
+def refuse_passing(db: sa.Connection, tables: Sequence[str]) -> None:
+    """JournalError where one of the tables lasts no longer than its session, or than the server's next crash."""
+    if db.dialect.name != "postgresql":
+        return
+    passing = db.execute(_PASSING, {"names": list(tables)}).all()
+    if passing:
+        raise JournalError(
+            f"the table {passing[0].name} is {'temporary' if passing[0].kept == 't' else 'unlogged'}: what it "
+            "holds of money would be lost; name a lasting schema in search_path, or ALTER TABLE ... SET LOGGED",
+            phase="journal",
+            repeatable=False,
+        )
 
 
 def refuse_pooler(engine: sa.Engine) -> None:

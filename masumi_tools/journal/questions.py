@@ -16,8 +16,8 @@ from masumi_tools.journal.tables import approvals, hires, pages
 
 TELLINGS = 8  # how often a notice is tried
 FIRST_PAUSE_MS = 60_000  # after the first try; doubled after each other one, up to an hour
-# In the place of a digest: the end of a hire, to be posted to an address, and to be given to a function.
-END_POSTED, END_CALLED = "end.posted", "end.called"
+# In the place of a digest: the end of a hire, to be posted, to be given to a function, to be told to an equal call.
+ENDS = END_POSTED, END_CALLED, END_ASKED = "end.posted", "end.called", "end.asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +115,19 @@ class Questions:
         """Somebody was told that the hire goes on: its end is to be told, once in each way."""
         with explained("saving who waits"), self._engine.begin() as db:
             db.execute(approvals.delete().where(approvals.c.hire_id == hire_id, ~_IS_QUESTION))
-            ends = (Question(hire_id, way, asked_ms=0, until_ms=0) for way in (END_POSTED, END_CALLED))
+            ends = (Question(hire_id, way, asked_ms=0, until_ms=0) for way in ENDS)
             db.execute(approvals.insert(), [_columns(end) for end in ends])
 
     def end_heard(self, hire_id: str) -> None:
         """Who waited has the end already: it is not told any more."""
         with explained("saving who waits"), self._engine.begin() as db:
             db.execute(approvals.delete().where(approvals.c.hire_id == hire_id, ~_IS_QUESTION))
+
+    def awaits(self, hire_id: str) -> bool:
+        """Whether who wants the same as this hire gave was told last that it goes on."""
+        mine = sa.and_(approvals.c.hire_id == hire_id, approvals.c.digest == END_ASKED)
+        with explained("reading"), self._reading.connect() as db:
+            return db.scalar(sa.select(sa.exists().where(mine))) is True
 
     def to_be_told(
         self, way: str, states: Sequence[str], since_ms: int, now: int, limit: int = 100
@@ -152,7 +158,7 @@ class Questions:
             return db.scalar(query.limit(1))
 
 
-_IS_QUESTION = approvals.c.digest.not_in((END_POSTED, END_CALLED))
+_IS_QUESTION = approvals.c.digest.not_in(ENDS)
 _NEWEST = (approvals.c.asked_ms.desc(), approvals.c.digest.desc())
 
 

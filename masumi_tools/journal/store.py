@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -22,6 +22,8 @@ from masumi_tools.journal.database import explained, open_engine
 from masumi_tools.journal.looking import Filter, Looks
 from masumi_tools.journal.news import News
 from masumi_tools.journal.questions import Questions
+from masumi_tools.journal.row import Counted, Reservation, Row, Usage, Used, columns, read
+from masumi_tools.journal.statement import Statement
 from masumi_tools.journal.tables import (
     budgets,
     calls,
@@ -31,82 +33,7 @@ from masumi_tools.journal.tables import (
     schema,
 )
 from masumi_tools.journal.totals import Line
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What one hire does to a budget in one unit: `quantity` in base units, of which `returned` came back."""
-
-    unit: str
-    quantity: int
-    returned: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One saved record. `money` is how its entries count: reserved, locked, spent, refunded, released.
-
-    `at_ms` is the moment whose day they count to, that of the reservation; 0 takes `created_ms`.
-    Saving a row that is `at_rest` gives its lease back in the same transaction. `after` is the id of the
-    newest record under the key that was seen when a new one was made ("" for none): adding it answers
-    what has come between. `due_ms` is when an open hire wants to be looked at, by the node's clock; a row
-    that is read has 0 there, except one that `due` gave. `token` is the name under which the node's feed tells
-    of it, `known_ms` when its purchase changed last as the record knows it, and `news_ms`, which only `due`
-    gives, as the feed told it. `rivals` are keys of which none may be open when the row is added; it is not kept.
-    """
-
-    hire_id: str
-    key: str
-    state: str
-    is_open: bool
-    joinable: bool
-    budget: str
-    service: str
-    created_ms: int
-    changed_ms: int
-    money: str
-    record: str
-    entries: tuple[Entry, ...] = ()
-    version: int = 0
-    at_ms: int = 0
-    at_rest: bool = False
-    after: str | None = None
-    due_ms: int = 0
-    token: str = ""
-    known_ms: int = 0
-    news_ms: int = 0
-    rivals: tuple[str, ...] = ()
-
-
-class Counted(Protocol):
-    """What a budget's use is summed for: a hire, which does not count itself, and the service whose share is told."""
-
-    @property
-    def hire_id(self) -> str: ...
-    @property
-    def budget(self) -> str: ...
-    @property
-    def service(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What the lines of a budget come to, of one unit and one money, in base units."""
-
-    unit: str
-    money: str
-    quantity: int
-    returned: int
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """All that counts against one budget, in base units: summed per unit, and per unit and service."""
-
-    total: dict[str, int] = field(default_factory=dict)
-    service: dict[str, int] = field(default_factory=dict)
-    since: dict[str, int] = field(default_factory=dict)
-    month: dict[str, int] = field(default_factory=dict)
+from masumi_tools.text import storable
 
 
 def now_ms() -> int:
@@ -166,47 +93,35 @@ class Journal(Questions, Looks, News):
     # Writing ---------------------------------------------------------------------------------
 
     def add(
-        self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
+        self,
+        row: Row,
+        call_id: str | None = None,
+        owner: str | None = None,
+        lease_ms: int = 0,
+        money: Reservation | None = None,
     ) -> tuple[Row, bool]:
         """Save a new record, or answer the one that is there already: open under the same key or that of a
         rival, made under it since the caller looked (`row.after`; it may have ended), or known by the call id.
 
-        `owner` drives the new record from the start, for `lease_ms`.
+        `owner` drives the new record from the start, for `lease_ms`. With `money` the record is what its
+        reservation makes of it, in the same transaction.
         """
         until_ms = self._now_ms() + lease_ms if owner else 0
         with explained("saving a new hire"):
             try:
                 with self._engine.begin() as db:
-                    if call_id and (known := self._by_call(db, call_id)):
-                        return known, False
-                    if (rival := self._rival(db, row)) is not None:
-                        return rival, False
-                    newest = self._one(db, hires.c.key == row.key) if row.after is not None else None
-                    if newest is not None and newest.hire_id != row.after and not newest.joinable:
-                        return newest, False
-                    db.execute(hires.insert().values(**_columns(row), version=1))
-                    turns.write(
-                        db,
-                        row.hire_id,
-                        row.due_ms,
-                        is_open=row.is_open,
-                        token=row.token,
-                        known_ms=row.known_ms,
-                        owner=owner,
-                        until_ms=until_ms,
-                    )
-                    db.execute(_KNOWN_BUDGET, {"name": row.budget})
-                    self._write_entries(db, row)
-                    if call_id:
-                        db.execute(calls.insert().values(call_id=call_id, hire_id=row.hire_id))
-                    return replace(row, version=1), True
+                    if (there := self._there(db, row, call_id, money)) is not None:
+                        return there, False
+                    made = replace(self._decided(db, money) if money else row, version=1)
+                    self._insert(db, made, call_id, owner, until_ms)
+                    return made, True
             except sa.exc.IntegrityError:
                 pass
             with self._engine.begin() as db:
                 known = (
                     (call_id and self._by_call(db, call_id))
-                    or self._one(db, hires.c.open_key == row.key)
-                    or self._one(db, hires.c.key == row.key)
+                    or self._by(db, "open_key", row.key)
+                    or self._by(db, "key", row.key)
                 )
                 if known is None:
                     raise JournalBusy(
@@ -216,12 +131,33 @@ class Journal(Questions, Looks, News):
             self.link(call_id, known.hire_id)
         return known, False
 
-    def _rival(self, db: sa.Connection, row: Row) -> Row | None:
-        """The open hire of which this one is the alternative; no other one can be opened until this is saved."""
-        if not row.rivals:
-            return None
-        self._lock_budget(db, row.budget, "")
-        return self._one(db, hires.c.open_key.in_(row.rivals))
+    def _there(
+        self, db: sa.Connection, row: Row, call_id: str | None, money: Reservation | None
+    ) -> Row | None:
+        """The record that is there instead of a new one."""
+        if call_id and (known := self._by_call(db, call_id)):
+            return known
+        if row.rivals or money:  # from here on nobody adds another under this budget until this is saved
+            self._lock_budget(db, row.budget, money.limits if money else "")
+        if row.rivals and (rival := self._one(db, hires.c.open_key.in_(row.rivals))):
+            return rival
+        if money and (same := self._by(db, "open_key", row.key)):  # joined, whatever is left
+            if call_id:
+                db.execute(calls.insert().values(call_id=call_id, hire_id=same.hire_id))
+            return same
+        newest = self._by(db, "key", row.key) if row.after is not None else None
+        ended = newest is not None and newest.hire_id != row.after and not newest.joinable
+        return newest if ended else None
+
+    def _insert(
+        self, db: sa.Connection, row: Row, call_id: str | None, owner: str | None, until_ms: int
+    ) -> None:
+        _NEW.run(db, {**columns(row), "version": row.version, "lease_until_ms": 0})
+        turns.write(db, row, owner, until_ms)
+        _KNOWN_BUDGET.run(db, {"name": row.budget})
+        self._write_entries(db, row)
+        if call_id:
+            db.execute(calls.insert().values(call_id=call_id, hire_id=row.hire_id))
 
     def link(self, call_id: str, hire_id: str) -> None:
         """Remember that this tool call belongs to this hire; a call that is known keeps its own."""
@@ -252,48 +188,28 @@ class Journal(Questions, Looks, News):
                 with self._engine.begin() as db:
                     return self._save(db, replace(row, joinable=False))
 
-    def save_decided(
-        self,
-        hire: Counted,
-        decide: Callable[[Usage], Row],
-        since_ms: int,
-        limits: str = "",
-        month_ms: int | None = None,
-    ) -> Row:
-        """Sum the budget's use, let `decide` make the row to save of it, and save: one transaction.
-
-        No other reservation of the same budget can come between the sum and the save. `limits` is kept
-        beside the budget's name, for those who want to see it.
-        """
-
-        def save(decide: Callable[[Usage], Row]) -> Row:
-            with self._engine.begin() as db:
-                self._lock_budget(db, hire.budget, limits)
-                return self._save(db, decide(self._usage(db, hire, since_ms, month_ms)))
-
+    def save_decided(self, money: Reservation) -> Row:
+        """Sum the budget's use, make the row of it, and save: one transaction."""
         with explained("reserving money"):
             try:
-                return save(decide)
+                return self._save_reserved(money)
             except sa.exc.IntegrityError:  # a newer hire is open under the key: that one is joined, not this
-                return save(lambda usage: replace(decide(usage), joinable=False))
+                return self._save_reserved(money, joinable=False)
+
+    def _save_reserved(self, money: Reservation, *, joinable: bool = True) -> Row:
+        with self._engine.begin() as db:
+            self._lock_budget(db, money.hire.budget, money.limits)
+            row = self._decided(db, money)
+            return self._save(db, row if joinable else replace(row, joinable=False))
+
+    def _decided(self, db: sa.Connection, money: Reservation) -> Row:
+        return money.decide(self._usage(db, money.hire, money.since_ms, money.month_ms))
 
     def _save(self, db: sa.Connection, row: Row) -> Row:
-        done = db.execute(
-            hires.update()
-            .where(hires.c.hire_id == row.hire_id, hires.c.version == row.version)
-            .values(**_columns(row), version=row.version + 1)
-        )
-        if done.rowcount != 1:
+        now = {**columns(row), "version": row.version + 1}
+        if _OVER.run(db, {**now, "of": row.hire_id, "seen": row.version}) != 1:
             raise JournalBusy("another process saved this hire first", phase="journal")
-        turns.write(
-            db,
-            row.hire_id,
-            row.due_ms,
-            is_open=row.is_open,
-            token=row.token,
-            known_ms=row.known_ms,
-            at_rest=row.at_rest,
-        )
+        turns.write(db, row)
         self._write_entries(db, row)
         return replace(row, version=row.version + 1)
 
@@ -308,14 +224,15 @@ class Journal(Questions, Looks, News):
 
     def _lock_budget(self, db: sa.Connection, name: str, limits: str) -> None:
         """Hold the budget until the transaction ends; on SQLite BEGIN IMMEDIATE holds the whole file."""
-        db.execute(_KNOWN_BUDGET, {"name": name})
-        known = db.scalar(sa.select(budgets.c.limits).where(budgets.c.name == name).with_for_update())
-        if limits and known != limits:
+        _KNOWN_BUDGET.run(db, {"name": name})
+        known = _LIMITS.rows(db, {"value": name})
+        if limits and known != [(limits,)]:
             db.execute(budgets.update().where(budgets.c.name == name).values(limits=limits))
 
     def _usage(self, db: sa.Connection, hire: Counted, since_ms: int, month_ms: int | None) -> Usage:
-        used = totals.use(db, hire.budget, hire.service, since_ms, without=hire.hire_id)
-        month = totals.since(db, hire.budget, month_ms, hire.hire_id) if month_ms is not None else {}
+        own = totals.lines_of(db, hire.hire_id)
+        used = totals.use(db, hire.budget, hire.service, since_ms, without=own)
+        month = totals.since(db, hire.budget, month_ms, without=own) if month_ms is not None else {}
         return Usage(*used, month)
 
     # Leases ----------------------------------------------------------------------------------
@@ -324,7 +241,7 @@ class Journal(Questions, Looks, News):
         """Whether `owner` now drives this hire; False while the lease of another, who is not dead, runs."""
         at = self._now_ms()
         with explained("taking a lease"), self._engine.begin() as db:
-            return turns.take(db, hire_id, owner, at, at + for_ms, is_dead)
+            return turns.take(db, storable(hire_id), owner, at, at + for_ms, is_dead)
 
     def drop_lease(self, hire_id: str, owner: str) -> None:
         with explained("giving a lease back"), self._engine.begin() as db:
@@ -343,7 +260,7 @@ class Journal(Questions, Looks, News):
                 page = turns.due(db, now, after, limit)
             at = self._now_ms()
             free = [
-                replace(_row(found), due_ms=found.due_ms, known_ms=found.known_ms, news_ms=found.news_ms)
+                replace(read(found), due_ms=found.due_ms, known_ms=found.known_ms, news_ms=found.news_ms)
                 for found in page
                 if not turns.runs(found.lease_owner, found.lease_until_ms, at) or is_dead(found.lease_owner)
             ]
@@ -387,7 +304,7 @@ class Journal(Questions, Looks, News):
         """How many records `pages` gives; an index is read, no record."""
         query = sa.select(sa.func.count()).select_from(hires)
         query = query.where(hires.c.is_open) if only_open else query
-        query = query.where(hires.c.budget == budget) if budget is not None else query
+        query = query.where(hires.c.budget == storable(budget)) if budget is not None else query
         with explained("counting"), self._reading.connect() as db:
             return db.scalar(query) or 0
 
@@ -399,15 +316,16 @@ class Journal(Questions, Looks, News):
     # Reading ---------------------------------------------------------------------------------
 
     def get(self, hire_id: str) -> Row | None:
-        return self._read(hires.c.hire_id == hire_id)
+        with explained("reading"), self._reading.connect() as db:
+            return self._by(db, "hire_id", storable(hire_id))
 
     def known_under(self, key: str, older_key: str) -> tuple[Row | None, Row | None]:
         """The newest record under the key; beside it, where there is none, the open or else newest of the other."""
         with explained("reading"), self._reading.connect() as db:
-            newest = self._one(db, hires.c.key == key)
+            newest = self._by(db, "key", key)
             if newest is not None:
                 return newest, None
-            older = self._one(db, hires.c.open_key == older_key) or self._one(db, hires.c.key == older_key)
+            older = self._by(db, "open_key", older_key) or self._by(db, "key", older_key)
             return None, older
 
     def by_call(self, call_id: str) -> Row | None:
@@ -438,13 +356,13 @@ class Journal(Questions, Looks, News):
         if only_open:
             query = query.where(hires.c.is_open)
         if budget is not None:
-            query = query.where(hires.c.budget == budget)
+            query = query.where(hires.c.budget == storable(budget))
         page: list[Row] = []
         while not page or len(page) == size:
             at = page[-1] if page else None
             older = sa.true() if at is None else sa.tuple_(*_AGE) < sa.tuple_(at.created_ms, at.hire_id)
             with explained("reading"), self._reading.connect() as db:
-                page = [_row(found) for found in db.execute(query.where(older))]
+                page = [read(found) for found in db.execute(query.where(older))]
             if not page:
                 return
             yield page
@@ -456,18 +374,18 @@ class Journal(Questions, Looks, News):
     def newest_of(self, services: Sequence[str]) -> list[Row]:
         """The newest hire of each of these services."""
         last = sa.select(hires.c.service, sa.func.max(hires.c.created_ms)).where(
-            hires.c.service.in_(services)
+            hires.c.service.in_([storable(service) for service in services])
         )
         with explained("reading"), self._reading.connect() as db:
             ends = [tuple(found) for found in db.execute(last.group_by(hires.c.service))]
             query = sa.select(hires).where(sa.tuple_(hires.c.service, hires.c.created_ms).in_(ends))
-            return [_row(found) for found in db.execute(query)]
+            return [read(found) for found in db.execute(query)]
 
     def records(self, hire_ids: Sequence[str]) -> list[Row]:
         """The records of these hires, in this order; those that are not there are left out."""
         with explained("reading"), self._reading.connect() as db:
             found = {
-                one.hire_id: _row(one)
+                one.hire_id: read(one)
                 for one in db.execute(sa.select(hires).where(hires.c.hire_id.in_(hire_ids)))
             }
         return [found[hire_id] for hire_id in hire_ids if hire_id in found]
@@ -476,7 +394,7 @@ class Journal(Questions, Looks, News):
         """Of each of these states the newest records of the service, at most `most` of each; read by an index."""
         newest = [
             sa.select(hires.c.hire_id)
-            .where(hires.c.service == service, hires.c.state == state)
+            .where(hires.c.service == storable(service), hires.c.state == state)
             .order_by(hires.c.created_ms.desc())
             .limit(most)
             .subquery()
@@ -485,7 +403,7 @@ class Journal(Questions, Looks, News):
         either = sa.union_all(*(sa.select(one.c.hire_id) for one in newest)).subquery()
         query = sa.select(hires).where(hires.c.hire_id.in_(sa.select(either.c.hire_id)))
         with explained("reading"), self._reading.connect() as db:
-            return [_row(found) for found in db.execute(query)]
+            return [read(found) for found in db.execute(query)]
 
     def usage(self, hire: Counted, since_ms: int, month_ms: int | None = None) -> Usage:
         """What counts against the hire's budget now, without the hire itself."""
@@ -495,7 +413,7 @@ class Journal(Questions, Looks, News):
     def used(self, budget: str) -> list[Used]:
         """What the budget's lines come to, per unit and money; those that were released too."""
         with explained("reading"), self._reading.connect() as db:
-            return [Used(*found) for found in totals.of_budget(db, budget)]
+            return [Used(*found) for found in totals.of_budget(db, storable(budget))]
 
     def budgets(self) -> dict[str, str]:
         """The names of all budgets that were ever used, with the limits that they had last, as text."""
@@ -518,21 +436,20 @@ class Journal(Questions, Looks, News):
         with explained("mending its sums"), self._engine.begin() as db:
             return totals.mend(db)
 
-    def _read(self, condition: sa.ColumnElement[bool]) -> Row | None:
-        with explained("reading"), self._reading.connect() as db:
-            return self._one(db, condition)
-
     def _one(self, db: sa.Connection, condition: sa.ColumnElement[bool]) -> Row | None:
-        newest = (hires.c.created_ms.desc(), hires.c.hire_id.desc())
-        query = sa.select(hires).where(condition).order_by(*newest).limit(1)
+        query = sa.select(hires).where(condition).order_by(*_NEWEST).limit(1)
         found = db.execute(query).first()
-        return _row(found) if found else None
+        return read(found) if found else None
+
+    def _by(self, db: sa.Connection, column: str, value: str) -> Row | None:
+        found = _BY[column].rows(db, {"value": value})
+        return read(_Found(*found[0])) if found else None
 
     def _by_call(self, db: sa.Connection, call_id: str) -> Row | None:
         hire_id = db.scalar(sa.select(calls.c.hire_id).where(calls.c.call_id == call_id))
         if hire_id is None:
             return None
-        found = self._one(db, hires.c.hire_id == hire_id)
+        found = self._by(db, "hire_id", hire_id)
         if found is None:  # bought anew it would be paid twice
             raise JournalError(
                 f"this tool call belongs to the hire {hire_id}, which was archived; nothing was sent. Its "
@@ -545,54 +462,34 @@ class Journal(Questions, Looks, News):
 
 def _open(url: str) -> tuple[sa.Engine, sa.Engine]:
     """The engines of a journal, whose tables are brought to this version: one writes, one reads and locks nothing."""
-    engine, tables = open_engine(url), schema()
+    engine = open_engine(url)
     reading = engine.execution_options(isolation_level="AUTOCOMMIT")
     try:
         with explained("opening it"):
-            with explained("reading its version"), reading.connect() as db:
-                known = tables.version(db)
-            if known != tables.newest:
-                with engine.begin() as db:
-                    tables.migrate(db)
-            tables.guard(engine)
+            schema().bring(engine)
     except BaseException:
         engine.dispose()
         raise
     return engine, reading
 
 
-_KNOWN_BUDGET = sa.text("INSERT INTO masumi_budgets (name, limits) VALUES (:name, '') ON CONFLICT DO NOTHING")
+_KNOWN_BUDGET = Statement(
+    sa.text("INSERT INTO masumi_budgets (name, limits) VALUES (:name, '') ON CONFLICT DO NOTHING")
+)
+_LIMITS = Statement(
+    sa.select(budgets.c.limits).where(budgets.c.name == sa.bindparam("value")).with_for_update()
+)
+_NEW = Statement(hires.insert(), hires.c.keys())
+_OVER = Statement(
+    hires.update().where(hires.c.hire_id == sa.bindparam("of"), hires.c.version == sa.bindparam("seen")),
+    [column.name for column in hires.c if column.name != "lease_until_ms"],
+)
 _AGE = (hires.c.created_ms, hires.c.hire_id)
 _NEWEST = (hires.c.created_ms.desc(), hires.c.hire_id.desc())
-
-
-def _columns(row: Row) -> dict[str, Any]:
-    return {
-        "hire_id": row.hire_id,
-        "key": row.key,
-        "open_key": row.key if row.joinable else None,
-        "state": row.state,
-        "is_open": row.is_open,
-        "budget": row.budget,
-        "service": row.service,
-        "created_ms": row.created_ms,
-        "changed_ms": row.changed_ms,
-        "record": row.record,
-    }
-
-
-def _row(found: Any) -> Row:
-    return Row(
-        hire_id=found.hire_id,
-        key=found.key,
-        state=found.state,
-        is_open=found.is_open,
-        joinable=found.open_key is not None,
-        budget=found.budget,
-        service=found.service,
-        created_ms=found.created_ms,
-        changed_ms=found.changed_ms,
-        money="",
-        record=found.record,
-        version=found.version,
+_BY = {
+    name: Statement(
+        sa.select(hires).where(hires.c[name] == sa.bindparam("value")).order_by(*_NEWEST).limit(1)
     )
+    for name in ("hire_id", "key", "open_key")
+}
+_Found = namedtuple("_Found", hires.c.keys())  # type: ignore[misc]

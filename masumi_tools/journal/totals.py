@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from masumi_tools.journal.statement import Statement
 from masumi_tools.journal.tables import amounts, archived, totals
 
 SLOT_MS = 15 * 60_000
@@ -84,7 +85,7 @@ def _adding_to(table: str) -> sa.TextClause:
     )
 
 
-_ADD = _adding_to("masumi_totals")
+_ADD = Statement(_adding_to("masumi_totals"))
 _ADD_ARCHIVED = _adding_to("masumi_archived")
 
 
@@ -94,12 +95,9 @@ def write(db: sa.Connection, hire_id: str, new: list[Line]) -> None:
     if sorted(old, key=repr) == sorted(new, key=repr):
         return
     if old:
-        db.execute(amounts.delete().where(amounts.c.hire_id == hire_id))
-    if new:
-        db.execute(amounts.insert(), [{"hire_id": hire_id, **_values(line)} for line in new])
-    changed = changes(old, new)
-    if changed:
-        db.execute(_ADD, [{**key._asdict(), **value._asdict()} for key, value in changed.items()])
+        _NO_LINES.run(db, {"value": hire_id})
+    _LINE_OF.run_each(db, [{"hire_id": hire_id, **_values(line)} for line in new])
+    _ADD.run_each(db, [{**key._asdict(), **value._asdict()} for key, value in changes(old, new).items()])
 
 
 def archive(db: sa.Connection, hire_ids: Sequence[str]) -> None:
@@ -116,11 +114,13 @@ def _values(line: Line) -> dict[str, Any]:
 
 
 _LINE = tuple(amounts.c[name] for name in Line.__slots__)
-_LINES_OF = sa.select(*_LINE).where(amounts.c.hire_id == sa.bindparam("hire_id"))
+_LINES_OF = Statement(sa.select(*_LINE).where(amounts.c.hire_id == sa.bindparam("hire_id")))
+_LINE_OF = Statement(amounts.insert(), amounts.c.keys())
+_NO_LINES = Statement(amounts.delete().where(amounts.c.hire_id == sa.bindparam("value")))
 
 
 def lines_of(db: sa.Connection, hire_id: str) -> list[Line]:
-    return [Line(*found) for found in db.execute(_LINES_OF, {"hire_id": hire_id})]
+    return [Line(*found) for found in _LINES_OF.rows(db, {"hire_id": hire_id})]
 
 
 _COUNTED = sa.func.sum(totals.c.quantity - totals.c.returned)
@@ -139,11 +139,10 @@ def _counted(kind: str, *also: sa.ColumnElement[bool]) -> sa.Select[Any]:
     )
 
 
-_USE = sa.union_all(
-    _counted(BUDGET),
-    _counted(SERVICE, totals.c.service == sa.bindparam("service")),
+_USE = Statement(
+    sa.union_all(_counted(BUDGET), _counted(SERVICE, totals.c.service == sa.bindparam("service")))
 )
-_SINCE = _counted(SLOT, totals.c.service == "", totals.c.slot_ms >= sa.bindparam("slot_ms"))
+_SINCE = Statement(_counted(SLOT, totals.c.service == "", totals.c.slot_ms >= sa.bindparam("slot_ms")))
 # Between a moment and the next full slot the lines themselves are read; no zone's midnight needs it.
 _BEFORE_SLOT = (
     sa.select(amounts.c.unit, sa.func.sum(amounts.c.quantity - amounts.c.returned))
@@ -158,16 +157,16 @@ _BEFORE_SLOT = (
 
 
 def use(
-    db: sa.Connection, budget: str, service: str, since_ms: int, without: str
+    db: sa.Connection, budget: str, service: str, since_ms: int, without: Sequence[Line]
 ) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
     """What counts against the budget, per unit: in all, of the service, and since that moment.
 
-    The hire `without` is left out.
+    The lines `without`, which are one hire's, are left out.
     """
     summed: dict[str, Counter[str]] = {BUDGET: Counter(), SERVICE: Counter()}
-    for kind, unit, value in db.execute(_USE, {"budget": budget, "service": service}):
+    for kind, unit, value in _USE.rows(db, {"budget": budget, "service": service}):
         summed[kind][unit] += int(value)
-    for line in lines_of(db, without):
+    for line in without:
         if line.budget != budget or line.money == "released":
             continue
         counts = line.quantity - line.returned
@@ -177,17 +176,17 @@ def use(
     return by_all, by_service, since(db, budget, since_ms, without)
 
 
-def since(db: sa.Connection, budget: str, since_ms: int, without: str) -> dict[str, int]:
-    """What counts against the budget since that moment, per unit, without one hire: of a day, or of a month."""
+def since(db: sa.Connection, budget: str, since_ms: int, without: Iterable[Line]) -> dict[str, int]:
+    """What counts against the budget since that moment, per unit, without these lines: of a day, or of a month."""
     slot_ms = -(-since_ms // SLOT_MS) * SLOT_MS
     summed: Counter[str] = Counter()
-    for _kind, unit, value in db.execute(_SINCE, {"budget": budget, "slot_ms": slot_ms}):
+    for _kind, unit, value in _SINCE.rows(db, {"budget": budget, "slot_ms": slot_ms}):
         summed[unit] += int(value)
     if slot_ms != since_ms:
         given = {"budget": budget, "since_ms": since_ms, "slot_ms": slot_ms}
         for unit, value in db.execute(_BEFORE_SLOT, given):
             summed[unit] += int(value)
-    for line in lines_of(db, without):
+    for line in without:
         if line.budget == budget and line.money != "released" and line.at_ms >= since_ms:
             summed[line.unit] -= line.quantity - line.returned
     return _not_nothing(summed)
@@ -210,16 +209,10 @@ def of_budget(db: sa.Connection, budget: str) -> list[tuple[str, str, int, int]]
 
 def differences(db: sa.Connection) -> dict[Key, tuple[Sum, Sum]]:
     """The sums that are not those of the lines, as (kept, counted from the lines and the archived)."""
-    kept = {Key(*found[:6]): Sum(int(found[6]), int(found[7])) for found in db.execute(sa.select(totals))}
-    counted: dict[Key, Sum] = {}
-    for query in (*_COUNTED_ANEW, sa.select(archived)):
-        for found in db.execute(query):
-            key, value = Key(*found[:6]), Sum(int(found[6]), int(found[7]))
-            before = counted.get(key, Sum(0, 0))
-            counted[key] = Sum(before.quantity + value.quantity, before.returned + value.returned)
-    nothing = Sum(0, 0)
-    both = {key: (kept.get(key, nothing), counted.get(key, nothing)) for key in kept.keys() | counted.keys()}
-    return {key: pair for key, pair in sorted(both.items()) if pair[0] != pair[1]}
+    return {
+        Key(*found[:6]): (Sum(*map(int, found[6:8])), Sum(*map(int, found[8:])))
+        for found in db.execute(_DIFFERENT)
+    }
 
 
 def mend(db: sa.Connection) -> int:
@@ -249,3 +242,20 @@ _COUNTED_ANEW = (
     _anew(SERVICE, service=amounts.c.service),
     _anew(SLOT, slot_ms=amounts.c.at_ms - amounts.c.at_ms % sa.literal_column(str(SLOT_MS))),
 )
+
+
+def _different() -> sa.Select[Any]:
+    """The sums that differ, kept and counted: the database compares, so that what is right takes no memory."""
+    nothing: sa.ColumnElement[int] = sa.literal_column("0")
+    sides = [sa.select(*totals.c, nothing.label("counted"), nothing.label("counted_back"))]
+    for query in (*_COUNTED_ANEW, sa.select(archived)):
+        found = list(query.subquery().c)
+        sides.append(sa.select(*found[:6], nothing, nothing, *found[6:]))
+    both = list(sa.union_all(*sides).subquery().c)
+    quantity, returned, counted, counted_back = map(sa.func.sum, both[6:])
+    different: sa.Select[Any] = sa.select(*both[:6], quantity, returned, counted, counted_back)
+    different = different.group_by(*both[:6])
+    return different.having(sa.or_(quantity != counted, returned != counted_back)).order_by(*both[:6])
+
+
+_DIFFERENT = _different()

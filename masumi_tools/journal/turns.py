@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
+from masumi_tools.journal.row import Row
+from masumi_tools.journal.statement import Statement
 from masumi_tools.journal.tables import hires, turns
 
 # No lease and no wait is longer. What lies farther ahead was written by a clock that was wrong, and binds nobody.
@@ -29,35 +32,25 @@ _SET = (
     " due_ms = CASE WHEN masumi_turns.news_ms > excluded.known_ms AND masumi_turns.news_ms > masumi_turns.known_ms"
     " AND masumi_turns.due_ms < excluded.due_ms THEN masumi_turns.due_ms ELSE excluded.due_ms END"
 )
-_KEPT = sa.text(_SET)
-_FREED = sa.text(f"{_SET}, lease_owner = NULL, lease_until_ms = 0")
+_KEPT = Statement(sa.text(_SET))
+_FREED = Statement(sa.text(f"{_SET}, lease_owner = NULL, lease_until_ms = 0"))
+_ENDED = Statement(turns.delete().where(turns.c.hire_id == sa.bindparam("value")))
 
 
-def write(
-    db: sa.Connection,
-    hire_id: str,
-    due_ms: int,
-    *,
-    is_open: bool,
-    token: str = "",
-    known_ms: int = 0,
-    at_rest: bool = False,
-    owner: str | None = None,
-    until_ms: int = 0,
-) -> None:
+def write(db: sa.Connection, row: Row, owner: str | None = None, until_ms: int = 0) -> None:
     """Keep when an open hire is due; one that is at rest is driven by nobody, one that ended has no turn."""
-    if not is_open:
-        db.execute(turns.delete().where(turns.c.hire_id == hire_id))
+    if not row.is_open:
+        _ENDED.run(db, {"value": row.hire_id})
         return
     values = {
-        "hire_id": hire_id,
-        "due_ms": due_ms,
+        "hire_id": row.hire_id,
+        "due_ms": row.due_ms,
         "owner": owner,
         "until_ms": until_ms,
-        "token": token,
-        "known_ms": known_ms,
+        "token": row.token,
+        "known_ms": row.known_ms,
     }
-    db.execute(_FREED if at_rest else _KEPT, values)
+    (_FREED if row.at_rest else _KEPT).run(db, values)
 
 
 def take(
@@ -127,25 +120,34 @@ def due(db: sa.Connection, now: int, after: tuple[int, str], limit: int) -> list
 
     Rows of the record with `due_ms`, `known_ms`, `news_ms`, `lease_owner` and `lease_until_ms` beside.
     """
-    later = sa.or_(turns.c.due_ms > after[0], sa.and_(turns.c.due_ms == after[0], turns.c.hire_id > after[1]))
-    begun = sa.select(turns).where(turns.c.due_ms >= after[0], later)
-    wrong = turns.c.due_ms > now + MOST_AHEAD_MS
+    given = {
+        "now": now,
+        "ahead": now + MOST_AHEAD_MS,
+        "from_ms": after[0],
+        "from_id": after[1],
+        "most": limit,
+    }
+    return list(db.execute(_due(), given))
+
+
+@cache
+def _due() -> sa.Select[Any]:
+    """Written once: to put it together takes longer than to ask where nothing is due."""
+    from_ms, from_id = sa.bindparam("from_ms", type_=sa.BigInteger), sa.bindparam("from_id", type_=sa.String)
+    later = sa.or_(turns.c.due_ms > from_ms, sa.and_(turns.c.due_ms == from_ms, turns.c.hire_id > from_id))
+    begun = sa.select(turns).where(turns.c.due_ms >= from_ms, later)
+    wrong = turns.c.due_ms > sa.bindparam("ahead", type_=sa.BigInteger)
+    now = sa.bindparam("now", type_=sa.BigInteger)
     both = sa.union_all(begun.where(turns.c.due_ms <= now), begun.where(wrong)).subquery()
-    page = sa.select(both).order_by(both.c.due_ms, both.c.hire_id).limit(limit).subquery()
+    most = sa.bindparam("most", type_=sa.Integer)
+    page = sa.select(both).order_by(both.c.due_ms, both.c.hire_id).limit(most).subquery()
     record = [column for column in hires.c if column.name != "lease_until_ms"]
-    query = (
-        sa.select(
-            *record,
-            page.c.due_ms,
-            page.c.known_ms,
-            page.c.news_ms,
-            page.c.lease_owner,
-            page.c.lease_until_ms,
-        )
+    beside = [page.c[name] for name in ("due_ms", "known_ms", "news_ms", "lease_owner", "lease_until_ms")]
+    return (
+        sa.select(*record, *beside)
         .join_from(page, hires, page.c.hire_id == hires.c.hire_id)
         .order_by(page.c.due_ms, page.c.hire_id)
     )
-    return list(db.execute(query))
 
 
 _PUT_OFF = sa.text(

@@ -9,10 +9,13 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from masumi_tools.errors import JournalVersionError
-from masumi_tools.journal.postgres import unhurried
+from masumi_tools.journal.database import explained
+from masumi_tools.journal.postgres import refuse_passing, unhurried
+from masumi_tools.journal.statement import first
 
 Step = Callable[[sa.Connection], object]
 _NAME = "version"
+_TAKES = " (with a million rows this takes a minute or two, and others wait for it)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,23 @@ class Schema:
             return 0
         return self._saved(db)
 
-    def guard(self, engine: sa.Engine) -> None:
+    def bring(self, engine: sa.Engine) -> None:
+        """Bring the tables to this version, and see to it that this engine writes to no newer ones.
+
+        It is one transaction: a process that is killed in it leaves the tables as they were, and the next one
+        begins anew. JournalBusy where another process is at it for longer than the caller waits.
+        """
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as db:
+            known = self.version(db)
+            refuse_passing(db, list(self.metadata.tables))
+        if known != self.newest:
+            doing = f"bringing {self.what} to version {self.newest}{_TAKES if known else ''}"
+            with explained(doing), engine.begin() as db:
+                self.migrate(db)
+                refuse_passing(db, list(self.metadata.tables))
+        self._guard(engine)
+
+    def _guard(self, engine: sa.Engine) -> None:
         """From now on no transaction of this engine writes to tables that became newer meanwhile."""
 
         def check(db: sa.Connection) -> None:
@@ -73,7 +92,8 @@ class Schema:
         db.execute(self.facts.insert().values(name=_NAME, value=value))
 
     def _saved(self, db: sa.Connection) -> int:
-        return int(db.scalar(sa.select(self.facts.c.value).where(self.facts.c.name == _NAME)) or 0)
+        query = f"SELECT value FROM {self.facts.name} WHERE name = '{_NAME}'"  # noqa: S608
+        return int(first(db, query) or 0)  # each transaction asks
 
     def _too_new(self, at: int) -> JournalVersionError:
         return JournalVersionError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from masumi_tools.errors import AmountError, WireError
 from masumi_tools.models.price import wire_amounts
@@ -31,7 +31,7 @@ class OnChainState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Escrow:
-    """What a purchase and a payment have in common (protocol N8)."""
+    """What a purchase and a payment have in common (protocol N8), as far as it is used."""
 
     id: str
     blockchain_identifier: str
@@ -39,32 +39,13 @@ class _Escrow:
     requested_action: str
     times: JobTimes
     error_type: str | None = None
-    error_note: str | None = None
     tx_hash: str | None = None
-    tx_status: str | None = None
-    tx_hashes: tuple[str, ...] = ()
     input_hash: str = ""
     result_hash: str | None = None
-    withdrawn_for_buyer: tuple[Amount, ...] = ()
-    withdrawn_for_seller: tuple[Amount, ...] = ()
-    collateral_return_lovelace: int = 0
     agent_identifier: str | None = None
-    agent_name: str | None = None
-    pricing_type: str | None = None
-    network: str | None = None
     source_type: str | None = None
-    smart_contract_address: str | None = None
     wallet_vkey: str | None = None
-    wallet_address: str | None = None
-    buyer_return_address: str | None = None
     seller_return_address: str | None = None
-    requested_by: str | None = None
-    buyer_fees_ada: float = 0.0
-    seller_fees_ada: float = 0.0
-    cooldown_time: int = 0
-    created_at: str = ""
-    updated_at: str = ""
-    changed_at: str = ""
 
     @property
     def strange_state(self) -> str | None:
@@ -83,13 +64,25 @@ class _Escrow:
 class NodePurchase(_Escrow):
     """A purchase on the buyer's node: what it will pay or has paid, and where that stands.
 
-    Times and `cooldown_time` (a moment, 0 for none) are ms; fees are in ADA; `wallet_*` is the buyer's
-    purchasing wallet once the lock is on its way. The row in a 409 has no payment source, so that network
-    and source type are None there. `changed_at` is the sort key of the diff feed.
+    Times are ms; fees are in ADA; `wallet_vkey` is of the buyer's purchasing wallet once the lock is on its
+    way. The row in a 409 has no payment source, so that network and source type are None there.
+    `changed_at` is the sort key of the diff feed.
     """
+
+    # Records hold it as older versions read it, with names that are not used any more.
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "ignore"}
 
     paid_funds: tuple[Amount, ...] = ()
     seller_vkey: str | None = None
+    error_note: str | None = None
+    tx_hashes: tuple[str, ...] = ()
+    withdrawn_for_buyer: tuple[Amount, ...] = ()
+    withdrawn_for_seller: tuple[Amount, ...] = ()
+    collateral_return_lovelace: int = 0
+    network: str | None = None
+    buyer_fees_ada: float = 0.0
+    created_at: str = ""
+    changed_at: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +94,6 @@ class NodePayment(_Escrow):
     """
 
     requested_funds: tuple[Amount, ...] = ()
-    buyer_vkey: str | None = None
     next_result_hash: str | None = None
 
 
@@ -189,23 +181,33 @@ def read_purchase(body: Any) -> NodePurchase:
     WireError names the field that keeps the object from being one.
     """
     row = _row(body, "purchase")
-    seller = row.object("SellerWallet")
+    action, source = row.object("NextAction"), row.object("PaymentSource")
+    seller, current = row.object("SellerWallet"), row.object("CurrentTransaction")
+    history = [Names(entry) for entry in row.list("TransactionHistory") if isinstance(entry, Mapping)]
+    hashes = [tx.text("txHash") for tx in (*([current] if current else []), *history)]
     return NodePurchase(
-        **_common(row, "purchase"),
+        **_common(row, action, current, source, "purchase"),
         paid_funds=_funds(row, "PaidFunds"),
         seller_vkey=seller.text("walletVkey") if seller else None,
+        error_note=action.text("errorNote") if action else None,
+        tx_hashes=tuple(dict.fromkeys(h for h in hashes if h)),
+        withdrawn_for_buyer=_funds(row, "WithdrawnForBuyer"),
+        withdrawn_for_seller=_funds(row, "WithdrawnForSeller"),
+        collateral_return_lovelace=_ms(row, "collateralReturnLovelace", "purchase", absent=0),
+        network=source.text("network") if source else None,
+        buyer_fees_ada=_ada(row, "totalBuyerCardanoFees"),
+        created_at=row.text("createdAt") or "",
+        changed_at=row.text("nextActionOrOnChainStateOrResultLastChangedAt") or "",
     )
 
 
 def read_payment(body: Any) -> NodePayment:
     """The payment in an answer of the node, as read_purchase does it."""
     row = _row(body, "payment")
-    buyer = row.object("BuyerWallet")
-    action = row.object("NextAction")
+    action, source = row.object("NextAction"), row.object("PaymentSource")
     return NodePayment(
-        **_common(row, "payment"),
+        **_common(row, action, row.object("CurrentTransaction"), source, "payment"),
         requested_funds=_funds(row, "RequestedFunds"),
-        buyer_vkey=buyer.text("walletVkey") if buyer else None,
         next_result_hash=action.text("resultHash") if action else None,
     )
 
@@ -291,26 +293,20 @@ def _needed(row: Names, name: str, what: str) -> str:
     return value
 
 
-def _common(row: Names, what: str) -> dict[str, Any]:
-    action = row.object("NextAction")
+def _common(
+    row: Names, action: Names | None, current: Names | None, source: Names | None, what: str
+) -> dict[str, Any]:
     if action is None:
         raise WireError(f"NextAction: missing in the node's {what}.", fault="node")
-    current = row.object("CurrentTransaction")
-    source = row.object("PaymentSource")
     wallet = row.object("SmartContractWallet")
     state = row.text("onChainState")
-    history = [Names(entry) for entry in row.list("TransactionHistory") if isinstance(entry, Mapping)]
-    hashes = [tx.text("txHash") for tx in (*([current] if current else []), *history)]
     return {
         "id": _needed(row, "id", what),
         "blockchain_identifier": _needed(row, "blockchainIdentifier", what),
         "on_chain_state": OnChainState(state) if state in _STATES else state,
         "requested_action": _needed(action, "requestedAction", what),
         "error_type": action.text("errorType"),
-        "error_note": action.text("errorNote"),
         "tx_hash": current.text("txHash") if current else None,
-        "tx_status": current.text("status") if current else None,
-        "tx_hashes": tuple(dict.fromkeys(h for h in hashes if h)),
         "times": JobTimes(
             _ms(row, "payByTime", what, absent=0),
             _ms(row, "submitResultTime", what),
@@ -319,41 +315,18 @@ def _common(row: Names, what: str) -> dict[str, Any]:
         ),
         "input_hash": row.text("inputHash") or "",
         "result_hash": row.text("resultHash"),
-        "withdrawn_for_buyer": _funds(row, "WithdrawnForBuyer"),
-        "withdrawn_for_seller": _funds(row, "WithdrawnForSeller"),
-        "collateral_return_lovelace": _ms(row, "collateralReturnLovelace", what, absent=0),
         "agent_identifier": row.text("agentIdentifier"),
-        "agent_name": row.text("agentName"),
-        "pricing_type": row.text("pricingType"),
-        "network": source.text("network") if source else None,
         "source_type": source.text("paymentSourceType") if source else None,
-        "smart_contract_address": source.text("smartContractAddress") if source else None,
         "wallet_vkey": wallet.text("walletVkey") if wallet else None,
-        "wallet_address": wallet.text("walletAddress") if wallet else None,
-        "buyer_return_address": row.text("buyerReturnAddress"),
         "seller_return_address": row.text("sellerReturnAddress"),
-        "requested_by": row.text("requestedById"),
-        "buyer_fees_ada": _ada(row, "totalBuyerCardanoFees"),
-        "seller_fees_ada": _ada(row, "totalSellerCardanoFees"),
-        # The raw row names the two cool-downs by party, the API by whose node it is.
-        "cooldown_time": _ms(
-            row,
-            "cooldownTime",
-            what,
-            "buyerCoolDownTime" if what == "purchase" else "sellerCoolDownTime",
-            absent=0,
-        ),
-        "created_at": row.text("createdAt") or "",
-        "updated_at": row.text("updatedAt") or "",
-        "changed_at": row.text("nextActionOrOnChainStateOrResultLastChangedAt") or "",
     }
 
 
 _STATES: Final = frozenset(OnChainState)
 
 
-def _ms(row: Names, name: str, what: str, *others: str, absent: int | None = None) -> int:
-    value = row.get(name, *others)
+def _ms(row: Names, name: str, what: str, absent: int | None = None) -> int:
+    value = row.get(name)
     if value is None and absent is not None:
         return absent
     if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) <= 25:

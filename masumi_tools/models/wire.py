@@ -62,16 +62,19 @@ _FOLDS: Final = _Folds()
 class Names:
     """A JSON object whose names are found in any spelling; null counts as absent (protocol S2, S4)."""
 
-    __slots__ = ("_values", "raw")
+    __slots__ = ("_again", "_values", "raw")
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = raw
-        self._values: dict[str, list[Any]] = {}
+        self._values: dict[str, Any] = {}
+        self._again: dict[str, list[Any]] = {}  # hardly ever: what comes under a second spelling
         values = self._values
         for name, value in raw.items():
-            known = values.setdefault(_FOLDS[str(name)], [])
-            if value is not None:
-                known.append(value)
+            folded = _FOLDS[str(name)]
+            if values.get(folded) is None:
+                values[folded] = value
+            elif value is not None:
+                self._again.setdefault(folded, []).append(value)
 
     def __contains__(self, name: str) -> bool:
         return _FOLDS[name] in self._values
@@ -84,22 +87,30 @@ class Names:
     def get(self, *names: str) -> Any:
         """The first value that is not null under any of the names; None when there is none."""
         for name in names:
-            for value in self._values.get(_FOLDS[name], ()):
+            value = self._values.get(_FOLDS[name])
+            if value is not None:
                 return value
         return None
 
     def all(self, *names: str) -> Sequence[Any]:
         """Every value that is not null under any of the names, in the order of the names."""
-        if len(names) == 1:
-            return self._values.get(_FOLDS[names[0]], ())
-        return [value for name in names for value in self._values.get(_FOLDS[name], ())]
+        found: list[Any] = []
+        for name in names:
+            folded = _FOLDS[name]
+            value = self._values.get(folded)
+            if value is not None:
+                found.append(value)
+                found += self._again.get(folded, ())
+        return found
 
     def text(self, *names: str) -> str | None:
         """The first value that holds text (strings in lists are chunks and are joined); None when empty."""
         for name in names:
-            for value in self._values.get(_FOLDS[name], ()):
-                found = value if isinstance(value, str) else joined(value)
-                if found:
+            value = self._values.get(_FOLDS[name])
+            if isinstance(value, str) and value:
+                return value
+            for one in self.all(name) if value is not None else ():
+                if found := joined(one):
                     return found
         return None
 
@@ -108,7 +119,7 @@ class Names:
         for value in self.all(*names):
             if isinstance(value, list) and value:
                 value = value[0]
-            if isinstance(value, Mapping):
+            if isinstance(value, dict | Mapping):  # a dict is told sooner
                 return Names(value)
         return None
 

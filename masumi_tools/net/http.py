@@ -16,9 +16,7 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import Future
-from contextvars import copy_context
+from collections.abc import AsyncGenerator
 from functools import cache, partial
 from types import TracebackType
 
@@ -27,8 +25,10 @@ import httpcore
 import httpx
 
 from masumi_tools.calls.call import Call, Reply
+from masumi_tools.net.apart import apart
 from masumi_tools.net.dialling import AsyncDialler, Check, Dialler
 from masumi_tools.net.exchange import REPEAT_AFTER_S, Exchange, OnSandboxNow, Party
+from masumi_tools.net.kept import AsyncKept
 from masumi_tools.settings import Settings
 
 __all__ = ["AsyncHttp", "Http"]
@@ -74,7 +74,7 @@ class Http:
         reply: `reply.sent`, `reply.unknown`. Ctrl-C ends the waiting for it, and leaves the client usable.
         """
         if self._given is None and threading.current_thread() is threading.main_thread():
-            return _apart(partial(self._send, call, within_s))
+            return apart(partial(self._send, call, within_s))
         return self._send(call, within_s)
 
     def _send(self, call: Call, within_s: float | None) -> Reply:
@@ -174,13 +174,10 @@ class AsyncHttp:
                 request = exchange.request()
                 transport = self._given or await self._transport(loop, exchange.guarded)
                 response = await transport.handle_async_request(request)
-                try:
-                    if exchange.opened(response):
-                        async for chunk in response.stream:  # type: ignore[union-attr]
-                            if not exchange.take(chunk):
-                                break
-                finally:
-                    await response.aclose()
+                if isinstance(response.stream, httpx.ByteStream):  # all of it is here already
+                    _ = exchange.opened(response) and all(map(exchange.take, response.stream))
+                else:
+                    await _read(response, exchange)
                 exchange.closed(request, response)
             except Exception as error:  # whatever it is: one call ends, nothing else
                 if exchange.failed(error):
@@ -222,11 +219,20 @@ class AsyncHttp:
         await self.close()
 
 
+async def _read(response: httpx.Response, exchange: Exchange) -> None:
+    try:
+        if exchange.opened(response):
+            async for chunk in response.stream:  # type: ignore[union-attr]
+                if not exchange.take(chunk):
+                    break
+    finally:
+        await response.aclose()
+
+
 class _Loop:
     """The connections of one event loop. They end with it: a loop that shuts down ends its generators.
 
     `turns` bounds what is on its way at once, to strangers and to the user's own node and registry apart.
-    A pool that lets hundreds wait looks at each of them at every event, and takes minutes for a thousand.
     """
 
     def __init__(self) -> None:
@@ -240,21 +246,6 @@ class _Loop:
         finally:
             while self.transports:
                 await self.transports.popitem()[1].aclose()
-
-
-def _apart(work: Callable[[], Reply]) -> Reply:
-    """Does it in a thread, and waits: Ctrl-C, which comes to the main thread, would leave a pool's lock held for ever."""
-    reply: Future[Reply] = Future()
-    context = copy_context()
-
-    def run() -> None:
-        try:
-            reply.set_result(context.run(work))
-        except BaseException as error:  # handed to the caller
-            reply.set_exception(error)
-
-    threading.Thread(target=run, name="masumi-http", daemon=True).start()
-    return reply.result()
 
 
 def _close(transports: dict[bool, httpx.BaseTransport], pid: int) -> None:
@@ -291,11 +282,5 @@ def _transport(check: Check | None, context: ssl.SSLContext) -> httpx.HTTPTransp
 
 def _async_transport(check: Check | None, context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
     transport = httpx.AsyncHTTPTransport(verify=context, trust_env=False)
-    transport._pool = httpcore.AsyncConnectionPool(
-        ssl_context=context,
-        max_connections=_MOST_CONNECTIONS,
-        max_keepalive_connections=_MOST_CONNECTIONS,
-        keepalive_expiry=_KEPT_S,
-        network_backend=AsyncDialler(check),
-    )
+    transport._pool = AsyncKept(context, AsyncDialler(check), _KEPT_S)  # type: ignore[assignment]
     return transport

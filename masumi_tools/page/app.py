@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from masumi_tools.errors import JournalBusy, MasumiError, SettingsError
+from masumi_tools.errors import JournalBusy, MasumiError, SettingsError, StateError
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.hire.purchase import State
 from masumi_tools.hire.receipt import receipt_of
@@ -65,7 +65,12 @@ class Rooms:
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
-        self._html.filters |= {"when": views.when, "pretty": views.pretty, "short": plain_text}
+        self._html.filters |= {
+            "when": views.when,
+            "pretty": views.pretty,
+            "mark": views.mark,
+            "short": plain_text,
+        }
         self._html.globals |= {"outcomes": views.OUTCOMES, "cells": views.amount_cells, "left": views.left}
 
     def app(self) -> Starlette:
@@ -160,7 +165,14 @@ class Rooms:
             made = receipt_of(purchase_of(row))
             spec = read_input_schema(made.question) if made.outcome == "needs_input" else None
             refundable = made.money in ("maybe", "locked") and made.result is None
-            return {"one": made, "checks": made.verify(), "spec": spec, "refundable": refundable}
+            waits = views.waits(self.journal, row) if made.outcome == "needs_approval" else None
+            return {
+                "one": made,
+                "checks": made.verify(),
+                "spec": spec,
+                "refundable": refundable,
+                "waits": waits,
+            }
 
         return await self._page(request, "hire", read)
 
@@ -249,18 +261,23 @@ class Rooms:
 
         def act() -> None:
             if deed == "approve":
-                buyer.approve(hire_id, by=self.by, patience_s=0)
+                buyer.approve(hire_id, by=self.by, seen=form.get("seen") or "nothing", patience_s=0)
             elif deed == "deny":
                 buyer.deny(hire_id, form.get("why", ""), by=self.by, patience_s=5)
             elif deed == "refund":
                 buyer.refund(hire_id, patience_s=5)
             elif deed == "answer":
-                spec = read_input_schema(buyer.receipt(hire_id).question)
+                question = buyer.receipt(hire_id).question
+                if form.get("seen") != views.mark(question):
+                    raise StateError(
+                        "the service asks something else by now; nothing was sent: look at it again"
+                    )
+                spec = read_input_schema(question)
                 given = {
                     name.removeprefix("field."): text for name, text in form.items() if name[:6] == "field."
                 }
                 data = read_arguments(spec, {name: text for name, text in given.items() if text != ""})
-                buyer.answer(hire_id, data, patience_s=0)
+                buyer.answer(hire_id, data, seen=question, patience_s=0)
 
         if deed not in ("approve", "deny", "refund", "answer"):
             return PlainTextResponse("There is no such thing to do.", 404)

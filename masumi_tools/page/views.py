@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from masumi_tools.hire.budget import text_of
 from masumi_tools.hire.purchase import State
 from masumi_tools.hire.receipt import Receipt, receipt_of
 from masumi_tools.journal.looking import Filter
+from masumi_tools.journal.row import Row
 from masumi_tools.journal.store import Journal
 from masumi_tools.models.times import JobTimes
 from masumi_tools.money import Amount, name_of, parse_amounts
@@ -118,7 +120,7 @@ class Bar:
 
 def by_day(journal: Journal, unit: str, days: int = 30) -> list[Bar]:
     """What was spent or is bound per day (UTC) in one unit, the last `days` that had any."""
-    sums = sorted(journal.sums_by_day(unit).items())[-days:]
+    sums = sorted(journal.sums_by_day(unit, days).items())
     most = max((total for _, total in sums), default=0)
     return [
         Bar(
@@ -132,7 +134,7 @@ def by_day(journal: Journal, unit: str, days: int = 30) -> list[Bar]:
 
 def by_service(journal: Journal, unit: str, most: int = 20) -> list[Bar]:
     """What each service got or holds in one unit, the largest first."""
-    sums = sorted(journal.sums_by_service(unit).items(), key=lambda item: -item[1])[:most]
+    sums = list(journal.sums_by_service(unit, most).items())
     top = max((total for _, total in sums), default=0)
     names = service_names(journal, [service for service, _ in sums])
     return [
@@ -184,6 +186,17 @@ def asked(journal: Journal) -> list[tuple[PendingApproval, dict[str, int]]]:
     waiting = [(one, known[one.hire_id].service) for one in shown if one is not None]
     before = journal.states_of({service for _, service in waiting})
     return [(one, grouped(before.get(service, {}))) for one, service in waiting]
+
+
+def mark(question: Any) -> str:
+    """What a form says that it answers."""
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+
+
+def waits(journal: Journal, row: Row) -> PendingApproval | None:
+    """What is asked about this hire; None where nothing is any more."""
+    question = journal.question(row.hire_id)
+    return pending(question, row) if question is not None and not question.answer else None
 
 
 def deadlines(journal: Journal) -> list[tuple[Receipt, str, int]]:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b, sha256
 from typing import Any, Final, Literal
 
@@ -84,6 +84,7 @@ class SignedTerms:
     source_index: int | None = None
 
 
+@lru_cache(maxsize=64)  # a hire reads its own when the offer is checked, and again when it is paid and proved
 def decode(text: str) -> BlockchainIdentifier:
     """The parts of an identifier in any spelling that the node would take; compare `canonical` afterwards.
 
@@ -173,14 +174,15 @@ def verify(identifier: BlockchainIdentifier, terms: SignedTerms, seller_vkey: st
 def decompress(data: bytes) -> str:
     """The text of LZ-string's Uint8Array form; IdentifierError for other bytes or beyond MAX_TEXT."""
     # Bits are read most significant first, numbers least significant first; beyond the end all bits are 0.
-    stream = format(int.from_bytes(data, "big"), f"0{8 * len(data)}b")
+    end = 8 * len(data)
+    bits = int(format(int.from_bytes(data, "big"), f"0{end}b")[::-1], 2) if data else 0
     position = 0
 
     def read(count: int) -> int:
         nonlocal position
-        bits = stream[position : position + count].ljust(count, "0")
+        value = bits >> position & (1 << count) - 1
         position += count
-        return int(bits[::-1], 2)
+        return value
 
     wrong = IdentifierError("The blockchain identifier is not compressed as the node does it.")
     kind = read(2)
@@ -190,7 +192,7 @@ def decompress(data: bytes) -> str:
     words = ["", "", "", word]  # 0 and 1 announce a new character, 2 ends the text
     found, length = [word], 1
     width, left = 3, 4  # bits of a code, and how many codes still have that width
-    while position < len(stream):
+    while position < end:
         code = read(width)
         if code == 2:
             return "".join(found)

@@ -111,6 +111,7 @@ class Shop:
             self._saver,
             contract=self.contracts.key,
             counted=lambda: (self.watch.counts, self.watch.counted_s),
+            count=self.watch.count,
             now_ms=self.clock.now_ms,
         )
         self.jobs = OpenJobs(

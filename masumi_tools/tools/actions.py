@@ -353,7 +353,8 @@ class Actions:
                 return (yield from self._said(receipt))
             try:
                 data = read_arguments(read_input_schema(receipt.question), payload)
-                answered = yield Wish("answer", (hire_id, data), {"patience_s": patience_s})
+                options = {"patience_s": patience_s, "seen": receipt.question}
+                answered = yield Wish("answer", (hire_id, data), options)
             except InputError as error:
                 words = wording.answer_refused(error, receipt)
                 return Said(words, True, "invalid_input", receipt, error.field_errors)

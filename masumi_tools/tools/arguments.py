@@ -61,6 +61,7 @@ class Reader:
 
     def __init__(self, spec: InputSpec) -> None:
         self.spec = spec
+        self._fields = _Fields(spec)
         self._last: tuple[str, dict[str, Any], list[str]] | None = None
 
     def __call__(self, payload: object, notes: list[str] | None = None) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class Reader:
         last = self._last
         if last is None or written is None or last[0] != written:
             said: list[str] = []
-            found = read_arguments(self.spec, payload, said)
+            found = self._fields.read(payload, said)
             last = (written or "", found, said)
             self._last = last if written is not None else None
         if notes is not None:
@@ -93,39 +94,7 @@ def read_arguments(spec: InputSpec, payload: object, notes: list[str] | None = N
     refused. The values are checked like by `inputs.check`; the error's text says which fields are wanted.
     Nothing was sent when it raises. `notes` takes a sentence for each word that was read as nothing.
     """
-    reader = _Reading(spec)
-    given = reader.object_of(payload, 0)
-    if spec.refusal or spec.open_ended:
-        return check(spec, given)
-    values, errors = reader.by_field(given)
-    repaired: dict[str, Any] = {}
-    for field_id, value in values.items():
-        field = spec.field(field_id)
-        try:
-            clean = value if field is None else repair(field, value)
-        except Unfit as error:
-            errors[field_id] = [str(error)]
-            continue
-        if (
-            clean is None
-            and isinstance(value, str)
-            and value.strip()
-            and field is not None
-            and notes is not None
-        ):
-            notes.append(
-                f"{plain_text(field_id, 60)} was left out: {plain_text(value, 20)} was read as nothing."
-            )
-        if clean is not None or (field is not None and field.nullable):
-            repaired[field_id] = clean
-    try:
-        found = check(spec, repaired)
-    except InputError as error:
-        errors = {**{k: v for k, v in error.field_errors.items() if k not in errors}, **errors}
-        found = {}
-    if errors:
-        raise reader.refusal(_explained(spec, errors, not given))
-    return found
+    return _Fields(spec).read(payload, notes)
 
 
 def _explained(spec: InputSpec, errors: dict[str, list[str]], empty: bool) -> dict[str, list[str]]:
@@ -140,11 +109,12 @@ def _explained(spec: InputSpec, errors: dict[str, list[str]], empty: bool) -> di
     }
 
 
-class _Reading:
-    """One reading of one payload against one spec."""
+class _Fields:
+    """The fields of one spec, with all the names that they may come under."""
 
     def __init__(self, spec: InputSpec) -> None:
         self.spec = spec
+        self.by_id = {field.id: field for field in reversed(spec.fields)}
         self.fields = [field for field in spec.fields if field.kind != "note"]
         self.notes = {field.id for field in spec.fields if field.kind == "note"}
         self.exact = {field.id: field.id for field in self.fields} | arg_names(spec.asked)
@@ -153,6 +123,35 @@ class _Reading:
             _index((loose_key(field.id.rsplit(":", 1)[-1]), field.id) for field in self.fields),
             _index((loose_key(field.name), field.id) for field in self.fields),
         ]
+
+    def read(self, payload: object, notes: list[str] | None) -> dict[str, Any]:
+        """As `read_arguments`."""
+        given = self.object_of(payload, 0)
+        if self.spec.refusal or self.spec.open_ended:
+            return check(self.spec, given)
+        values, errors = self.by_field(given)
+        repaired: dict[str, Any] = {}
+        for field_id, value in values.items():
+            field = self.by_id.get(field_id)
+            try:
+                clean = value if field is None else repair(field, value)
+            except Unfit as error:
+                errors[field_id] = [str(error)]
+                continue
+            if notes is not None and clean is None and field and isinstance(value, str) and value.strip():
+                notes.append(
+                    f"{plain_text(field_id, 60)} was left out: {plain_text(value, 20)} was read as nothing."
+                )
+            if clean is not None or (field is not None and field.nullable):
+                repaired[field_id] = clean
+        try:
+            found = check(self.spec, repaired)
+        except InputError as error:
+            errors = {**{k: v for k, v in error.field_errors.items() if k not in errors}, **errors}
+            found = {}
+        if errors:
+            raise self.refusal(_explained(self.spec, errors, not given))
+        return found
 
     def refusal(self, errors: Mapping[str, list[str]]) -> InputError:
         """The error with a text that a model can act on."""
@@ -289,7 +288,7 @@ class _Reading:
         alone = value if isinstance(value, Mapping) and len(given) == 1 else {}
         only_fields = bool(alone) and all(self.resolve(str(name)) for name in alone)
         if ids:  # a field of a wrapper's name, which cannot hold an object itself
-            field = self.spec.field(ids[0])
+            field = self.by_id.get(ids[0])
             return only_fields and folded in _WRAPPERS and field is not None and field.kind in _HOLD_NO_OBJECT
         if folded in _CALLS:
             return isinstance(value, Mapping | list)

@@ -54,3 +54,12 @@ def test_what_an_inspection_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     inspecting.inspect(Asked(), "x", None, None, False)  # type: ignore[arg-type]
 
     assert is_plain(out.getvalue()) and out.getvalue().count("[red]markup") == 2
+
+
+def test_words_between_colons_are_no_pictures() -> None:
+    console = Context().out
+
+    with console.capture() as shown:
+        console.print("the service :star: says")
+
+    assert shown.get() == "the service :star: says\n"

@@ -55,3 +55,14 @@ def test_a_command_loads_no_more_than_it_needs(words: str, tmp_path: Path) -> No
     )
 
     assert NOT_LOADED[words].isdisjoint(json.loads(done.stdout))
+
+
+def test_a_command_is_built_alone_and_help_shows_them_all() -> None:
+    from masumi_tools.cli.run import _app_of, app
+
+    alone = _app_of(["--json", "--database-url", "hires", "hire", "budget"])
+
+    assert [one.callback.__name__ for one in alone.registered_commands if one.callback] == ["hire"]
+    assert alone.registered_groups == [] and alone.registered_callback is app.registered_callback
+    assert [one.name for one in _app_of(["hires", "archive"]).registered_groups] == ["hires"]
+    assert all(_app_of(words) is app for words in ([], ["--help", "hire"], ["hier"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from masumi_tools import Buyer, Receipt, Settings
 from masumi_tools.cli.run import run
 from masumi_tools.cli.starting import Kind
 from masumi_tools.sandbox import Sandbox
-from tests.seller.support import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUT = {
@@ -135,7 +136,8 @@ def test_its_own_tests_pass(kind: Kind, tmp_path: Path):
     said = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", "."],
         cwd=made(tmp_path, kind),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # The plugins that lie in our environment are none of theirs.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
     )
@@ -159,6 +161,53 @@ def test_its_files_fit_together_and_keep_the_keys(tmp_path: Path):
     assert f"EnvironmentFile={folder}/.env" in unit and "masumi-tools serve shop.py" in unit
     assert "crewai" in (folder / "requirements.txt").read_text()
     assert not any("@" in text for text in re.findall(r"@[A-Z]+@", unit))
+
+
+_NGINX = """
+pid {folder}/pid;
+error_log stderr;
+events {{}}
+http {{
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    access_log off;
+    server {{ listen 127.0.0.1:{port}; include {folder}/nginx.conf; }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["hadolint", "--no-color", "Dockerfile"],
+        ["docker-compose", "config"],
+        ["systemd-analyze", "verify", "./shop.service"],
+        ["nginx", "-t", "-e", "stderr", "-c", "{folder}/whole.conf"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_the_programs_for_which_its_files_are_find_nothing_wrong_in_them(tmp_path: Path, command: list[str]):
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    folder = made(tmp_path, Kind.FUNCTION)
+    program = folder / ".venv/bin/masumi-tools"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    (folder / "whole.conf").write_text(_NGINX.format(folder=folder, port=free_port()))
+
+    said = subprocess.run(
+        [part.format(folder=folder) for part in command], cwd=folder, capture_output=True, text=True
+    )
+
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert command[0] == "nginx" or said.stderr == ""
+    if command[0] == "docker-compose":
+        shop = yaml.safe_load(said.stdout)["services"]["shop"]
+        password = shop["environment"]["POSTGRES_PASSWORD"]
+        assert shop["environment"]["MASUMI_DATABASE_URL"] == f"postgresql://shop:{password}@postgres/shop"
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -11,15 +11,21 @@ from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from masumi_tools.hire.buyer import Buyer
+from masumi_tools.hire.quote import Quote
+from masumi_tools.hire.receipt import Receipt
 from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 
 pytest.importorskip("typer")
+from masumi_tools.cli import buying
 from masumi_tools.cli import run as running
-from masumi_tools.cli.context import guarded
+from masumi_tools.cli.context import Stopped, guarded
 from masumi_tools.cli.run import run
 from tests.tools.market import environment_of
 
@@ -60,6 +66,7 @@ TABLE: dict[str, tuple[int, tuple[str, ...]]] = {
     "refund of none": (2, ("refund", "nosuch")),
     "approvals": (0, ("approvals",)),
     "approve of none": (2, ("approve", "nosuch")),
+    "approve of none at a price": (2, ("approve", "nosuch", "--price", "1 ADA")),
     "deny of none": (2, ("deny", "nosuch")),
     "sweep of nothing": (0, ("sweep",)),
     "doctor": (0, ("doctor",)),
@@ -102,6 +109,24 @@ def test_every_command_is_stopped_and_unwritten_as_the_others() -> None:
     assert len(commands) > 20
     for one in commands:
         assert one.callback.__code__ is guarded(print).__code__, one.name or one.callback.__name__
+
+
+def test_ctrl_c_is_told_as_such_whatever_it_met_on_its_way_out() -> None:
+    @guarded
+    def torn() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise AssertionError("a library's own")
+
+    @guarded
+    def wrong() -> None:
+        raise AssertionError("nobody pressed anything")
+
+    with pytest.raises(Stopped):
+        torn()
+    with pytest.raises(AssertionError, match="nobody"):
+        wrong()
 
 
 def test_a_field_takes_the_text_of_a_file_and_two_signs_stand_for_one(
@@ -253,3 +278,27 @@ def test_exports_carry_no_control_character_and_no_formula(
 
 def test_the_statuses_are_those_that_the_help_names() -> None:
     assert (running.DONE, running.LOST_NOTHING, running.USAGE, running.OPEN) == (0, 1, 2, 3)
+
+
+def test_the_look_at_the_price_counts_as_waiting(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever keeps the quote waiting for its 60 s takes them from the patience that was given."""
+    passed, given = [0.0], []
+
+    def slow(buyer: Buyer, target: str) -> Quote:
+        passed[0] += 30.0
+        return quote(buyer, target)
+
+    def heard(buyer: Buyer, target: str, data: object, **options: Any) -> Receipt:
+        given.append(options["patience_s"])
+        return hire(buyer, target, data, **options)
+
+    quote, hire = Buyer.quote, Buyer.hire
+    monkeypatch.setattr(Buyer, "quote", slow)
+    monkeypatch.setattr(Buyer, "hire", heard)
+    monkeypatch.setattr(buying, "time", SimpleNamespace(monotonic=lambda: passed[0]))
+
+    assert run(["hire", "echo", "text=late", *PAY, "--patience", "70"]) == 0
+    assert run(["hire", "echo", "text=late", *PAY, "--patience", "8"]) == 0
+    assert given == [40.0, 0]

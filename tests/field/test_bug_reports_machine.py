@@ -26,7 +26,8 @@ from masumi_tools.errors import JournalBusy
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.journal import database
-from masumi_tools.journal.store import Journal, Row
+from masumi_tools.journal.row import Row
+from masumi_tools.journal.store import Journal
 from masumi_tools.net import exchange, http
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings

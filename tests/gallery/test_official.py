@@ -20,7 +20,8 @@ from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import Buyer
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
-from tests.seller.support import free_port, until
+from tests.ports import free_port
+from tests.seller.support import until
 
 REPO = Path(__file__).resolve().parents[2]
 PYTHON = REPO / ".envs/official/bin/python"

@@ -12,9 +12,11 @@ from masumi_tools.clock import Clock
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import AsyncBuyer, Buyer
 from masumi_tools.hire.operations import Operation, Sleep
+from masumi_tools.hire.paying_node import PayingNode
 from masumi_tools.hire.steps import Pace
 from masumi_tools.journal.questions import Question
-from masumi_tools.journal.store import Journal, Row, Usage
+from masumi_tools.journal.row import Reservation, Row
+from masumi_tools.journal.store import Journal
 from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
@@ -40,25 +42,14 @@ class CrashingJournal(Journal):
             raise Crash
         return result
 
-    def add(
-        self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
-    ) -> tuple[Row, bool]:
-        return self._crash_around(lambda: super(CrashingJournal, self).add(row, call_id, owner, lease_ms))
+    def add(self, *given: Any, **more: Any) -> tuple[Row, bool]:
+        return self._crash_around(lambda: super(CrashingJournal, self).add(*given, **more))
 
     def save(self, row: Row) -> Row:
         return self._crash_around(lambda: super(CrashingJournal, self).save(row))
 
-    def save_decided(
-        self,
-        row: Row,
-        decide: Callable[[Usage], Row],
-        since_ms: int,
-        limits: str = "",
-        month_ms: int | None = None,
-    ) -> Row:
-        return self._crash_around(
-            lambda: super(CrashingJournal, self).save_decided(row, decide, since_ms, limits, month_ms)
-        )
+    def save_decided(self, money: Reservation) -> Row:
+        return self._crash_around(lambda: super(CrashingJournal, self).save_decided(money))
 
     def ask(self, question: Question) -> Question:
         return self._crash_around(lambda: super(CrashingJournal, self).ask(question))
@@ -73,10 +64,17 @@ class CrashingJournal(Journal):
 
 def _prepare(buyer: Any, sandbox: Sandbox) -> None:
     buyer.sandbox = sandbox
-    buyer._clock = Clock(sandbox.now_ms)
-    buyer._flows.clock = buyer._clock
     buyer._flows.ways = replace(buyer._flows.ways, pace=Pace())  # the clock runs as fast as it likes
     buyer._flows._monotonic = lambda: sandbox.now_ms() / 1000
+    live_by(buyer, Clock(sandbox.now_ms))
+
+
+def live_by(buyer: Any, clock: Clock) -> None:
+    """From now on it is this clock that the buyer looks at, and it knows nothing of its node."""
+    flows = buyer._flows
+    buyer._clock = flows.clock = clock
+    real = not buyer.settings.sandbox
+    flows._node = PayingNode(flows.ways, clock, flows._monotonic, real=real)
 
 
 class ClockedBuyer(Buyer):

@@ -18,7 +18,7 @@ LOST = Reply(None, fault="lost", detail="no answer in time")
 class PatientBuyer(ClockedBuyer):
     """`latency_s` is what the node takes for an answer; a call named in `never` takes all the time it is given.
 
-    `instead` has answers that come in place of the real ones. `asked` has the calls, `ordering_s` the time
+    `lost` is how that ends. `instead` has answers that come in place of the real ones. `asked` has the calls, `ordering_s` the time
     that POST /purchase took, which is the one request that may outlive the caller's patience.
     """
 
@@ -26,6 +26,7 @@ class PatientBuyer(ClockedBuyer):
         super().__init__(sandbox, Budget("50 ADA"), journal, **options)
         self.latency_s = latency_s
         self.never: set[str] = set()
+        self.lost = LOST
         self.instead: dict[str, Reply] = {}
         self.asked: list[str] = []
         self.ordering_s = 0.0
@@ -45,7 +46,7 @@ class PatientBuyer(ClockedBuyer):
     def _answered(self, call: Call, operation: Fetch, most: float) -> tuple[float, Any]:
         wait = most if call.name in self.never else self.latency_s if call.to == "node" else 0.0
         if call.name in self.never:
-            return most, LOST
+            return most, self.lost
         reply = self.instead.get(call.name) or super()._perform(operation)
         if isinstance(reply, Reply) and reply.fault == "lost" and "broke" not in reply.detail:
             wait = max(wait, most)  # no answer ever came

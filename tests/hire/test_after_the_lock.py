@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.purchase import State
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.replies import payment
-from masumi_tools.journal.store import Journal
 from masumi_tools.models import read_purchase
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.sandbox.chain.changes import set_action
@@ -20,19 +17,6 @@ from tests.hire.clocked import ClockedBuyer, sent
 
 HOUR_MS = 3_600_000
 CANCEL = "POST /purchase/cancel-refund-request"
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(manual_clock=True, listen=False, seed=1) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def buyer(sandbox: Sandbox, sqlite_url: str) -> Iterator[ClockedBuyer]:
-    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
-    yield buyer
-    buyer.journal.close()
 
 
 def hire(buyer: ClockedBuyer, **options: Any) -> Receipt:
@@ -81,9 +65,13 @@ def test_a_wish_is_taken_back_also_when_its_answer_was_lost(buyer: ClockedBuyer)
     assert (told.outcome, told.result, told.verified) == ("completed", "HELLO", True)
 
 
-def test_a_wish_of_the_buyers_own_stands_whatever_is_proved(buyer: ClockedBuyer) -> None:
-    say_failed(buyer.sandbox, 3)
-    made = hire(buyer, patience_s=10)
+@pytest.mark.parametrize(("failures", "patience_s"), [(3, 10), (12, 50)], ids=["first", "demanded again"])
+def test_a_wish_of_the_buyers_own_stands_whatever_is_proved(
+    buyer: ClockedBuyer, failures: int, patience_s: int
+) -> None:
+    say_failed(buyer.sandbox, failures)
+    made = hire(buyer, patience_s=patience_s)
+    assert made.outcome == ("open" if failures == 3 else "refund_requested")
     buyer.refund(made.hire_id, patience_s=60)
     for _round in range(20):
         buyer.sandbox.advance(30_000)

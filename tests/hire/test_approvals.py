@@ -115,6 +115,28 @@ async def test_the_other_buyer_approves_and_denies_too(sandbox: Sandbox, sqlite_
     assert denied.reason == "bob did not approve the price: too dear"
 
 
+def asked_ahead(url: str, by_ms: int) -> None:
+    """As by a clock that was so far ahead: the node did not say its time when the price was asked about."""
+    with contextlib.closing(Journal(url)) as journal, journal._engine.begin() as db:
+        db.exec_driver_sql(
+            f"UPDATE masumi_approvals SET asked_ms = asked_ms + {by_ms}, until_ms = until_ms + {by_ms}"
+        )
+
+
+def test_what_a_clock_asked_that_was_far_ahead_ends_by_the_right_one(
+    sandbox: Sandbox, sqlite_url: str
+) -> None:
+    """Seeds 8291 and 25720."""
+    asked = ask(sandbox, sqlite_url)
+    asked_ahead(sqlite_url, 400 * DAY_MS)
+
+    with buyer(sandbox, sqlite_url) as person:
+        (made,) = person.sweep()
+
+    assert (made.hire_id, made.outcome) == (asked.hire_id, "refused")
+    assert made.reason == "the price was not approved in time" and bought(sandbox) == 0
+
+
 def test_an_answer_that_comes_too_late_is_told_so(sandbox: Sandbox, sqlite_url: str) -> None:
     asked = ask(sandbox, sqlite_url)
     sandbox.advance(DAY_MS + 1)
@@ -187,6 +209,38 @@ def test_a_price_that_changed_meanwhile_is_asked_about_again(sandbox: Sandbox, s
         (waiting,) = person.approvals()
         assert (again.outcome, waiting.price_text, bought(sandbox)) == ("needs_approval", "2 ADA", 0)
         made = person.approve(asked.hire_id, by="bob")
+
+    assert (made.outcome, made.paid_text, bought(sandbox)) == ("completed", "2 ADA", 1)
+
+
+def test_a_price_that_was_asked_about_by_a_clock_hours_ahead_is_looked_up_again(
+    sandbox: Sandbox, sqlite_url: str
+) -> None:
+    asked = ask(sandbox, sqlite_url)
+    asked_ahead(sqlite_url, 3 * 3_600_000)
+    sandbox.advance(600_000)
+    reprice(sandbox, "echo", 2_000_000)
+
+    with buyer(sandbox, sqlite_url) as person:
+        again = person.approve(asked.hire_id, by="ann")
+        (waiting,) = person.approvals()
+
+    assert (again.outcome, waiting.price_text, bought(sandbox)) == ("needs_approval", "2 ADA", 0)
+
+
+def test_a_yes_is_to_what_was_seen_whatever_is_asked_by_now(sandbox: Sandbox, sqlite_url: str) -> None:
+    """Seed 52232: two persons answered at once, the second one after another price was asked about."""
+    asked = ask(sandbox, sqlite_url)
+    with buyer(sandbox, sqlite_url) as person:
+        (seen,) = person.approvals()
+        sandbox.advance(3_600_000)
+        reprice(sandbox, "echo", 2_000_000)
+        person.approve(asked.hire_id, seen=seen.digest, by="ann")
+        with pytest.raises(StateError, match="is 2 ADA now; nothing was answered or paid: look at it again"):
+            person.approve(asked.hire_id, seen=seen.digest, by="bob")
+        (anew,) = person.approvals()
+        assert (anew.price_text, bought(sandbox)) == ("2 ADA", 0)
+        made = person.approve(asked.hire_id, seen=anew.digest, by="bob")
 
     assert (made.outcome, made.paid_text, bought(sandbox)) == ("completed", "2 ADA", 1)
 

@@ -11,7 +11,7 @@ import pytest
 
 from masumi_tools.errors import InputError
 from masumi_tools.hire.budget import Budget
-from masumi_tools.journal.store import Usage
+from masumi_tools.journal.row import Usage
 from masumi_tools.money import parse_amounts
 
 USED = Usage({"": 15_000_000}, {"": 4_000_000}, {"": 9_000_000})

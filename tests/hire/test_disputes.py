@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.steps import LAST_ASKS
 from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from tests.hire.clocked import ClockedBuyer
@@ -58,7 +59,11 @@ def test_a_split_without_a_result_is_never_called_a_refund(sandbox: Sandbox, sql
     sandbox.advance(20 * HOUR_MS)
     sandbox.world.jobs.split(sandbox.world.purchases[0], 1000)
     buyer.sweep()  # from now on the service is asked for the result for a day
-    sandbox.advance(25 * HOUR_MS)
+    sandbox.advance(24 * HOUR_MS)
+    for _last_ask in range(LAST_ASKS):  # nobody asked meanwhile
+        sandbox.advance(HOUR_MS)
+        assert [receipt.outcome for receipt in buyer.sweep()] == ["disputed"]
+    sandbox.advance(HOUR_MS)
 
     (receipt,) = buyer.sweep()
 

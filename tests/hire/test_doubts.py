@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +9,11 @@ import pytest
 
 from masumi_tools.calls.call import Reply
 from masumi_tools.hire import rows
-from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.purchase import Purchase, State
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.replies import learn, payment
+from masumi_tools.hire.replies.proof import compared
 from masumi_tools.hire.steps import NO_TEXT_MS, Ask, Ways
-from masumi_tools.journal.store import Journal
 from masumi_tools.models import read_purchase
 from masumi_tools.sandbox import Sandbox
 from tests.hire.clocked import ClockedBuyer, purchases, sent
@@ -25,19 +23,6 @@ HOUR_MS = 60 * MINUTE_MS
 WAYS = Ways("https://node.example/api/v1", None, "Preprod")
 SPOILT = {"status": "completed", "result": "HELL\ufffd"}
 REFUNDS = ("POST /purchase/request-refund", "PATCH /purchase")
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(manual_clock=True, listen=False, seed=1) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def buyer(sandbox: Sandbox, sqlite_url: str) -> Iterator[ClockedBuyer]:
-    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
-    yield buyer
-    buyer.journal.close()
 
 
 def spoil(sandbox: Sandbox, body: Any = SPOILT, **more: Any) -> None:
@@ -107,6 +92,31 @@ def test_the_money_is_asked_back_in_time_where_the_service_gives_nothing_more(bu
     told = buyer.receipt(made.hire_id)
     assert told.verified is False and told.state in (State.REFUND_REQUESTED, State.DISPUTED)
     assert buyer.sandbox.now_ms() < made.times.unlock_time - 20 * MINUTE_MS
+
+
+@pytest.mark.parametrize(
+    ("doubted", "asked_back"),  # minutes before the unlock
+    [(600, 30), (35, 26.25), (31, 23.25), (4, 3), (1, 0.5)],
+)
+def test_where_the_doubt_came_late_a_service_that_forgot_the_job_for_minutes_is_no_liar(
+    buyer: ClockedBuyer, doubted: float, asked_back: float
+) -> None:
+    """It has a quarter of what is left; seed 60913: unlocked half an hour after the hash."""
+    spoil(buyer.sandbox)
+    spoil(buyer.sandbox, {"status": "failed", "error": "Job not found"}, times=10_000)
+    row = buyer.journal.get(hire(buyer, on_mismatch="refund").hire_id)
+    assert row is not None
+    p = rows.purchase_of(row)
+    assert p.node is not None and p.terms is not None and p.mismatch_ms and not p.mismatch_again
+    unlock = p.terms.times.unlock_time
+    p = p.but(mismatch_ms=unlock - int(doubted * MINUTE_MS))
+
+    def verdict(before: float) -> bool | None:
+        assert p.node is not None
+        return compared(p, p.node, unlock - int(before * MINUTE_MS), WAYS).verified
+
+    assert verdict(asked_back + 0.1) is None
+    assert verdict(asked_back - 0.25) is False
 
 
 def test_a_service_that_gives_it_twice_is_believed_at_once(buyer: ClockedBuyer) -> None:
@@ -183,3 +193,37 @@ def test_another_order_under_our_identifier_is_believed_when_it_lasts(buyer: Clo
     assert mended.state is State.LOCKED and not mended.foreign_ms
     twice = read(once, foreign, now + MINUTE_MS)
     assert twice.state is State.FAILED and "other times" in twice.reason
+
+
+def run_on(sandbox: Sandbox, then: Any) -> None:
+    """The service says for a while that it runs, then this once, and then what is true."""
+    spoil(sandbox, {"status": "running"}, times=25)
+    spoil(sandbox, then)
+
+
+def test_one_completed_without_a_text_after_a_long_run_asks_for_no_refund(buyer: ClockedBuyer) -> None:
+    """The answers before it, that the job runs, were counted with it."""
+    run_on(buyer.sandbox, {"status": "completed"})
+
+    made = hire(buyer, patience_s=1800)
+
+    assert (made.outcome, made.result, made.verified) == ("completed", "HELLO", True)
+    assert not asked_back(buyer.sandbox)
+
+
+def test_a_free_service_that_was_silent_once_after_a_long_run_is_not_gone(buyer: ClockedBuyer) -> None:
+    run_on(buyer.sandbox, "<html>")
+
+    made = hire(buyer, "free", patience_s=1800)
+
+    assert made.outcome == "completed" and made.result and not made.reason
+
+
+def test_a_completed_without_a_text_that_lasts_is_asked_back(buyer: ClockedBuyer) -> None:
+    spoil(buyer.sandbox, {"status": "running"}, times=25)
+    spoil(buyer.sandbox, {"status": "completed"}, times=3)
+
+    made = hire(buyer, patience_s=600)
+
+    assert made.state in (State.REFUND_REQUESTED, State.DISPUTED) and asked_back(buyer.sandbox)
+    assert sent(buyer.sandbox).count("GET /status") >= 28

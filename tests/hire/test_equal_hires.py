@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from masumi_tools.hire.budget import Budget
-from masumi_tools.journal.store import Journal, Row
+from masumi_tools.hire.operations import Patience
+from masumi_tools.hire.purchase import State
+from masumi_tools.journal.row import Row
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
-from tests.hire.clocked import ClockedBuyer, CrashingJournal, purchases
+from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal, purchases
 
 INPUT = {"text": "hello"}
 HOUR = 3_600_000
@@ -77,6 +80,28 @@ def test_who_was_told_that_it_goes_on_hears_the_end_once_however_late(
     assert (heard.outcome, heard.hire_id) == ("reused", told.hire_id)
     assert anew.hire_id != told.hire_id
     assert len(purchases(sandbox)) == 2
+
+
+def test_the_end_of_a_hire_that_had_not_begun_a_job_is_told_before_it_is_begun_anew(
+    sandbox: Sandbox, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told that it goes on before any job was started, and given up by a sweep: the next call hears of that."""
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), journal)
+    target = sandbox.service("echo").agent_identifier
+    with monkeypatch.context() as patch:
+        patch.setattr(Patience, "within_s", 0.0)
+        told = buyer.hire(target, INPUT, patience_s=0)
+    assert told.open and told.state is State.ASKED
+    sandbox.advance(HOUR)
+    (ended,) = buyer.sweep()
+    assert (ended.hire_id, ended.outcome) == (told.hire_id, "refused")
+
+    heard = buyer.hire(target, INPUT, patience_s=60)
+    anew = buyer.hire(target, INPUT, patience_s=60)
+
+    assert (heard.hire_id, heard.outcome) == (told.hire_id, "refused")
+    assert anew.hire_id != told.hire_id and anew.ok
+    assert len(purchases(sandbox)) == 1
 
 
 def test_a_refunded_hire_is_told_and_not_bought_again_until_somebody_says_so(
@@ -165,3 +190,82 @@ def test_a_hire_that_ends_while_an_equal_call_begins_is_its_answer(
 
     assert second.hire_id == first.hire_id and second.result == "A"
     assert len(purchases(sandbox)) == 1
+
+
+# A price that is known from a quote ---------------------------------------------------------------
+
+
+def test_a_hire_with_a_quote_is_recorded_and_reserved_in_one_write(sandbox: Sandbox, sqlite_url: str) -> None:
+    target = sandbox.service("echo").agent_identifier
+    journal = CrashingJournal(sqlite_url, at=1, after=True)
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), journal)
+    quote = buyer.quote(target)
+
+    with pytest.raises(Crash):
+        buyer.hire(target, INPUT, quote=quote)
+
+    (row,) = journal.rows()
+    assert row.state == "reserved"
+    assert [used.money for used in journal.used("default")] == ["reserved"]
+    journal.close()
+
+
+def test_an_equal_call_with_a_quote_joins_the_open_hire_though_the_budget_has_no_room(
+    sandbox: Sandbox, journal: Journal
+) -> None:
+    target = sandbox.service("echo").agent_identifier
+
+    def stop(progress: object) -> None:
+        if getattr(progress, "state", None) == "locked":
+            raise Stopped
+
+    first = ClockedBuyer(sandbox, Budget("1 ADA"), journal, on_progress=stop)
+    quote = first.quote(target)
+    with pytest.raises(Stopped):
+        first.hire(target, INPUT, quote=quote)
+    (left,) = first.hires()
+    assert left.open and not first.budget_lines()[0].left
+
+    same = ClockedBuyer(sandbox, Budget("1 ADA"), journal).hire(target, INPUT, quote=quote)
+
+    assert (same.hire_id, same.outcome) == (left.hire_id, "completed")
+    assert len(purchases(sandbox)) == 1
+
+
+@pytest.mark.parametrize(("total", "why"), [("0.1 ADA", "in total"), ("20 ADA", "deny list")])
+def test_a_hire_with_a_quote_that_no_limit_allows_ends_in_the_write_that_records_it(
+    sandbox: Sandbox, sqlite_url: str, total: str, why: str
+) -> None:
+    target = sandbox.service("echo").agent_identifier
+    journal = CrashingJournal(sqlite_url)
+    denied = [target] if why == "deny list" else []
+    buyer = ClockedBuyer(sandbox, Budget(total, deny=denied), journal)
+
+    made = buyer.hire(target, INPUT, quote=buyer.quote(target))
+
+    assert made.outcome == "refused" and why in made.reason
+    assert journal.writes == 1
+    assert purchases(sandbox) == []
+    journal.close()
+
+
+def test_the_limits_are_not_summed_twice_for_a_hire_that_was_just_reserved(
+    sandbox: Sandbox, sqlite_url: str
+) -> None:
+    class Counting(Journal):
+        sums = 0
+
+        def usage(self, *given: object, **more: object) -> object:
+            self.sums += 1
+            return super().usage(*given, **more)  # type: ignore[arg-type]
+
+    target = sandbox.service("echo").agent_identifier
+    journal = Counting(sqlite_url)
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), journal)
+    quote = buyer.quote(target)
+    journal.sums = 0
+
+    made = buyer.hire(target, INPUT, quote=quote)
+
+    assert (made.outcome, journal.sums) == ("completed", 0)
+    journal.close()

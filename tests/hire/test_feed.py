@@ -25,7 +25,8 @@ from masumi_tools.hire.lease import Turn
 from masumi_tools.hire.operations import Do, Fetch, Patience
 from masumi_tools.hire.purchase import State
 from masumi_tools.hire.steps import Ways
-from masumi_tools.journal.store import Journal, Row
+from masumi_tools.journal.row import Row
+from masumi_tools.journal.store import Journal
 from masumi_tools.journal.turns import token
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings

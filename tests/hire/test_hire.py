@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from masumi_tools.errors import StateError
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.journal.store import Journal
@@ -157,6 +158,19 @@ def test_a_question_is_answered_and_the_hire_goes_on(sandbox: Sandbox, url: str)
 
     assert asked.question is not None
     assert (done.outcome, done.verified) == ("completed", True)
+
+
+def test_an_answer_is_to_the_question_that_was_seen(sandbox: Sandbox, url: str) -> None:
+    journal = Journal(url)
+    asked = hire("sync", sandbox, journal, "human")
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), journal)
+    earlier = {"input_data": [{"id": "approve", "type": "boolean", "name": "Send it to all?"}]}
+
+    with pytest.raises(StateError, match=r"asks something else about hire .* nothing was sent") as told:
+        buyer.answer(asked.hire_id, {"approve": True}, seen=earlier)
+    assert told.value.money == "locked" and "POST /provide_input" not in sent(sandbox)
+
+    assert buyer.answer(asked.hire_id, {"approve": True}, seen=asked.question).outcome == "completed"
 
 
 def test_patience_ends_and_the_same_call_goes_on_with_the_same_hire(sandbox: Sandbox, url: str) -> None:

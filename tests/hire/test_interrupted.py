@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from masumi_tools.errors import JournalBusy
 from masumi_tools.hire.budget import Asked, Budget
 from masumi_tools.hire.receipt import Receipt
+from masumi_tools.journal.row import Row
 from masumi_tools.journal.store import Journal, now_ms
 from masumi_tools.sandbox import Sandbox
 from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal, purchases, sent
@@ -166,6 +168,32 @@ def test_what_others_reserved_is_not_paid_above_what_this_caller_allows(
 
     richer = hire(sandbox, journal, None, max_price="5 ADA")
     assert (richer.outcome, len(purchases(sandbox))) == ("completed", 1)
+
+
+class OvertakenJournal(Journal):
+    """Where the order is announced, another has the hire and the budget for a moment."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def save(self, row: Row) -> Row:
+        if row.state == "paying" and (meanwhile := self.meanwhile):
+            self.meanwhile = None
+            meanwhile()
+            raise JournalBusy("another process saved this hire first")
+        return super().save(row)
+
+
+def test_who_lost_a_hire_and_takes_it_again_asks_the_limits_again(sandbox: Sandbox, url: str) -> None:
+    journal = OvertakenJournal(url)
+    other = ClockedBuyer(sandbox, Budget("9 ADA"), journal)
+    data, echo = {"text": "meanwhile"}, sandbox.service("echo").agent_identifier
+    journal.meanwhile = lambda: [other.hire(echo, data, patience_s=60, again=True) for _ in range(2)]
+
+    made = hire(sandbox, journal, Budget("2 ADA"))
+    journal.close()
+
+    assert made.outcome == "refused" and "budget" in made.reason
+    assert len(purchases(sandbox)) == 2, "two of the other's, and none beyond the limit"
 
 
 def test_what_is_paid_already_is_joined_whatever_the_caller_allows(

@@ -11,9 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from masumi_tools.errors import JournalBusy, JournalError
-from masumi_tools.journal.store import Entry, Journal, Row, Usage
+from masumi_tools.journal.database import explained
+from masumi_tools.journal.row import Entry, Reservation, Row, Usage
+from masumi_tools.journal.store import Journal
 from masumi_tools.journal.tables import schema
 
 PROCESSES, EACH, LIMIT = 8, 200, 1000
@@ -129,6 +132,36 @@ def test_a_lease_is_held_until_it_is_given_back_or_its_owner_is_dead(journal: Jo
     assert journal.take_lease("a", "four", 60_000, alive), "a lease that ran out is free"
 
 
+def test_an_open_hire_is_joined_whatever_a_reservation_would_say(journal: Journal) -> None:
+    first, _ = journal.add(row("a"))
+
+    def decide(usage: Usage) -> Row:
+        raise AssertionError("the equal hire is open: nothing is decided")
+
+    asked = row("b", entries=(), money="")
+    same, made = journal.add(asked, "call", "me", 1_000, Reservation(asked, decide))
+
+    assert (same.hire_id, made) == (first.hire_id, False)
+    linked = journal.by_call("call")
+    assert linked is not None and linked.hire_id == first.hire_id
+
+
+def test_a_new_record_is_what_its_reservation_makes_of_the_sums(journal: Journal) -> None:
+    journal.add(row("a", "other", entries=(Entry("", 7),)))
+    asked = row("b", entries=(), money="")
+
+    def decide(usage: Usage) -> Row:
+        return replace(asked, state=f"after {usage.total['']}", money="reserved", entries=(Entry("", 2),))
+
+    kept, made = journal.add(asked, money=Reservation(asked, decide, limits="20"))
+
+    assert (kept.state, kept.version, made) == ("after 7", 1, True)
+    read = journal.get("b")
+    assert read is not None and read.state == "after 7"
+    assert journal.usage(row("new", "new"), 0).total == {"": 9}
+    assert journal.budgets() == {"default": "20"}
+
+
 def test_usage_counts_what_is_reserved_locked_and_spent_and_not_what_came_back(journal: Journal) -> None:
     for number, (money, returned) in enumerate(
         [("reserved", 0), ("locked", 0), ("spent", 0), ("refunded", 4), ("released", 0)]
@@ -144,13 +177,15 @@ def _reserve(url: str, worker: int, passed: mp.Queue[int]) -> None:
     journal, done = Journal(url), 0
     for number in range(EACH):
         asked = row(f"{worker}-{number}", f"{worker}-{number}", money="", entries=())
-        saved, _ = journal.add(asked)
+        saved = journal.add(asked)[0] if number % 2 else asked
 
         def decide(usage: Usage, saved: Row = saved) -> Row:
             fits = usage.total.get("", 0) + 1 <= LIMIT
             return replace(saved, money="reserved" if fits else "released", entries=(Entry("", 1),))
 
-        done += journal.save_decided(saved, decide, 0).money == "reserved"
+        taking = Reservation(saved, decide)
+        kept = journal.save_decided(taking) if number % 2 else journal.add(asked, money=taking)[0]
+        done += kept.money == "reserved"
     passed.put(done)
     journal.close()
 
@@ -160,7 +195,9 @@ def _reserve(url: str, worker: int, passed: mp.Queue[int]) -> None:
 def test_eight_processes_never_reserve_more_than_the_budget(database_url: str) -> None:
     url = database_url
     Journal(url).close()
-    context = mp.get_context("spawn")
+    # New processes as by "spawn", of which each would import all of it.
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "sqlalchemy.dialects.sqlite", "psycopg"])
     passed: mp.Queue[int] = context.Queue()
     workers = [context.Process(target=_reserve, args=(url, number, passed)) for number in range(PROCESSES)]
     for worker in workers:
@@ -217,6 +254,16 @@ def test_a_full_disk_stops_before_anything_is_sent(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="disk is full"):
         for number in range(400):
             journal.add(row(str(number), str(number), record="x" * 4000))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("disk I/O error", "quota or limit"), ("something new\nwith password=hunter222", r"something new$")],
+)
+def test_an_error_of_the_database_is_told_in_words(said: str, told: str) -> None:
+    """A limit of file sizes (`ulimit -f`, a quota) is an I/O error; what nobody knows says what it said itself."""
+    with pytest.raises(JournalError, match=told), explained("saving"):
+        raise sa.exc.OperationalError("", {}, sqlite3.OperationalError(said))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write read-only files")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,21 +64,70 @@ def delete_the_log(file: Path) -> None:
     file.with_name(f"{file.name}-wal").unlink()
 
 
-@pytest.mark.parametrize("harm", [delete, move, replace_by_a_copy, delete_the_log])
+def overwrite_by_a_backup(file: Path) -> None:
+    """The same file to the operating system, with what it held before."""
+    shutil.copy(file.with_suffix(".backup"), file)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def overwrite_by_something_else(file: Path) -> None:
+    file.write_bytes(b"my thesis\n" * 1_000)
+
+
+HARMS = [
+    delete,
+    move,
+    replace_by_a_copy,
+    delete_the_log,
+    overwrite_by_a_backup,
+    empty,
+    overwrite_by_something_else,
+]
+
+
+def checkpoint(file: Path) -> None:
+    """As SQLite does by itself now and then: what is in the log goes into the file."""
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA wal_checkpoint").close()
+
+
+@pytest.mark.parametrize("harm", HARMS)
 def test_a_file_that_is_not_the_same_any_more_is_noticed_before_anything_is_sent(
     file: Path, harm: Callable[[Path], None]
 ) -> None:
     with Sandbox(manual_clock=True, listen=False, seed=1) as sandbox:
         journal = Journal(f"sqlite:///{file}")
+        checkpoint(file)
+        shutil.copy(file, file.with_suffix(".backup"))
         journal.add(row("earlier", "earlier"))
+        checkpoint(file)
+        assert journal.get("earlier") is not None
         harm(file)
         buyer = ClockedBuyer(sandbox, Budget("20 ADA"), journal)
 
-        with pytest.raises(JournalError, match="deleted, moved or replaced while it was in use"):
+        with pytest.raises(JournalError, match="deleted, moved, replaced or overwritten while it was in use"):
             buyer.hire(sandbox.service("echo").agent_identifier, {"text": "hello"})
 
         assert sent(sandbox) == []
-        assert file.exists() == (harm in (replace_by_a_copy, delete_the_log)), "and none is made in its place"
+        assert file.exists() == (harm not in (delete, move)), "and none is made in its place"
+        journal.close()
+
+
+def test_many_processes_their_checkpoints_and_a_vacuum_are_no_harm(file: Path) -> None:
+    journals = [Journal(f"sqlite:///{file}") for _ in range(3)]
+    for number in range(30):
+        journals[number % 3].add(row(f"{number}", f"{number}"))
+        if number % 4 == 0:
+            checkpoint(file)
+        if number == 20:
+            with contextlib.closing(sqlite3.connect(file)) as db:
+                db.execute("VACUUM").close()
+
+    assert [len(list(journal.rows())) for journal in journals] == [30, 30, 30]
+    for journal in journals:
         journal.close()
 
 
@@ -94,6 +145,32 @@ def test_an_old_process_notices_that_the_tables_became_newer(database_url: str) 
     assert journal.get("b") is None
     journal.close()
     other.close()
+
+
+def test_threads_that_look_at_the_file_while_it_changes_take_nothing_for_harm(file: Path) -> None:
+    journal = Journal(f"sqlite:///{file}")
+    done = threading.Event()
+
+    def checkpoints() -> None:
+        while not done.is_set():
+            checkpoint(file)
+
+    def adds(number: int) -> None:
+        for name in range(40):
+            journal.add(row(f"{number}-{name}", f"{number}-{name}"))
+
+    beside = threading.Thread(target=checkpoints)
+    beside.start()
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            for added in [pool.submit(adds, number) for number in range(8)]:
+                added.result()
+    finally:
+        done.set()
+        beside.join()
+
+    assert len(list(journal.rows())) == 320
+    journal.close()
 
 
 # Forks ---------------------------------------------------------------------------------------

@@ -104,13 +104,10 @@ def test_what_was_reserved_before_the_limit_came_is_refused_before_anything_is_s
     class Gone(BaseException):
         pass
 
-    reserve = driver.rows.reserve
-
-    def reserved(*args: Any, **options: Any) -> Any:
-        reserve(*args, **options)
+    def reserved(*_: Any) -> Any:
         raise Gone
 
-    monkeypatch.setattr(driver.rows, "reserve", reserved)
+    monkeypatch.setattr(driver.rows.Reserving, "saved", reserved)
     with pytest.raises(Gone):
         buyer.hire(human, {"text": "x"})
     monkeypatch.undo()

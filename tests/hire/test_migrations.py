@@ -20,7 +20,8 @@ from masumi_tools.journal import tables
 from masumi_tools.journal.database import open_engine
 from masumi_tools.journal.news import Place
 from masumi_tools.journal.questions import Question
-from masumi_tools.journal.store import Journal, Usage
+from masumi_tools.journal.row import Usage
+from masumi_tools.journal.store import Journal
 from masumi_tools.journal.turns import token
 from tests.hire.test_journal import row
 
@@ -150,7 +151,7 @@ def test_a_step_that_fails_leaves_the_journal_as_it_was(
     before = contents(first_version)
     add_step(monkeypatch, half)
 
-    with pytest.raises(JournalError, match="opening it"):
+    with pytest.raises(JournalError, match="bringing the journal to version"):
         Journal(first_version)
 
     assert contents(first_version) == before

@@ -14,7 +14,8 @@ from masumi_tools.hire.purchase import BEFORE_PAYING, TRANSITIONS, Moment, Purch
 from masumi_tools.hire.receipt import receipt_of
 from masumi_tools.hire.replies.payment import on_chain
 from masumi_tools.hire.steps import LAPSE_MS, Ways
-from masumi_tools.journal.store import Journal, Used
+from masumi_tools.journal.row import Used
+from masumi_tools.journal.store import Journal
 from masumi_tools.models import NodePurchase, OnChainState
 from masumi_tools.money import Amount
 from masumi_tools.sandbox import Sandbox

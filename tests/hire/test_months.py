@@ -9,7 +9,8 @@ import pytest
 
 from masumi_tools import Budget, Buyer
 from masumi_tools.hire.rows import periods
-from masumi_tools.journal.store import Entry, Journal
+from masumi_tools.journal.row import Entry
+from masumi_tools.journal.store import Journal
 from masumi_tools.journal.totals import SLOT_MS
 from tests.hire.test_journal import row
 from tests.tools.market import settings_of

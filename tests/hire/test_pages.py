@@ -114,6 +114,23 @@ def test_a_key_that_may_not_ask_back_now_is_not_barred_past_the_last_moment(
     assert made.outcome == "refund_requested", made.reason
 
 
+def test_a_retry_after_of_a_day_costs_no_deadline(sandbox: Sandbox, sqlite_url: str) -> None:
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
+    made = buyer.hire(sandbox.service("echo").agent_identifier, {"text": "hello"}, patience_s=60)
+    assert made.refundable_until_ms is not None
+    sandbox.advance(made.refundable_until_ms - sandbox.now_ms() - 2 * MINUTE_MS)
+    sandbox.arm({"on": "POST /purchase/request-refund", "do": "rate-limit", "retry_after_s": 86_400})
+
+    buyer.refund(made.hire_id, patience_s=0)
+    for _round in range(6):
+        sandbox.advance(19_000)
+        buyer.sweep()
+    asked = buyer.receipt(made.hire_id)
+    buyer.journal.close()
+
+    assert asked.outcome in ("refund_requested", "disputed"), asked.reason
+
+
 @pytest.mark.parametrize("body", [{"ok": True}, {"status": "success", "data": {}}, "<html></html>"])
 def test_a_page_with_200_is_no_refund(sandbox: Sandbox, sqlite_url: str, body: Any) -> None:
     buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))

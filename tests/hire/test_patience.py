@@ -216,3 +216,39 @@ async def test_who_cancels_is_not_kept_by_a_person_who_does_not_answer(
 
     assert took < 5
     await buyer.aclose()
+
+
+WHO = {
+    "GET /payment-information": "the registry",  # asked in the service's place where there is one
+    "GET /input_schema": "the service",
+    "GET /status": "the service",
+    "POST /purchase/resolve-blockchain-identifier": "the payment node",
+    "GET /purchase": "the payment node",
+}
+
+
+@pytest.mark.parametrize("broke_off", [False, True], ids=["silent", "drips"])
+@pytest.mark.parametrize("endpoint", sorted(WHO))
+def test_who_kept_silent_is_named(endpoint: str, broke_off: bool, tmp_path: Path) -> None:
+    service, dialect = ENDPOINTS[endpoint]
+    options: Any = {"dialect": dialect}
+    with Sandbox(manual_clock=True, listen=False, seed=1, **options) as sandbox:
+        buyer = PatientBuyer(sandbox, journal_in(tmp_path))
+        buyer.never = {endpoint}
+        if broke_off:
+            buyer.lost = Reply(200, None, "{", fault="not-json", detail="the answer broke off")
+        made = buyer.hire(sandbox.service(service).agent_identifier, {"text": "hello"}, patience_s=5)
+        buyer.never = set()
+        well = buyer.resume(made.hire_id, patience_s=600)
+
+        assert [note for note in made.notes if note.startswith(f"{WHO[endpoint]} did not answer within")]
+        assert not [note for note in well.notes if "did not answer within" in note]
+
+
+def test_a_quote_names_who_kept_silent(sandbox: Sandbox, tmp_path: Path) -> None:
+    buyer = PatientBuyer(sandbox, journal_in(tmp_path))
+    echo = sandbox.service("echo")
+    buyer.never = {"GET /payment-information"}
+    assert buyer.quote(echo.agent_identifier).refusal == "the registry did not answer within 60 s"
+    buyer.never = {"GET /availability", "GET /input_schema"}
+    assert str(buyer.quote(echo.agent_identifier).refusal).startswith("the service did not answer")

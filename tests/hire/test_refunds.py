@@ -33,13 +33,6 @@ def sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         yield sandbox
 
 
-@pytest.fixture
-def buyer(sandbox: Sandbox, sqlite_url: str) -> Iterator[ClockedBuyer]:
-    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), Journal(sqlite_url))
-    yield buyer
-    buyer.journal.close()
-
-
 @pytest.fixture(params=[V1, V2], ids=["V1", "V2"])
 def escrow(request: pytest.FixtureRequest) -> int:
     return int(request.param)

@@ -15,7 +15,8 @@ from masumi_tools.cli import doctor
 from masumi_tools.errors import JournalError
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.rows import budget_lines
-from masumi_tools.journal.store import Entry, Journal, Row, Usage
+from masumi_tools.journal.row import Entry, Row, Usage
+from masumi_tools.journal.store import Journal
 from masumi_tools.settings import Settings
 from tests.hire.test_journal import row
 

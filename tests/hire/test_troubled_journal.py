@@ -8,7 +8,8 @@ import pytest
 
 from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.hire.budget import Budget
-from masumi_tools.journal.store import Journal, Row
+from masumi_tools.journal.row import Row
+from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from tests.hire.clocked import ClockedBuyer, purchases
 
@@ -58,6 +59,27 @@ def test_a_journal_that_fails_after_the_payment_does_not_raise(
     journal.broken = ""
     again = buyer.hire(target, {"text": "hello", "seconds": 300}, patience_s=1000)
     assert (again.hire_id, again.outcome) == (receipt.hire_id, "completed")
+    assert len(purchases(sandbox)) == 1
+    journal.close()
+
+
+@pytest.mark.parametrize("error", [JournalError, JournalBusy])
+def test_the_same_call_tells_where_the_money_is_while_the_journal_can_only_be_read(
+    sandbox: Sandbox, sqlite_url: str, error: type[JournalError]
+) -> None:
+    journal = Troubled(sqlite_url, sandbox, "save", error("the disk is full"))
+    buyer = ClockedBuyer(sandbox, Budget("20 ADA"), journal)
+    order: tuple[str, dict[str, object]] = (
+        sandbox.service("slow").agent_identifier,
+        {"text": "hello", "seconds": 300},
+    )
+    journal.broken = ""
+    begun = buyer.hire(*order, patience_s=30)
+    journal.broken = "take_lease"
+
+    for receipt in (buyer.hire(*order, patience_s=1), buyer.resume(begun.hire_id, patience_s=1)):
+        assert receipt.hire_id == begun.hire_id and receipt.open and receipt.money == "locked"
+        assert any("the disk is full" in note for note in receipt.notes)
     assert len(purchases(sandbox)) == 1
     journal.close()
 

@@ -12,11 +12,13 @@ from masumi_tools.calls.call import Reply
 from masumi_tools.clock import Clock
 from masumi_tools.errors import StateError
 from masumi_tools.hire.budget import Budget
+from masumi_tools.hire.operations import Fetch, Operation
 from masumi_tools.hire.replies.node import elsewhere, node_ids
+from masumi_tools.hire.rows import purchase_of
 from masumi_tools.journal.store import Journal
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
-from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal, purchases, sent
+from tests.hire.clocked import ClockedBuyer, Crash, CrashingJournal, live_by, purchases, sent
 from tests.tools.market import settings_of
 
 HOUR_MS = 3_600_000
@@ -34,8 +36,7 @@ def skewed(
 ) -> ClockedBuyer:
     """A buyer on a machine whose clock is `ahead` of the node's."""
     buyer = ClockedBuyer(sandbox, budget, journal)
-    buyer._clock = Clock(lambda: sandbox.now_ms() + ahead(), sandbox.now_ms)
-    buyer._flows.clock = buyer._clock
+    live_by(buyer, Clock(lambda: sandbox.now_ms() + ahead(), sandbox.now_ms))
     return buyer
 
 
@@ -66,9 +67,8 @@ def test_a_clock_that_was_ahead_and_comes_back_leaves_the_node_asked(
     ahead = [2 * HOUR_MS]
     # Gateways may take the Date away: then this machine's clock is all that there is.
     buyer = ClockedBuyer(sandbox, Budget("20 ADA"), journal)
-    buyer._clock = Clock(lambda: sandbox.now_ms() + ahead[0])
-    buyer._flows.clock = buyer._clock
-    buyer._flows._hear_date = lambda reply: None  # type: ignore[method-assign]
+    live_by(buyer, Clock(lambda: sandbox.now_ms() + ahead[0]))
+    buyer._flows._node.hear = lambda reply: None  # type: ignore[method-assign]
     agent = sandbox.service("slow").agent_identifier
     begun = buyer.hire(agent, {"text": "hello", "seconds": 60}, patience_s=20)
     assert begun.outcome in ("open", "refused")
@@ -78,6 +78,62 @@ def test_a_clock_that_was_ahead_and_comes_back_leaves_the_node_asked(
         asked = len(sent(sandbox))
         buyer.sweep()
         assert len(sent(sandbox)) > asked
+    journal.close()
+
+
+class Napping(ClockedBuyer):
+    """Its machine stands still for two minutes when the first answer has come, and before it is read."""
+
+    ahead_ms: dict[
+        str, int
+    ]  # how far the node's clock was thought to be ahead at each request to it, by its name
+
+    def _perform(self, operation: Operation) -> Any:
+        if not isinstance(operation, Fetch) or operation.call.to != "node":
+            return super()._perform(operation)
+        first = not self.ahead_ms
+        self.ahead_ms.setdefault(operation.call.name, self._clock.ahead_ms)
+        came = super()._perform(operation)
+        if first:
+            self.sandbox.advance(2 * MINUTE_MS)
+        return came
+
+
+def test_the_time_that_counts_for_an_order_is_that_of_several_answers(sandbox: Sandbox, sqlite_url: str):
+    """By one that met a machine that stood still, an offer would be taken that is nearly over."""
+    buyer = Napping(sandbox, Budget("20 ADA"), Journal(sqlite_url))
+    buyer.ahead_ms = {}
+    live_by(buyer, Clock(sandbox.now_ms, sandbox.now_ms))
+    buyer.hire(sandbox.service("echo").agent_identifier, {"text": "hello"}, patience_s=600)
+
+    assert "GET /health" in buyer.ahead_ms
+    assert abs(buyer.ahead_ms["POST /purchase"]) < 1_000
+    buyer.journal.close()
+
+
+def test_a_service_that_was_found_paid_by_a_clock_a_year_ahead_is_waited_for_a_day_and_not_a_year(
+    sandbox: Sandbox, sqlite_url: str
+) -> None:
+    journal, year_ms = Journal(sqlite_url), 400 * 24 * HOUR_MS
+    ahead = [0]
+    buyer = skewed(sandbox, journal, lambda: ahead[0], Budget("20 ADA"))
+    buyer._flows._node.hear = lambda reply: None  # type: ignore[method-assign]
+    sandbox.arm({"on": "GET /status", "do": "error-500", "times": 10_000})
+    made = buyer.hire(sandbox.service("echo").agent_identifier, {"text": "hello"}, patience_s=60)
+    sandbox.advance(24 * HOUR_MS)
+    ahead[0] = year_ms
+    live_by(buyer, Clock(lambda: sandbox.now_ms() + ahead[0]))
+    buyer._flows._node.hear = lambda reply: None  # type: ignore[method-assign]
+    buyer.sweep()
+    row = journal.get(made.hire_id)
+    assert row is not None and purchase_of(row).paid_out_ms > sandbox.now_ms() + year_ms - HOUR_MS
+
+    ahead[0] = 0
+    for _ in range(6):
+        buyer.sweep()
+        sandbox.advance(12 * HOUR_MS)
+
+    assert buyer.receipt(made.hire_id).outcome == "failed"
     journal.close()
 
 
@@ -122,6 +178,54 @@ def test_what_one_node_took_is_not_ordered_at_another(sandbox: Sandbox, sqlite_u
         assert "belongs to another payment node" in made.reason and "MASUMI_NODE_URL" in made.reason
         assert purchases(other) == [] and not [path for path in sent(other) if path.startswith("POST")]
     journal.close()
+
+
+def test_nothing_is_ordered_while_no_node_says_which_it_is(sandbox: Sandbox, sqlite_url: str) -> None:
+    """Another node behind the same address, and a gateway that turns the question away which node it is."""
+    journal = Journal(sqlite_url)
+    sandbox.arm({"on": "POST /purchase", "do": "drop-reply"})
+    begun = ClockedBuyer(sandbox, Budget("20 ADA"), journal).hire(
+        sandbox.service("silent").agent_identifier, {"text": "hello"}, patience_s=0.001
+    )
+    with Sandbox(manual_clock=True, listen=False, seed=2) as other:
+        other.arm({"on": "GET /payment-source", "do": "answer", "status": 413, "times": 3})
+        swapped = ClockedBuyer(other, Budget("20 ADA"), journal)
+
+        short = swapped.resume(begun.hire_id, patience_s=15)
+        made = swapped.resume(begun.hire_id, patience_s=120)
+
+        assert (short.outcome, made.outcome, made.money) == ("open", "open", "maybe")
+        assert "belongs to another payment node" in made.reason
+        assert "POST /purchase" not in sent(other)
+    sandbox.arm({"on": "GET /payment-source", "do": "answer", "status": 413, "times": 3})
+    sandbox.advance(5 * MINUTE_MS)  # both nodes tell the same time
+    own = ClockedBuyer(sandbox, Budget("20 ADA"), journal).resume(begun.hire_id, patience_s=30)
+    journal.close()
+
+    assert (own.state, own.money, len(purchases(sandbox))) == ("locked", "locked", 1)
+
+
+def test_a_node_that_never_says_again_which_it_is_is_named_and_a_person_may_close_the_books(
+    sandbox: Sandbox, sqlite_url: str
+) -> None:
+    journal = Journal(sqlite_url)
+    sandbox.arm({"on": "POST /purchase", "do": "drop-request"})
+    agent = sandbox.service("silent").agent_identifier
+    begun = ClockedBuyer(sandbox, Budget("20 ADA"), journal).hire(agent, {"text": "hello"}, patience_s=0.001)
+    sandbox.arm({"on": "GET /payment-source", "do": "answer", "status": 403, "times": 10_000})
+    buyer, asked = ClockedBuyer(sandbox, Budget("20 ADA"), journal), len(sent(sandbox))
+
+    for _day in range(3):
+        sandbox.advance(24 * HOUR_MS)
+        buyer.sweep()
+    told = buyer.receipt(begun.hire_id)
+    closed = buyer.write_off(begun.hire_id)
+    journal.close()
+
+    assert (told.outcome, told.money) == ("open", "maybe") and "hires write-off" in told.reason
+    assert "does not say which node it is" in told.reason
+    assert "POST /purchase" not in sent(sandbox)[asked:] and purchases(sandbox) == []
+    assert (closed.state, closed.paid) == ("written_off", ())
 
 
 def test_another_network_is_named_and_not_asked(sandbox: Sandbox, sqlite_url: str) -> None:

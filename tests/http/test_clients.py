@@ -79,6 +79,40 @@ def test_ctrl_c_never_comes_between_a_library_and_its_lock() -> None:
         assert inside[0] is not threading.main_thread(), "signals come to the main thread alone"
 
 
+def test_the_main_thread_has_one_helper_for_all_of_its_calls_and_none_in_a_fork() -> None:
+    helpers: set[threading.Thread] = set()
+
+    def handle(seen, connection):  # type: ignore[no-untyped-def]
+        helpers.update(thread for thread in threading.enumerate() if thread.name == "masumi-http")
+        connection.sendall(answer(200, {}))
+        return True
+
+    with Peer(handle) as peer, Http(SANDBOX) as http:
+        for _ in range(5):
+            assert http.send(call(peer)).ok
+        first = set(helpers)
+        assert in_a_child(lambda: http.send(call(peer)).ok) == 0
+        assert not any(thread.is_alive() for thread in helpers)
+        assert http.send(call(peer)).ok
+    assert len(first) == 1 and len(helpers) == 2
+
+
+def test_a_call_that_ctrl_c_left_keeps_its_thread_and_the_next_one_has_another() -> None:
+    stop = threading.Event()
+
+    def handle(seen, connection):  # type: ignore[no-untyped-def]
+        if seen.target == "/slow":
+            os.kill(os.getpid(), signal.SIGINT)
+            stop.wait(10)
+        connection.sendall(answer(200, {"target": seen.target}))
+
+    with Peer(handle) as peer, Http(SANDBOX) as http:
+        with pytest.raises(KeyboardInterrupt):
+            http.send(call(peer, "/slow"))
+        assert http.send(call(peer, "/next")).body == {"target": "/next"}
+        stop.set()
+
+
 def test_threads_that_start_at_once_make_no_second_pool() -> None:
     barrier = threading.Barrier(12)
 
@@ -125,6 +159,45 @@ def test_one_client_serves_event_loops_side_by_side() -> None:
 
         found = list(threads.map(lambda number: asyncio.run(several(number)), range(8)))
     assert found == [[f"/{number}"] * 10 for number in range(8)]
+
+
+async def test_connections_that_nobody_wants_again_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("masumi_tools.net.http._KEPT_S", 0.01)
+    monkeypatch.setattr("masumi_tools.net.kept._SWEEP_S", 0.0)
+    gone = threading.Event()
+
+    def handle(seen, connection):  # type: ignore[no-untyped-def]
+        connection.sendall(answer(200, {}))
+        if connection.recv(1) == b"":
+            gone.set()
+
+    with Peer(handle) as once, Peer(echo()) as often:
+        async with AsyncHttp(SANDBOX) as http:
+            assert (await http.send(call(once))).ok
+            for _ in range(5000):
+                assert (await http.send(call(often))).ok
+                if gone.is_set():
+                    break
+    assert gone.is_set()
+
+
+async def test_a_client_that_closes_in_the_middle_of_a_call_ends_it() -> None:
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
+
+    def handle(seen, connection):  # type: ignore[no-untyped-def]
+        loop.call_soon_threadsafe(begun.set)
+        stop.wait(10)
+
+    with Peer(handle) as peer:
+        http = AsyncHttp(SANDBOX)
+        waits = asyncio.create_task(http.send(call(peer)))
+        await begun.wait()
+        await http.close()
+        reply = await asyncio.wait_for(waits, 5)
+        stop.set()
+    assert (reply.status, reply.fault) == (None, "lost")
 
 
 async def test_a_cancelled_call_frees_its_connection() -> None:

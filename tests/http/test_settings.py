@@ -153,6 +153,7 @@ WRONG = [
     ("node_url", "http://localhost:99999", "host and port"),
     ("node_url", "http://localhost:port", "host and port"),
     ("node_url", "http://user:pa55word@localhost:3001", "no user name or password"),
+    ("node_url", "http://localhost/\ud800", "half a character"),
     ("node_url", "http://[::1", "must begin with"),
     ("registry_url", "registry.masumi.network", "http://localhost:3000/api/v1"),
     ("node_token", "two words", "no key has"),

@@ -222,7 +222,7 @@ def _asked(url: str) -> None:
 
 def _until(done: Any) -> None:
     gate = threading.Event()
-    for _ in range(400):
+    for _ in range(1_200):
         if done():
             return
         gate.wait(0.05)

@@ -24,7 +24,7 @@ PAIRS = [("1", "1"), ("2", "1"), ("1", "2"), ("2", "2")]
 @pytest.fixture(
     params=PAIRS, ids=["server 1, client 1", "server 2, client 1", "server 1, client 2", "server 2, client 2"]
 )
-def ask(request, env, tmp_path: Path) -> Any:
+def ask(request, env, forged, tmp_path: Path) -> Any:
     """Lets a client of one generation hire from a server of one generation."""
     server, client = request.param
     if "2" in request.param and not NEWER.exists():
@@ -44,7 +44,7 @@ def ask(request, env, tmp_path: Path) -> Any:
             for one in texts
         ]
         plan = {
-            "command": command("--budget", "20 ADA", *flags, python=PYTHONS[server]),
+            "command": command("--budget", "20 ADA", *flags, python=forged(PYTHONS[server])),
             "env": env,
             "stderr": str(tmp_path / "stderr"),
             "calls": [*wishes, *more],
@@ -53,7 +53,7 @@ def ask(request, env, tmp_path: Path) -> Any:
         }
         (tmp_path / "plan.json").write_text(json.dumps(plan))
         done = subprocess.run(
-            [PYTHONS[client], "-m", "tests.mcp.client", tmp_path / "plan.json"],
+            [*forged(PYTHONS[client]), "-m", "tests.mcp.client", tmp_path / "plan.json"],
             cwd=REPO,
             env=env,
             capture_output=True,

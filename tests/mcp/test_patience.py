@@ -31,11 +31,11 @@ BUDGET = ["--budget", "20 ADA", "--per-hire", "5 ADA"]
 
 
 @pytest.fixture(params=["1", "2"])
-def python(request) -> str:
-    """A Python with this generation of the SDK."""
+def python(request, forged) -> list[str]:
+    """What stands for a Python with this generation of the SDK."""
     if request.param == "2" and not NEWER.exists():
         pytest.skip("the second generation is not installed: make .envs/mcp/.made")
-    return PYTHONS[request.param]
+    return forged(PYTHONS[request.param])
 
 
 @pytest.fixture
@@ -91,10 +91,10 @@ def test_a_call_that_waits_tells_again_and_again_that_it_lives(sandbox, env, err
     assert len(last) >= 3, steps  # one is the step itself
 
 
-def test_a_host_whose_user_is_asked_hears_that_the_call_lives(sandbox, env, errors):
+def test_a_host_whose_user_is_asked_hears_that_the_call_lives(sandbox, env, errors, forged):
     """A host counts its minute while its user thinks, too."""
     flags = [*BUDGET, "--approve-above", "0.5 ADA", "--wait", "1"]
-    with Wire(flags, env, errors, can={"elicitation": {}}) as server:
+    with Wire(flags, env, errors, python=forged(), can={"elicitation": {}}) as server:
         server.call("masumi_hire", wish(sandbox, "echo", "thinking"))
         server.until("elicitation/create")
         assert server.until("working")["method"] == "notifications/progress"
@@ -213,11 +213,11 @@ main()
 
 
 def test_a_hire_that_another_process_leaves_open_is_ended_by_the_server_that_serves(
-    sandbox, env, errors, books
+    sandbox, env, errors, books, forged
 ):
     """It was begun after the server had swept for the first time, and nobody calls a tool."""
     seen = Counter(sandbox)
-    with Wire(BUDGET, env, errors, code=OFTEN) as server:
+    with Wire(BUDGET, env, errors, code=OFTEN, python=forged()) as server:
         agent = sandbox.service("slow").agent_identifier
         left = books.hire(agent, {"text": "left"}, max_price="5 ADA", patience_s=0)
         assert left.open
@@ -230,9 +230,11 @@ def test_a_hire_that_another_process_leaves_open_is_ended_by_the_server_that_ser
 # Names and addresses -----------------------------------------------------------------------------
 
 
-def test_an_agent_names_the_service_and_is_given_candidates_where_that_is_not_one(sandbox, env, errors):
+def test_an_agent_names_the_service_and_is_given_candidates_where_that_is_not_one(
+    sandbox, env, errors, forged
+):
     seen = Counter(sandbox)
-    with Wire(BUDGET, env, errors) as server:
+    with Wire(BUDGET, env, errors, python=forged()) as server:
         quote = server.answer_to(server.call("masumi_quote", {"agent": "echo"}))
         made = server.answer_to(
             server.call("masumi_hire", {"agent": "Echo", "input_data": '{"text": "named"}'})

@@ -35,12 +35,12 @@ def errors(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plan(env, errors) -> Any:
+def plan(env, errors, forged) -> Any:
     """Runs calls through the official client that is installed here."""
 
     def run(*calls: dict[str, Any], flags: list[str] = BUDGET, person: str | None = None) -> dict[str, Any]:
         asked = {
-            "command": command(*flags),
+            "command": command(*flags, python=forged()),
             "env": env,
             "stderr": str(errors),
             "calls": calls,
@@ -180,8 +180,8 @@ def test_a_server_that_is_killed_at_any_step_pays_once(sandbox, env, errors, ste
     assert seen.both[1] == 1
 
 
-def test_the_end_of_input_ends_the_server_and_not_the_hire(sandbox, env, errors, books):
-    with Wire(BUDGET, env, errors) as server:
+def test_the_end_of_input_ends_the_server_and_not_the_hire(sandbox, env, errors, books, forged):
+    with Wire(BUDGET, env, errors, python=forged()) as server:
         server.call(
             "masumi_hire",
             {"agent": sandbox.service("slow").agent_identifier, "input_data": '{"text": "later"}'},
@@ -207,8 +207,8 @@ main()
 """
 
 
-def test_stdout_carries_json_rpc_alone_and_stderr_no_secret(sandbox, env, errors):
-    with Wire(BUDGET, env, errors, code=NOISY) as server:
+def test_stdout_carries_json_rpc_alone_and_stderr_no_secret(sandbox, env, errors, forged):
+    with Wire(BUDGET, env, errors, code=NOISY, python=forged()) as server:
         server.answer_to(server.call("masumi_find", {"query": "echo"}))
         assert server.end_of_input() == 0
 
@@ -266,8 +266,9 @@ def test_only_the_services_that_are_allowed_are_hired(plan, sandbox):
         (["--wait", "0"], "wait_s"),
     ],
 )
-def test_flags_that_do_nothing_are_refused(env, flags, words):
-    done = subprocess.run(command(*flags), env=env, cwd=REPO, capture_output=True, text=True, timeout=60)
+def test_flags_that_do_nothing_are_refused(env, forged, flags, words):
+    asked = command(*flags, python=forged())
+    done = subprocess.run(asked, env=env, cwd=REPO, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 2 and words in done.stderr
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,14 @@ from typing import Any
 import httpx
 
 from tests.layers import REPO
+from tests.ports import free_port
 
 HERE = "127.0.0.1:"
 MAIN = "from masumi_tools.cli import main; main()"
 
 
-def command(*flags: str, python: str = sys.executable, code: str = MAIN) -> list[str]:
-    return [python, "-c", code, "mcp", *flags]
+def command(*flags: str, python: str | Sequence[str] = sys.executable, code: str = MAIN) -> list[str]:
+    return [*([python] if isinstance(python, str) else python), "-c", code, "mcp", *flags]
 
 
 @contextmanager
@@ -36,9 +36,7 @@ def over_http_at(
     code: str = MAIN,
 ) -> Iterator[str]:
     """The address of a server process that serves HTTP with the token in this file."""
-    with socket.socket() as end:
-        end.bind(("127.0.0.1", 0))
-        port = end.getsockname()[1]
+    port = free_port()
     address = f"127.0.0.1:{port}"
     flags = [*flags, "--http", f"{host}{port}", "--token-file", str(token)]
     with errors.open("ab") as told:
@@ -73,7 +71,7 @@ class Wire:
         env: dict[str, str],
         errors: Path,
         code: str = MAIN,
-        python: str = sys.executable,
+        python: str | Sequence[str] = sys.executable,
         can: dict[str, Any] | None = None,
     ) -> None:
         self.lines: list[str] = []

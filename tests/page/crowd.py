@@ -9,7 +9,8 @@ from dataclasses import asdict, replace
 from masumi_tools.hire import rows
 from masumi_tools.hire.purchase import Purchase
 from masumi_tools.journal import tables, totals
-from masumi_tools.journal.store import Journal, Row
+from masumi_tools.journal.row import Row
+from masumi_tools.journal.store import Journal
 
 NAMES = (
     "Echo",

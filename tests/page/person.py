@@ -19,6 +19,13 @@ def csrf(text: str, deed: str) -> str:
     return found[1]
 
 
+def seen(text: str) -> str:
+    """What the form to approve is a yes to."""
+    found = re.search(r'name="seen" value="(\w+)"', text)
+    assert found is not None
+    return found[1]
+
+
 def press(
     client: httpx.Client, hire_id: str, deed: str, room: str = "waiting", **fields: str
 ) -> httpx.Response:

@@ -61,6 +61,8 @@ def test_without_javascript_a_yes_is_given_all_the_same(browser: Any, page: Page
         browser.refresh()
         return "delivered" in browser.find_element("css selector", "main").text
 
+    # A refresh before the answer is there would take the form back.
+    assert until(lambda: browser.current_url == f"{page.url}/hires/{waiting}")
     assert until(delivered)
 
 

@@ -18,7 +18,8 @@ from masumi_tools.hire.buyer import Buyer
 from masumi_tools.page import Page, open_page
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
-from tests.page.person import csrf, until
+from tests.page.person import csrf, seen, until
+from tests.tools.market import reprice
 
 
 def test_the_link_opens_once_and_its_token_is_gone_afterwards(page: Page) -> None:
@@ -61,16 +62,37 @@ def test_a_yes_buys_once_and_a_second_one_is_told(
     person: httpx.Client, page: Page, waiting: str, sandbox: Sandbox
 ) -> None:
     before = len(sandbox.world.purchases)
-    token = csrf(person.get("/waiting").text, "approve")
-    mine = {"origin": page.url}
+    room = person.get("/waiting").text
+    form, mine = {"csrf": csrf(room, "approve"), "seen": seen(room)}, {"origin": page.url}
 
-    first = person.post(f"/hires/{waiting}/approve", data={"csrf": token}, headers=mine)
-    second = person.post(f"/hires/{waiting}/approve", data={"csrf": token}, headers=mine)
+    first = person.post(f"/hires/{waiting}/approve", data=form, headers=mine)
+    second = person.post(f"/hires/{waiting}/approve", data=form, headers=mine)
 
     assert (first.status_code, second.status_code) == (200, 409)
     assert "approved by ann already" in second.text
     assert until(lambda: "delivered" in person.get(f"/hires/{waiting}").text)
     assert len(sandbox.world.purchases) == before + 1
+
+
+@pytest.mark.parametrize("room", ["waiting", "hires/{}"])
+def test_a_yes_is_to_what_the_tab_shows_and_to_nothing_that_came_in_its_place(
+    person: httpx.Client, page: Page, waiting: str, settings: Settings, sandbox: Sandbox, room: str
+) -> None:
+    before = len(sandbox.world.purchases)
+    shown = person.get("/" + room.format(waiting)).text
+    with Buyer(settings) as other:
+        with other.journal._engine.begin() as db:  # so long ago that the price is looked up again
+            db.exec_driver_sql("UPDATE masumi_approvals SET asked_ms = 1")
+        reprice(sandbox, "echo", 2_000_000)
+        asked_anew = other.approve(waiting, by="bob")
+        reprice(sandbox, "echo", 1_000_000)
+    form = {"csrf": csrf(shown, "approve"), "seen": seen(shown)}
+
+    for given in (form, {"csrf": form["csrf"]}):
+        late = person.post(f"/hires/{waiting}/approve", data=given, headers={"origin": page.url})
+        assert late.status_code == 409 and "another price or service than was seen" in late.text
+    assert asked_anew.outcome == "needs_approval" and "Approve 2 ADA" in person.get(f"/hires/{waiting}").text
+    assert len(sandbox.world.purchases) == before
 
 
 def test_foreign_text_is_text_and_every_room_opens(person: httpx.Client, waiting: str) -> None:

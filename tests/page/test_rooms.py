@@ -21,7 +21,7 @@ from masumi_tools.page import Page, open_page, views
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.settings import Settings
 from tests.page.crowd import crowd
-from tests.page.person import csrf, press, until
+from tests.page.person import csrf, press, seen, until
 
 
 def test_every_state_is_in_one_group_of_the_filter() -> None:
@@ -110,9 +110,15 @@ def test_a_service_is_answered_by_the_form_of_its_fields(
     assert made.outcome == "needs_input"
     assert 'name="field.approve"' in person.get("/waiting").text
 
-    empty = press(person, made.hire_id, "answer", **{"field.approve": ""})
+    question = views.mark(made.question)
+    for stale in ({}, {"seen": views.mark({"input_data": []})}):
+        refused = press(person, made.hire_id, "answer", **{"field.approve": "true", **stale})
+        assert refused.status_code == 409 and "asks something else by now; nothing was sent" in refused.text
+    assert f'name="seen" value="{question}"' in person.get("/waiting").text
+    assert f'name="seen" value="{question}"' in person.get(f"/hires/{made.hire_id}").text
+    empty = press(person, made.hire_id, "answer", **{"field.approve": "", "seen": question})
     assert empty.status_code == 409 and "approve" in empty.text
-    answered = press(person, made.hire_id, "answer", **{"field.approve": "true"})
+    answered = press(person, made.hire_id, "answer", **{"field.approve": "true", "seen": question})
 
     assert answered.status_code == 200
     assert until(lambda: "delivered" in person.get(f"/hires/{made.hire_id}").text)
@@ -135,7 +141,8 @@ def test_a_tab_and_the_command_line_at_once_buy_once_and_both_are_told(
     person: httpx.Client, settings: Settings, waiting: str, sandbox: Sandbox
 ) -> None:
     before = len(sandbox.world.purchases)
-    token = csrf(person.get("/waiting").text, "approve")
+    room = person.get("/waiting").text
+    form = {"csrf": csrf(room, "approve"), "seen": seen(room)}
     ready, told = threading.Barrier(2), []
 
     def command_line() -> None:
@@ -150,7 +157,7 @@ def test_a_tab_and_the_command_line_at_once_buy_once_and_both_are_told(
     other.start()
     ready.wait()
     origin = {"origin": str(person.base_url).rstrip("/")}
-    answer = person.post(f"/hires/{waiting}/approve", data={"csrf": token}, headers=origin)
+    answer = person.post(f"/hires/{waiting}/approve", data=form, headers=origin)
     other.join()
 
     late = [

@@ -17,12 +17,14 @@ from masumi_tools.errors import StateError
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import AsyncBuyer, Buyer
 from masumi_tools.hire.receipt import Receipt
-from masumi_tools.journal.store import Journal, Row
+from masumi_tools.journal.row import Row
+from masumi_tools.journal.store import Journal
 from masumi_tools.net.exchange import Exchange
 from masumi_tools.net.http import AsyncHttp, Http
 from masumi_tools.settings import Settings
 
 WRITES = ("add", "save", "save_decided", "take_lease", "drop_lease", "ask", "answer")
+REST_S, MOST_REST_S = 0.05, 0.5
 CALM_S = 3.0  # nothing has moved for so long: nothing will, before the clock is moved
 
 
@@ -101,12 +103,16 @@ def hire(
     answer: Any = None,
     colour: str = "sync",
     approve_above: str | None = None,
+    quoted: bool = False,
     **options: Any,
 ) -> int:
-    """Hire, answer when asked, print the receipt and the points that were passed."""
+    """Hire, after a quote where it is `quoted`, answer when asked, print the receipt and the points that were passed."""
     points = Points(kill_at, colour)
     install(points)
     bounds = Budget(budget, name=name, approve_above=approve_above) if budget else None
+    if quoted:
+        with Buyer(Settings.from_env(), budget=bounds) as buyer:
+            options["quote"] = buyer.quote(target)
     made = (_hire_async if colour == "async" else _hire)(bounds, target, data, answer, options)
     told = {"outcome": made.outcome, "hire_id": made.hire_id, "result": made.result, "reason": made.reason}
     print(json.dumps(told | {"notes": made.notes, "passed": points.passed}))
@@ -150,7 +156,7 @@ def resume(budget: str) -> int:
 def sweep(calm_s: float = CALM_S) -> int:
     """Sweep, as `masumi-tools sweep --watch` does, until nothing moves any more; print what is in the journal."""
     with Buyer(Settings.from_env()) as buyer:
-        moved, before = time.monotonic(), None
+        moved, before, rest_s = time.monotonic(), None, REST_S
         while time.monotonic() - moved < calm_s:
             buyer.sweep()
             left = buyer.hires(only_open=True)
@@ -158,8 +164,9 @@ def sweep(calm_s: float = CALM_S) -> int:
             if not now:
                 break
             if now != before:
-                moved, before = time.monotonic(), now
-            time.sleep(0.05)
+                moved, before, rest_s = time.monotonic(), now, REST_S
+            time.sleep(rest_s)
+            rest_s = min(rest_s * 1.5, MOST_REST_S)  # what has not moved for a while is looked at less often
         names = ("hire_id", "outcome", "result", "reason", "budget")
         told = [{name: getattr(made, name) for name in names} for made in buyer.hires()]
     print(json.dumps(told))

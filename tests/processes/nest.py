@@ -1,12 +1,13 @@
 """A nest of real processes: each act runs in a fresh fork of one process that has imported everything.
 
 `python -m tests.processes.nest` reads orders, one JSON line each, forks for each of them, ends those whose
-time is up with SIGKILL, and writes one JSON line for each that ended. The fork has its own memory, sockets
+time is up with SIGKILL, and writes a JSON line for each that began or ended. The fork has its own memory, sockets
 and database connections, and dies as any process dies; only the second of importing is saved.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 KILLED = -signal.SIGKILL
+WAITS_S = 120
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,33 @@ class Ended:
     def json(self) -> Any:
         """The last line that it printed, which is JSON."""
         return json.loads(self.out.strip().splitlines()[-1])
+
+
+class Life:
+    """A process of the nest, which may still live."""
+
+    def __init__(self, told: queue.SimpleQueue[dict[str, Any]], out: Path, err: Path) -> None:
+        self._told, self._out, self._err = told, out, err
+        self._ended: Ended | None = None
+        self.pid = int(told.get(timeout=WAITS_S)["pid"])
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by now."""
+        return self._ended is not None or not self._told.empty()
+
+    def wait(self) -> Ended:
+        """Its end, once it has come."""
+        if self._ended is None:
+            told = self._told.get(timeout=WAITS_S)
+            self._ended = Ended(told["status"], self._out.read_text(), self._err.read_text(), told["seconds"])
+        return self._ended
+
+    def kill(self) -> Ended:
+        """End it by SIGKILL, unless it has ended."""
+        if not self.ended:
+            os.kill(self.pid, signal.SIGKILL)
+        return self.wait()
 
 
 class Nest:
@@ -68,11 +97,17 @@ class Nest:
         self, act: str, /, *, env: dict[str, str], kill_after_s: float | None = None, **given: Any
     ) -> Ended:
         """Run one act to its end; SIGKILL from outside when `kill_after_s` have passed."""
-        ended: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        return self.start(act, env=env, kill_after_s=kill_after_s, **given).wait()
+
+    def start(
+        self, act: str, /, *, env: dict[str, str], kill_after_s: float | None = None, **given: Any
+    ) -> Life:
+        """Begin one act; what is not killed lives as long as it likes."""
+        told: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         with self._lock:
             self._last += 1
             number = self._last
-            self._waiting[number] = ended
+            self._waiting[number] = told
             out, err = (self._folder / f"{number}.{kind}" for kind in ("out", "err"))
             out.touch()  # a process may be killed before it prints
             err.touch()
@@ -80,8 +115,7 @@ class Nest:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(order | {"out": str(out), "err": str(err)}) + "\n")
             self._process.stdin.flush()
-        told = ended.get(timeout=120)
-        return Ended(told["status"], out.read_text(), err.read_text(), told["seconds"])
+        return Life(told, out, err)
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -100,16 +134,14 @@ class Nest:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             told = json.loads(line)
-            with self._lock:
-                ended = self._waiting.pop(told["number"])
-            ended.put(told)
+            self._waiting[told["number"]].put(told)
 
 
 # Inside the process ----------------------------------------------------------------------------
 
 
 @dataclass
-class _Life:
+class _Brood:
     number: int
     began: float
     dies: float | None
@@ -118,6 +150,7 @@ class _Life:
 def _hatch(order: dict[str, Any]) -> int:
     pid = os.fork()
     if pid:
+        _tell(order["number"], pid=pid)
         return pid
     status = 70
     try:
@@ -150,6 +183,8 @@ def main(*modules: str) -> None:
         "tests.processes.acts",
     ):
         importlib.import_module(module)
+    importlib.import_module("tests.processes.rehearsal").rehearse()
+    gc.freeze()  # what is here stays: no child looks through it, which would copy it all
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -157,7 +192,7 @@ def main(*modules: str) -> None:
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)
     selector.register(woken, selectors.EVENT_READ)
-    lives: dict[int, _Life] = {}
+    lives: dict[int, _Brood] = {}
     pending, closing = b"", False
     while lives or not closing:
         due = min((life.dies for life in lives.values() if life.dies is not None), default=None)
@@ -173,7 +208,9 @@ def main(*modules: str) -> None:
             for line in lines:
                 order = json.loads(line)
                 began, after = time.monotonic(), order["kill_after_s"]
-                lives[_hatch(order)] = _Life(order["number"], began, None if after is None else began + after)
+                lives[_hatch(order)] = _Brood(
+                    order["number"], began, None if after is None else began + after
+                )
         for pid, life in lives.items():
             if life.dies is not None and life.dies <= time.monotonic():
                 life.dies = None
@@ -181,19 +218,18 @@ def main(*modules: str) -> None:
         _bury(lives)
 
 
-def _bury(lives: dict[int, _Life]) -> None:
+def _bury(lives: dict[int, _Brood]) -> None:
     while lives:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
         life = lives.pop(pid)
-        told = {
-            "number": life.number,
-            "status": os.waitstatus_to_exitcode(status),
-            "seconds": time.monotonic() - life.began,
-        }
-        sys.stdout.write(json.dumps(told) + "\n")
-        sys.stdout.flush()
+        _tell(life.number, status=os.waitstatus_to_exitcode(status), seconds=time.monotonic() - life.began)
+
+
+def _tell(number: int, **what: Any) -> None:
+    sys.stdout.write(json.dumps({"number": number, **what}) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import pytest
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.buyer import AsyncBuyer, Buyer
 from masumi_tools.hire.receipt import Receipt
-from masumi_tools.journal.store import Journal, Row
+from masumi_tools.journal.row import Row
+from masumi_tools.journal.store import Journal
 from masumi_tools.settings import Settings
 from tests.processes.books import books
 from tests.processes.city import City

@@ -39,6 +39,7 @@ class Story:
     patience_s: float = PATIENCE_S
     advance_ms: int = 0
     approve_above: str | None = None
+    quoted: bool = False
 
     def data(self, number: int) -> Any:
         return {"text": f"{self.service} {number}"}
@@ -50,6 +51,13 @@ BACK = frozenset({State.REFUNDED})
 SAVES = ["add asked", "save_decided", "save started", "save paying", "save paid", "save locked"]
 STORIES = {
     "echo": Story("echo", DONE, LOOKS + PAYS, [*SAVES, "save delivered"]),
+    "quoted": Story(  # its price is known before, so it is reserved in the write that records it
+        "echo",
+        DONE,
+        LOOKS + PAYS,
+        ["add listed", *SAVES[2:], "save delivered"],
+        quoted=True,
+    ),
     "approved": Story(
         "echo",
         DONE,
@@ -107,6 +115,7 @@ class Stage:
             patience_s=story.patience_s,
             kill_at=kill_at,
             approve_above=story.approve_above,
+            quoted=story.quoted,
         )
 
     def sweep(self) -> Ended:
@@ -199,7 +208,8 @@ def test_killed_anywhere_a_hire_is_paid_once_and_comes_to_its_end(
 @pytest.mark.postgres
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    ("name", "then"), [("echo", "hire"), ("human", "sweep"), ("approved", "hire"), ("failing", "sweep")]
+    ("name", "then"),
+    [("echo", "hire"), ("quoted", "hire"), ("human", "sweep"), ("approved", "hire"), ("failing", "sweep")],
 )
 def test_killed_anywhere_over_postgres(
     nest: Nest, name: str, then: str, tmp_path: Path, postgres_url: str

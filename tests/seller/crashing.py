@@ -1,19 +1,21 @@
 """A seller as a process of its own, which can be told to stand still at a named point so that it can be killed there.
 
-Run as `python -m tests.seller.crashing PORT`; HOLD_AT names the point, HOLD_FOLDER is where it leaves word.
+Hatched by tests/processes/nest.py; HOLD_AT names the point, HOLD_FOLDER is where it leaves word.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from masumi_tools.seller import ask_human, sell
 from masumi_tools.seller.jobs import alive
+from masumi_tools.seller.jobs.job import Job
+from masumi_tools.seller.jobs.table import JobTable
 from masumi_tools.seller.payment_node import SellerNode
 from masumi_tools.seller.shop import Shop
 
@@ -52,6 +54,19 @@ async def submit(self: SellerNode, identifier: str, result_hash: str) -> Any:
 
 
 SellerNode.submit = submit  # type: ignore[method-assign]
+_claim = JobTable.claim
+
+
+def claim(self: JobTable, how: Callable[[Job], Job], now_ms: int, limit: int) -> list[Job]:
+    def held(job: Job) -> Job:
+        if HOLD_AT == "claiming" and reached("claiming"):  # in the middle of the transaction
+            time.sleep(3600)
+        return how(job)
+
+    return _claim(self, held, now_ms, limit)
+
+
+JobTable.claim = claim  # type: ignore[method-assign]
 _start = Shop.start
 
 
@@ -70,8 +85,9 @@ service = sell(
     interval_s=0.2,
 )
 
-if __name__ == "__main__":
-    if sys.argv[1] == "worker":
+
+def main(port: int | str) -> None:
+    if port == "worker":
         service.work()
     else:
-        service.run(port=int(sys.argv[1]))
+        service.run(port=int(port))

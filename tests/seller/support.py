@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,15 +16,11 @@ import uvicorn
 
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.seller import Service, sell
+from masumi_tools.seller.work.human import current
 from masumi_tools.settings import Settings
+from tests.ports import free_port
 
 WAITS_S = 20
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], what: str = "it", within_s: float = WAITS_S) -> Any:
@@ -183,6 +178,31 @@ class Buying:
 
     def submits(self, job: dict[str, Any]) -> int:
         """How often a result was handed in for this job."""
-        history = self.payment(job).get("ActionHistory") or []
-        now = self.payment(job)["NextAction"]
-        return sum(1 for entry in [*history, now] if entry["requestedAction"] == "SubmitResultRequested")
+        payment = self.payment(job)
+        entries = [*(payment.get("ActionHistory") or []), payment["NextAction"]]
+        return sum(entry["requestedAction"] == "SubmitResultRequested" for entry in entries)
+
+
+def not_delivered(
+    market: Market, works: dict[str, tuple[Any, dict[str, Any], str]], returns: dict[str, tuple[Any, str]]
+) -> dict[str, Any]:
+    """What came of these shapes of work, and of what work may return, where it is not what is expected."""
+    sold = {name: sell(work, name=name, price="1 ADA") for name, (work, _, _) in works.items()}
+    given = {
+        **{name: (data, text) for name, (_, data, text) in works.items()},
+        **{name: ({}, text) for name, (_, text) in returns.items()},
+    }
+
+    def work(shape: str, data: dict[str, Any]) -> Any:
+        if shape in sold:
+            return sold[shape].offering.work.run(data, current())
+        return returns[shape][0]()
+
+    wrong: dict[str, Any] = {}
+    with market.shop(work, workers=8) as buying:
+        jobs = {name: buying.buy({"shape": name, "data": data}) for name, (data, _) in given.items()}
+        for name, job in jobs.items():
+            done = buying.wait(job, "completed", "failed", within_s=40)
+            if done["result"] != given[name][1]:
+                wrong[name] = done["result"] or done["error"]
+    return wrong

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +13,9 @@ import pytest
 
 from masumi_tools.proof.hashing import output_hash
 from masumi_tools.sandbox import Sandbox
-from tests.seller.support import Buying, free_port, until
+from tests.ports import free_port
+from tests.processes.nest import Life, Nest
+from tests.seller.support import Buying, until
 from tests.tools.market import environment_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -26,40 +24,31 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 class Processes:
     """Sellers of one service, each a process of its own on one database."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path, database_url: str, workers: int = 4) -> None:
+    def __init__(self, nest: Nest, sandbox: Sandbox, folder: Path, database_url: str) -> None:
+        self.nest = nest
         self.folder = folder
         self.port = free_port()
         listed = sandbox.register_service("mine", f"http://127.0.0.1:{self.port}", "1 ADA")
         self.env = {
-            **os.environ,
             **environment_of(sandbox, database_url),
             "MASUMI_AGENT_IDENTIFIER": listed.agent_identifier,
             "HOLD_FOLDER": str(folder),
-            "WORKERS": str(workers),
         }
-        self.running: list[subprocess.Popen[bytes]] = []
-        self.number = 0
+        self.running: list[Life] = []
 
-    def start(self, port: int | str = 0, *, hold_at: str = "", **env: str) -> subprocess.Popen[bytes]:
+    def start(self, port: int | str = 0, *, hold_at: str = "", **env: str) -> Life:
         port = port or self.port
-        self.number += 1
-        with (self.folder / f"log{self.number}").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.seller.crashing", str(port)],
-                env={**self.env, "HOLD_AT": hold_at, **env},
-                cwd=Path(__file__).resolve().parents[2],
-                stdout=log,
-                stderr=log,
-            )
+        process = self.nest.start(
+            "tests.seller.crashing:main", env={**self.env, "HOLD_AT": hold_at, **env}, port=port
+        )
         self.running.append(process)
         if port != "worker":
-            until(lambda: answers(f"http://127.0.0.1:{port}") or process.poll() is not None, "the start", 90)
-            assert process.poll() is None, (self.folder / f"log{self.number}").read_text()[-3000:]
+            until(lambda: answers(f"http://127.0.0.1:{port}") or process.ended, "the start", 90)
+            assert not process.ended, process.wait().err[-3000:]
         return process
 
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
+    def kill(self, process: Life) -> None:
+        process.kill()
         self.running.remove(process)
 
     def end(self) -> None:
@@ -85,9 +74,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def processes(
-    kind: str, request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path
+    kind: str, request: pytest.FixtureRequest, nest: Nest, sandbox: Sandbox, tmp_path: Path
 ) -> Iterator[Processes]:
-    made = Processes(sandbox, tmp_path, request.getfixturevalue(f"{kind}_url"))
+    made = Processes(nest, sandbox, tmp_path, request.getfixturevalue(f"{kind}_url"))
     yield made
     made.end()
 

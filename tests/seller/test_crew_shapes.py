@@ -85,36 +85,39 @@ class Loose(Flow):
         return str(self.state["text"]).upper()
 
 
-SHAPES: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "the quickstart's class": (ResearchCrew, {"text": "x"}, "researched"),
-    "the quickstart's object": (ResearchCrew(), {"text": "x"}, "researched"),
-    "a class with crew()": (Shaped, {"text": "x"}, "shaped"),
-    "an object with crew()": (Shaped(), {"text": "x"}, "shaped"),
-    "its method": (Shaped().crew, {"text": "x"}, "shaped"),
-    "a function that makes a crew": (lambda: Shaped().crew(), {"text": "x"}, "shaped"),
-    "a function of the input that makes a crew": (makes_for, {"text": "x"}, "made for it"),
-    "an async function that makes a crew": (makes_later, {"text": "x"}, "made later"),
-    "a function that runs a crew": (runs_itself, {"text": "x"}, "ran"),
-    "a flow's class": (Typed, {"text": "a b"}, '{"words": 2}'),
-    "a flow": (Typed(), {"text": "a b c"}, '{"words": 3}'),
-    "a function that makes a flow": (lambda: Typed(), {"text": "a"}, '{"words": 1}'),
-    "a flow that returns nothing": (Quiet, {"text": "a b"}, '{"text": "a b", "words": 2}'),
-    "a flow with a loose state": (Loose, {"text": "a"}, "A"),
-}
+def shapes() -> dict[str, tuple[Any, dict[str, Any], str]]:
+    """Each with an input and its result. Made here: a flow brings a database, which takes seconds to import."""
+    return {
+        "the quickstart's class": (ResearchCrew, {"text": "x"}, "researched"),
+        "the quickstart's object": (ResearchCrew(), {"text": "x"}, "researched"),
+        "a class with crew()": (Shaped, {"text": "x"}, "shaped"),
+        "an object with crew()": (Shaped(), {"text": "x"}, "shaped"),
+        "its method": (Shaped().crew, {"text": "x"}, "shaped"),
+        "a function that makes a crew": (lambda: Shaped().crew(), {"text": "x"}, "shaped"),
+        "a function of the input that makes a crew": (makes_for, {"text": "x"}, "made for it"),
+        "an async function that makes a crew": (makes_later, {"text": "x"}, "made later"),
+        "a function that runs a crew": (runs_itself, {"text": "x"}, "ran"),
+        "a flow's class": (Typed, {"text": "a b"}, '{"words": 2}'),
+        "a flow": (Typed(), {"text": "a b c"}, '{"words": 3}'),
+        "a function that makes a flow": (lambda: Typed(), {"text": "a"}, '{"words": 1}'),
+        "a flow that returns nothing": (Quiet, {"text": "a b"}, '{"text": "a b", "words": 2}'),
+        "a flow with a loose state": (Loose, {"text": "a"}, "A"),
+    }
 
 
 def test_crews_and_flows_of_every_shape_are_delivered(market: Market):
-    sold = {name: sell(work, name=name, price="1 ADA") for name, (work, _, _) in SHAPES.items()}
+    made = shapes()
+    sold = {name: sell(work, name=name, price="1 ADA") for name, (work, _, _) in made.items()}
 
     def work(shape: str, data: dict[str, Any]) -> Any:
         return sold[shape].offering.work.run(data, current())
 
     wrong: dict[str, Any] = {}
     with market.shop(work, workers=3) as buying:
-        jobs = {name: buying.buy({"shape": name, "data": data}) for name, (_, data, _) in SHAPES.items()}
+        jobs = {name: buying.buy({"shape": name, "data": data}) for name, (_, data, _) in made.items()}
         for name, job in jobs.items():
             done = buying.wait(job, "completed", "failed", within_s=60)
-            if done["result"] != SHAPES[name][2]:
+            if done["result"] != made[name][2]:
                 wrong[name] = done["result"] or done["error"]
 
     assert wrong == {}
@@ -146,7 +149,7 @@ def test_what_is_no_work_is_refused_in_words(work, words):
 
 
 def test_no_service_is_described_by_crewai():
-    said = {name: describes(work) for name, (work, _, _) in SHAPES.items()}
+    said = {name: describes(work) for name, (work, _, _) in shapes().items()}
 
     assert {text for text in said.values() if text} == {
         "As in the official quickstart: the Crew is made by the constructor.",

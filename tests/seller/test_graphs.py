@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from masumi_tools.sandbox import Sandbox
-from tests.seller.support import Buying, Market, free_port, until
+from tests.ports import free_port
+from tests.seller.support import Buying, Market, until
 from tests.seller.test_crashes import answers
 
 pytest.importorskip("langgraph.checkpoint.sqlite")

@@ -15,7 +15,9 @@ import pytest
 
 from masumi_tools.sandbox import Sandbox
 from tests import postgres
-from tests.seller.support import Buying, free_port, until
+from tests.ports import free_port
+from tests.processes.nest import Nest
+from tests.seller.support import Buying, until
 from tests.seller.test_crashes import Processes, ended_right
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(180)]
@@ -70,26 +72,27 @@ def server() -> Iterator[postgres.Server]:
 
 
 @pytest.fixture
-def processes(server: postgres.Server, sandbox: Sandbox, tmp_path: Path) -> Iterator[Processes]:
-    made = Processes(sandbox, tmp_path, server.new_database())
+def processes(nest: Nest, server: postgres.Server, sandbox: Sandbox, tmp_path: Path) -> Iterator[Processes]:
+    made = Processes(nest, sandbox, tmp_path, server.new_database())
     yield made
     made.end()
 
 
+@pytest.mark.parametrize("at", ["working", "claiming"])
 def test_a_machine_that_loses_its_power_is_replaced_within_half_a_minute(
-    processes: Processes, server: postgres.Server, sandbox: Sandbox
+    processes: Processes, server: postgres.Server, sandbox: Sandbox, at: str
 ):
-    """Its session with the database stays open for hours, as TCP sees it. It watched, and it was at work."""
+    """Its session with the database stays open for hours, as TCP sees it. It watched, and was at work or about to be."""
     link = Link(server.port)
     url = processes.env["MASUMI_DATABASE_URL"]
     lost = processes.start(
-        hold_at="working", MACHINE="one", MASUMI_DATABASE_URL=url.replace(str(server.port), str(link.port))
+        hold_at=at, MACHINE="one", MASUMI_DATABASE_URL=url.replace(str(server.port), str(link.port))
     )
     other = free_port()
     processes.start(other, MACHINE="two")
     with Buying(sandbox, f"http://127.0.0.1:{processes.port}") as buying:
         jobs = [buying.buy({"text": f"text {n}"}) for n in range(3)]
-        until(lambda: processes.word("working"), "the work")
+        until(lambda: processes.word(at), "the work")
         unpaid = buying.start({"text": "later"})
         link.freeze()
         processes.kill(lost)

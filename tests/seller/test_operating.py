@@ -29,7 +29,8 @@ from masumi_tools.seller.logs import AsJson, JobLog
 from masumi_tools.seller.shop import Shop
 from masumi_tools.seller.web import protocol
 from masumi_tools.settings import Serving, Settings
-from tests.seller.support import free_port, until
+from tests.ports import free_port
+from tests.seller.support import until
 from tests.seller.test_jobs import job
 
 FREE = {"input_data": {"text": "x"}}

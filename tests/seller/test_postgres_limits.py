@@ -16,14 +16,25 @@ import pytest
 import sqlalchemy as sa
 
 from masumi_tools.errors import JournalError
+from masumi_tools.journal import postgres
 from masumi_tools.journal.database import explained, open_engine
 from masumi_tools.journal.postgres import refuse_pooler, unhurried
 from masumi_tools.seller.jobs.job import Rules
 from masumi_tools.seller.jobs.table import JobTable
+from tests.ports import free_port
 from tests.postgres import Server
-from tests.seller.support import free_port, until
+from tests.seller.support import until
 
 pytestmark = pytest.mark.postgres
+
+HELD = "idle_in_transaction_session_timeout"
+# A dead process of a shop is known in 17 s; with what it held, its jobs go on within 30.
+PROBES = {
+    HELD: "8s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
 
 
 def test_a_server_that_says_nothing_is_given_up_and_a_new_connection_is_made(postgres_url: str):
@@ -67,6 +78,36 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server_unless_it_may(po
     with engine.begin() as db:  # the limit is back
         assert db.scalar(sa.text("SHOW statement_timeout")) == "1s"
     engine.dispose()
+
+
+def test_what_a_vanished_machine_was_writing_is_free_again(postgres_url: str, monkeypatch):
+    """And a job that it was about to claim: `SKIP LOCKED` passes by what it holds, as long as it holds it."""
+    monkeypatch.setitem(postgres._VANISHED, HELD, 1_000)
+    engine, lost = open_engine(postgres_url), open_engine(postgres_url)
+    with engine.begin() as db:
+        db.execute(sa.text("CREATE TABLE t (a int)"))
+        db.execute(sa.text("INSERT INTO t VALUES (1)"))
+    gone = lost.connect()
+    gone.execute(sa.text("UPDATE t SET a = a + 1"))  # and no word ever after
+    with engine.begin() as db:
+        assert not db.execute(sa.text("SELECT a FROM t FOR UPDATE SKIP LOCKED")).all()
+    with engine.begin() as db:
+        assert db.execute(sa.text("UPDATE t SET a = 10 * a RETURNING a")).scalar() == 10
+    with pytest.raises(JournalError, match="stood still in it"), explained("saving"):
+        gone.commit()  # it was only standing still, and hears that nothing of it was saved
+    gone.close()
+    lost.dispose()
+    engine.dispose()
+
+
+def test_the_server_itself_finds_out_that_a_machine_is_gone(postgres_url: str):
+    engine = open_engine(postgres_url)
+    with engine.connect() as db:
+        shown = {name: db.scalar(sa.text(f"SHOW {name}")) for name in PROBES}
+        with unhurried(db):  # a migration may think longer between two statements, and not for ever
+            assert db.scalar(sa.text(f"SHOW {HELD}")) == "1min"
+    engine.dispose()
+    assert shown == PROBES
 
 
 def test_a_session_that_cannot_write_any_more_is_renewed(postgres_url: str):

@@ -21,7 +21,8 @@ from masumi_tools.seller.register import Registrar, RegistrationTrouble
 from masumi_tools.seller.service import Service
 from masumi_tools.seller.trial import remembered
 from masumi_tools.settings import Settings
-from tests.seller.support import Market, free_port, served
+from tests.ports import free_port
+from tests.seller.support import Market, served
 
 
 def work(text: str) -> str:

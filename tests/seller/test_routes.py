@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import httpx
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from masumi_tools.models import read_availability, read_payment_information, read_started, read_status
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.seller import Limits, sell
-from masumi_tools.seller.jobs.table import Counts
+from masumi_tools.seller.jobs.table import Counts, JobTable
 from masumi_tools.settings import Settings
 from tests.seller.support import Buying, Market, served, until
 
@@ -120,6 +121,29 @@ def test_too_many_unpaid_jobs_are_429_with_a_time_to_come_back(buying: Buying):
 
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 0
+
+
+def test_jobs_that_are_saved_while_the_jobs_are_counted_take_one_place_each(buying: Buying, monkeypatch):
+    real, begun, goes_on, counted = JobTable.counts, threading.Event(), threading.Event(), threading.Event()
+
+    def counts(table: JobTable) -> Counts:
+        if not begun.is_set():
+            begun.set()
+            goes_on.wait(20)
+            result = real(table)
+            assert result.states == {"awaiting_payment": 2}
+            counted.set()
+            return result
+        return real(table)
+
+    monkeypatch.setattr(JobTable, "counts", counts)
+    assert begun.wait(20)
+    for _ in range(2):
+        buying.start({"text": "x"})
+    goes_on.set()
+    assert counted.wait(20)
+
+    assert buying.start({"text": "x"})["id"]
 
 
 @pytest.mark.parametrize("fault", ["error-500", "html-502", "garbage"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,27 @@ async def test_all_that_come_together_are_saved(table: JobTable):
     await saver.add(job(job_id="later"))
 
     assert {one.job_id for one in table.every()} == {"later", *(f"j{n}" for n in range(50))}
+
+
+@pytest.mark.parametrize(("apart_s", "saves"), [(0.0005, [2]), (1.0, [1, 1])], ids=["crowded", "alone"])
+async def test_where_jobs_come_fast_a_save_waits_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart_s: float, saves: list[int]
+):
+    table = JobTable(f"sqlite:///{tmp_path}/jobs.sqlite", Rules(), "mine")
+    saver = Saver(table, lambda: NOW, itertools.count(1, apart_s).__next__)
+    for number in range(60):
+        await saver.add(job(job_id=f"j{number}"))
+    sizes: list[int] = []
+    add = table.add_at_once
+    monkeypatch.setattr(table, "add_at_once", lambda jobs, now: sizes.append(len(jobs)) or add(jobs, now))
+
+    first = asyncio.create_task(saver.add(job(job_id="a")))
+    for _ in range(3):  # by now the first one would be written
+        await asyncio.sleep(0)
+    await asyncio.gather(first, saver.add(job(job_id="b")))
+    table.close()
+
+    assert sizes == saves
 
 
 async def test_a_job_waits_for_another_writer_without_keeping_the_loop(tmp_path: Path):

@@ -181,3 +181,13 @@ def test_the_seed_way_asks_the_service_itself_for_price_and_key(market: Market):
         assert told["AgentPricing"]["FixedPricing"]["Amounts"] == [{"amount": "1000000", "unit": "lovelace"}]
         assert told["sellerVKey"] == told["sellerVkey"] == told["sellerWallet"]["vkey"] == job["sellerVKey"]
         assert told["network"] == "Preprod" and told["paymentType"] == "Web3CardanoV1"
+
+
+def test_work_that_ends_after_its_shop_has_ended_raises_nothing(market: Market):
+    """Its thread was late: the loop that it wants to wake is closed by then."""
+    with market.shop(lambda text: text) as buying:
+        watch = buying.service.app.state.shop.watch
+    assert watch._loop.is_closed()
+
+    watch.finished("late")
+    watch.poke()

@@ -15,7 +15,7 @@ from masumi_tools.errors import SettingsError
 from masumi_tools.sandbox import Sandbox
 from masumi_tools.seller import sell
 from masumi_tools.seller.trial import listed
-from tests.seller.support import free_port
+from tests.ports import free_port
 
 SHOP = """
 from masumi_tools.seller import sell

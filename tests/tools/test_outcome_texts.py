@@ -13,7 +13,7 @@ from masumi_tools.hire.acceptance import above
 from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.purchase import Moment, Purchase, State
 from masumi_tools.hire.receipt import Receipt, not_coming_back, receipt_of
-from masumi_tools.journal.store import Usage
+from masumi_tools.journal.row import Usage
 from masumi_tools.models import JobTimes, Listing, Terms
 from masumi_tools.models.node import NodePurchase
 from masumi_tools.models.price import Price

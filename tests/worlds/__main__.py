@@ -21,10 +21,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--trace", action="store_true", help="print each step; one process")
     given = parser.parse_args(arguments)
-    told = time.monotonic()
+    told, violations = time.monotonic(), 0
 
     def tell(summary: Summary) -> None:
-        nonlocal told
+        nonlocal told, violations
+        for seed, violation in summary.violations[violations:]:  # at once: who ends a long run has them
+            violations += 1
+            say(f"VIOLATION in seed {seed}: {violation}")
+            say(f"step by step: make simulate SEED={seed} TRACE=1")
         if time.monotonic() - told >= TELL_EVERY_S:
             told = time.monotonic()
             say(f"{summary.histories} of {given.histories}, {summary.per_second:.0f} a second")
@@ -34,9 +38,6 @@ def main(arguments: list[str] | None = None) -> int:
         return trace(seeds)
     summary = run_many(seeds, given.processes, tell, MOST_VIOLATIONS)
     say(str(summary))
-    for seed, violation in summary.violations:
-        say(f"VIOLATION in seed {seed}: {violation}")
-        say(f"step by step: make simulate SEED={seed} TRACE=1")
     return 1 if summary.violations else 0
 
 

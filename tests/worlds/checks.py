@@ -17,7 +17,8 @@ from masumi_tools.hire.budget import Budget
 from masumi_tools.hire.purchase import BEFORE_PAYING, MISMATCH, TRANSITIONS, Purchase, State
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.replies.payment import STRANGE
-from masumi_tools.journal.store import Journal, Row
+from masumi_tools.journal.row import Row
+from masumi_tools.journal.store import Journal
 from masumi_tools.models import PricingType
 from masumi_tools.money import Amount, parse_amounts
 from masumi_tools.sandbox.chain import identifier
@@ -92,14 +93,16 @@ class Checks:
     def _of_this_node(self, task: Task, call: Call, about: str) -> None:
         """What is asked of the node about a purchase: only where it is the node that took it."""
         p = self._named(about)
-        ids = task.life.flows._node_ids
+        ids = task.life.flows._node.ids
         if p is not None:
             task.about.add(p.hire_id)
+            self.by_nonce[p.nonce].asked_ms = self.stage.now()
         if p is not None and p.network != task.life.flows.ways.network:
             raise Violation(
                 f"hire {p.hire_id} of {p.network} sends {call.name} with settings of another network"
             )
-        if p is not None and p.node_ids and ids and not set(ids) & set(p.node_ids):
+        known = ids or call.name == "POST /purchase"  # nothing is ordered where no node says which it is
+        if p is not None and p.node_ids and known and not set(ids) & set(p.node_ids):
             raise Violation(f"hire {p.hire_id} sends {call.name} to another node than its own")
         if (
             call.name != "POST /purchase"
@@ -121,7 +124,9 @@ class Checks:
         if p.refund_wanted == MISMATCH and not temper.lies and gives:
             raise Violation(f"hire {p.hire_id} accuses an honest seller of {temper.name} of a lie")
         failed = p.refund_wanted.startswith("the service says that the job failed")
-        if failed and temper.work not in ("fails", "flips"):
+        row = self.purchase_of(p.nonce)
+        back = row is not None and row.on_chain == "RefundWithdrawn"  # nobody works for money that went back
+        if failed and not back and temper.work not in ("fails", "flips"):
             raise Violation(f"hire {p.hire_id} believes a failure that was said once: {p.refund_wanted}")
 
     def _named(self, about: str) -> Purchase | None:

@@ -45,7 +45,10 @@ def _check_hire(checks: Checks, p: Purchase, attended_from_ms: int) -> None:
         case State.REFUNDED:
             if row is None or not_back(row):
                 raise Violation(f"{said}, but the seller kept {not_back(row) if row else None}")
-        case State.FAILED if not p.free:
+        case State.FAILED if p.free:
+            if (given := _given(checks, p)) is not None:
+                raise Violation(f"{said} without the result, which the seller still hands out: {given!r}")
+        case State.FAILED:
             if state not in ("Withdrawn", "DisputedWithdrawn", "FundsOrDatumInvalid"):
                 raise Violation(f"{said}, but the chain says {state}")
         case State.REFUSED | State.LAPSED:
@@ -55,14 +58,17 @@ def _check_hire(checks: Checks, p: Purchase, attended_from_ms: int) -> None:
 
 def _check_loss(checks: Checks, p: Purchase, row: Bought, attended_from_ms: int, said: str) -> None:
     """The seller has money and we have no result: only where nobody could do anything about it."""
-    found = checks.stage.job(p.nonce)
-    given = found[0].given(found[1]) if found else None
-    if given is not None:
+    if (given := _given(checks, p)) is not None:
         raise Violation(f"{said} without the result, which the seller still hands out: {given!r}")
     if p.state is not State.FAILED:
         raise Violation(f"{said} without a result, but the chain says {row.on_chain}")
     if row.on_chain == "Withdrawn" and attended_from_ms < row.unlock_ms - 40 * 60_000:
         raise Violation(f"{said}: the seller gave nothing, and the money was not asked back in time")
+
+
+def _given(checks: Checks, p: Purchase) -> str | None:
+    found = checks.stage.job(p.nonce)
+    return found[0].given(found[1]) if found else None
 
 
 def _check_wish(checks: Checks, p: Purchase, attended_from_ms: int) -> None:

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 
 from masumi_tools.errors import JournalBusy
 from masumi_tools.journal.news import Place
-from masumi_tools.journal.questions import END_CALLED, END_POSTED, Question
-from masumi_tools.journal.store import Entry, Journal, Row, Usage, Used
+from masumi_tools.journal.questions import END_ASKED, ENDS, Question
+from masumi_tools.journal.row import Counted, Entry, Reservation, Row, Usage, Used
+from masumi_tools.journal.store import Journal
 from masumi_tools.journal.turns import MOST_AHEAD_MS, runs
 
 Summed = dict[str, int]
-
-ENDS = (END_POSTED, END_CALLED)
 
 
 @dataclass(slots=True)
@@ -61,17 +60,30 @@ class MemoryJournal(Journal):
     # Writing ---------------------------------------------------------------------------------
 
     def add(
-        self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
+        self,
+        row: Row,
+        call_id: str | None = None,
+        owner: str | None = None,
+        lease_ms: int = 0,
+        money: Reservation | None = None,
     ) -> tuple[Row, bool]:
         if call_id and (known := self.by_call(call_id)):
             return known, False
         for key in row.rivals:
             if rival := self._open_under(key):
                 return rival, False
+        if money and (limits := money.limits):
+            self._limits[row.budget] = limits
+        if money and (same := self._open_under(row.key)):
+            if call_id:
+                self._calls[call_id] = same.hire_id
+            return same, False
         newest = self._newest_under(row.key)
         if row.after is not None and newest is not None and newest.hire_id != row.after:
             if not newest.joinable:
                 return newest, False
+        if money:
+            row = money.decide(self.usage(money.hire, money.since_ms, money.month_ms))
         if row.hire_id not in self._kept and not (row.joinable and row.key in self._open):
             made = replace(row, version=1)
             kept = self._kept[row.hire_id] = _Kept(made)
@@ -109,17 +121,11 @@ class MemoryJournal(Journal):
         self._write(saved)
         return saved
 
-    def save_decided(
-        self,
-        row: Row,
-        decide: Callable[[Usage], Row],
-        since_ms: int,
-        limits: str = "",
-        month_ms: int | None = None,
-    ) -> Row:
-        saved = self.save(decide(self.usage(row, since_ms, month_ms)))
-        if limits or row.budget not in self._limits:
-            self._limits[row.budget] = limits
+    def save_decided(self, money: Reservation) -> Row:
+        hire = money.hire
+        saved = self.save(money.decide(self.usage(hire, money.since_ms, money.month_ms)))
+        if money.limits or hire.budget not in self._limits:
+            self._limits[hire.budget] = money.limits
         return saved
 
     def _write(self, row: Row) -> None:
@@ -171,6 +177,9 @@ class MemoryJournal(Journal):
     def end_heard(self, hire_id: str) -> None:
         for way in ENDS:
             self._questions.pop((hire_id, way), None)
+
+    def awaits(self, hire_id: str) -> bool:
+        return (hire_id, END_ASKED) in self._questions
 
     # Leases ----------------------------------------------------------------------------------
 
@@ -282,7 +291,7 @@ class MemoryJournal(Journal):
         mine = [row for page in self.pages() for row in page if row.service == service]
         return [row for state in states for row in [one for one in mine if one.state == state][:most]]
 
-    def usage(self, row: Row, since_ms: int, month_ms: int | None = None) -> Usage:
+    def usage(self, row: Counted, since_ms: int, month_ms: int | None = None) -> Usage:
         total: Summed = {}
         service: Summed = {}
         since: Summed = {}

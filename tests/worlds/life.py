@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from masumi_tools.clock import Clock
@@ -17,7 +17,8 @@ from masumi_tools.hire.operations import Fetch, Flow
 from masumi_tools.hire.steps import Pace, Ways
 from masumi_tools.journal.news import Place
 from masumi_tools.journal.questions import Question
-from masumi_tools.journal.store import Journal, Row, Usage, Used
+from masumi_tools.journal.row import Reservation, Row, Usage, Used
+from masumi_tools.journal.store import Journal
 from masumi_tools.settings import Settings
 from tests.worlds.plan import Wish
 
@@ -26,6 +27,16 @@ Saved = Callable[[Row, Row | None], None]
 
 class Dead(JournalError):
     """The process is dead: nothing that it still tries reaches the journal."""
+
+
+def _seen(money: Reservation, decided: list[Row]) -> Reservation:
+    """The reservation, of which each row that it decides is kept in the list."""
+
+    def decide(usage: Usage) -> Row:
+        decided.append(money.decide(usage))
+        return decided[-1]
+
+    return replace(money, decide=decide)
 
 
 class Door(Journal):
@@ -72,12 +83,19 @@ class Door(Journal):
         return done
 
     def add(
-        self, row: Row, call_id: str | None = None, owner: str | None = None, lease_ms: int = 0
+        self,
+        row: Row,
+        call_id: str | None = None,
+        owner: str | None = None,
+        lease_ms: int = 0,
+        money: Reservation | None = None,
     ) -> tuple[Row, bool]:
         def write() -> tuple[Row, bool]:
-            kept, made = self._by_own_clock(lambda: self._journal.add(row, call_id, owner, lease_ms))
+            decided = [row]
+            seen = _seen(money, decided) if money else None
+            kept, made = self._by_own_clock(lambda: self._journal.add(row, call_id, owner, lease_ms, seen))
             if made:
-                self._saved(row, None)
+                self._saved(decided[-1], None)
             return kept, made
 
         added: tuple[Row, bool] = self._write(write)
@@ -96,25 +114,12 @@ class Door(Journal):
         saved: Row = self._write(write)
         return saved
 
-    def save_decided(
-        self,
-        row: Row,
-        decide: Callable[[Usage], Row],
-        since_ms: int,
-        limits: str = "",
-        month_ms: int | None = None,
-    ) -> Row:
+    def save_decided(self, money: Reservation) -> Row:
         def write() -> Row:
-            decided = row
-
-            def deciding(usage: Usage) -> Row:
-                nonlocal decided
-                decided = decide(usage)
-                return decided
-
-            before = self._journal.get(row.hire_id)
-            kept = self._journal.save_decided(row, deciding, since_ms, limits, month_ms)
-            self._saved(decided, before)
+            decided: list[Row] = []
+            before = self._journal.get(money.hire.hire_id)
+            kept = self._journal.save_decided(_seen(money, decided))
+            self._saved(decided[-1], before)
             return kept
 
         saved: Row = self._write(write)
@@ -150,6 +155,9 @@ class Door(Journal):
     def end_heard(self, hire_id: str) -> None:
         if not self.shut:
             self._journal.end_heard(hire_id)
+
+    def awaits(self, hire_id: str) -> bool:
+        return self._journal.awaits(hire_id)
 
     def unanswered(self, state: str, limit: int = 1_000) -> list[Question]:
         return self._journal.unanswered(state, limit)

@@ -49,6 +49,7 @@ class More:
     strange: float = 0.0  # how often the node shows a state and an action of a later version
     shuts: bool = False  # while an order is late, the node's payment source is turned off and on again
     replica: float = 0.0  # how often an older version behind the same address answers, which lacks routes
+    hostile: float = 0.0  # how often an answer has a head or an end that no client should believe
     cursed: float = 0.0  # how often an answer of a stranger makes whoever reads it raise, once each
     keyless: bool = False  # when a refund is asked for, the node refuses the key, until that is replaced
     blackout: bool = False  # while the node is away everything is begun anew, with clocks that are wrong
@@ -73,6 +74,9 @@ def more_of(seed: int, processes: int) -> More:
     rng = random.Random(f"world {seed}")
     kind = int(rng.random() / SHARE_OF_NEWEST * len(NEWEST))
     found = _newer_of(seed, processes)
+    wire = random.Random(f"wire {seed}")
+    if wire.random() < 0.1:
+        found = replace(found, hostile=wire.choice((0.05, 0.3)))
     return replace(found, **NEWEST[kind](rng)) if kind < len(NEWEST) else found
 
 

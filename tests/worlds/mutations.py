@@ -25,7 +25,8 @@ from masumi_tools.hire.replies import offer as learnt_offer
 from masumi_tools.hire.request import Order
 from masumi_tools.hire.steps import Ask, Ways
 from masumi_tools.journal.news import Place
-from masumi_tools.journal.store import Journal, Row, Usage
+from masumi_tools.journal.row import Reservation, Row, Usage
+from masumi_tools.journal.store import Journal
 from tests.worlds import Outcome, switches
 from tests.worlds.journal import MemoryJournal
 from tests.worlds.many import run_one
@@ -103,6 +104,10 @@ def a_page_is_a_no(patch: Patch) -> None:
     patch.setattr(payment, "refused_order", lambda reply: reply.status in (400, 401, 403, 404, 405, 413, 451))
 
 
+def a_redirect_is_a_no(patch: Patch) -> None:
+    patch.setattr(payment, "refused_order", lambda reply: reply.status in (302, 307, 308))
+
+
 def no_max_price(patch: Patch) -> None:
     for module in (acceptance, learnt_offer, rows):
         patch.setattr(module, "above", lambda price, cap: None)
@@ -133,10 +138,11 @@ def reservation_in_two_steps(patch: Patch) -> None:
             def __init__(self, journal: Journal) -> None:
                 self.journal = journal
 
-            def save_decided(self, row: Row, decide: Callable[[Usage], Row], *_: Any) -> Row:
-                return self.journal.save_decided(row, lambda _: decide(usage), since)
+            def save_decided(self, money: Reservation) -> Row:
+                return self.journal.save_decided(replace(money, decide=lambda _: money.decide(usage)))
 
-        return (yield Do(lambda: rows.reserve(Stale(self.journal), p, budget, None, now)))
+        reserving = rows.Reserving(p, budget, None, now)
+        return (yield Do(lambda: reserving.saved(Stale(self.journal).save_decided(reserving.money))))
 
     patch.setattr(Driver, "_reserve", reserve)
 
@@ -175,7 +181,7 @@ def no_refund_for_a_missing_text(patch: Patch) -> None:
 
 
 def no_last_look_for_the_result(patch: Patch) -> None:
-    patch.setattr(payment, "LAST_ASK_MS", -1)
+    patch.setattr(payment, "given_up", lambda p, now: True)
 
 
 def absence_without_proof(patch: Patch) -> None:
@@ -266,8 +272,8 @@ def a_place_without_its_news(patch: Patch) -> None:
 
 
 MUTATIONS = (
-    Mutation("a payment is announced in the journal before it is sent", 0, no_announcement, "announce"),
-    Mutation("an order is repeated in the same bytes", 16, other_bytes, "other bytes"),
+    Mutation("a payment is announced in the journal before it is sent", 3, no_announcement, "announce"),
+    Mutation("an order is repeated in the same bytes", 7, other_bytes, "other bytes"),
     Mutation("only the canonical identifier is paid", 5, any_spelling, "canonical"),
     Mutation(
         "a 200 or 409 is compared with what was ordered",
@@ -275,49 +281,72 @@ MUTATIONS = (
         no_comparison,
         "nothing was locked|another|chain says",
     ),
-    Mutation("unknown is not no", 37, unknown_is_no, "refused|another job|of one key"),
-    Mutation("only the node's own word is a no", 5, a_page_is_a_no, "refused|another job|of one key"),
+    Mutation("unknown is not no", 3, unknown_is_no, "refused|another job|of one key"),
+    Mutation("only the node's own word is a no", 159, a_page_is_a_no, "refused|another job|of one key"),
+    Mutation(
+        "an order that was redirected may have been taken",
+        1796,
+        a_redirect_is_a_no,
+        "refused|another job|of one key",
+        lambda plan: plan.more.hostile,
+    ),
     Mutation(
         "never more than max_price or the agreed price",
-        40,
+        124,
         no_max_price,
-        "more than its|of who joined it|breaks a rule",
+        "more than its|of who joined it|breaks a rule|without a yes to exactly that",
     ),
-    Mutation("never more than the budget", 1, no_budget, "more than"),
+    Mutation("never more than the budget", 0, no_budget, "more than"),
     Mutation("never more than the month's budget", 160, a_month_of_a_moment, "more than per_month"),
     Mutation(
         "a person says yes before a price above the threshold is paid", 0, nobody_is_asked, "without a yes"
     ),
-    Mutation("a yes is to exactly one price", 458, a_yes_to_anything, "without a yes"),
-    Mutation("a reservation is one transaction", 57, reservation_in_two_steps, "more than"),
-    Mutation("one open hire per key", 61, many_open_under_a_key, "of one key"),
+    Mutation("a yes is to exactly one price", 927, a_yes_to_anything, "without a yes"),
+    Mutation("a reservation is one transaction", 155, reservation_in_two_steps, "more than"),
+    Mutation("one open hire per key", 16, many_open_under_a_key, "of one key"),
     Mutation(
         "an equal hire that ends between look and record is the answer",
-        929,
+        7786,
         an_end_between_is_not_seen,
         "begun anew",
         lambda plan: plan.more.between,
     ),
-    Mutation("who was overtaken cannot save", 40, last_save_wins, ""),
+    Mutation("who was overtaken cannot save", 21, last_save_wins, ""),
     Mutation("the seller's signature verifies", 19, any_signature, "breaks a rule"),
-    Mutation("the times leave a margin", 8, any_times, "payByTime"),
+    Mutation("the times leave a margin", 16, any_times, "payByTime"),
     Mutation(
         "without a text the money is asked back in time",
         87,
         no_refund_for_a_missing_text,
         "asked back in time",
     ),
-    Mutation("a result is fetched after the payout, too", 26, no_last_look_for_the_result, "still hands out"),
-    Mutation("a 404 is no proof of absence", 0, absence_without_proof, "lapsed"),
+    Mutation("a result is fetched after the payout, too", 53, no_last_look_for_the_result, "still hands out"),
+    Mutation(
+        "who gives nothing is asked before it is given up",
+        29302,
+        switches.a_day_alone_is_enough,
+        "still hands out",
+        lambda plan: plan.chaos.crash,
+    ),
+    Mutation("a 404 is no proof of absence", 5, absence_without_proof, "lapsed"),
     Mutation("a denial by the wallet's policy may pass", 41, a_denial_is_final, "lapsed|reserved, locked"),
     Mutation(
         "a state of a later version is not final", 87, a_strange_state_is_final, "lapsed|reserved, locked"
     ),
-    Mutation("time alone ends nothing that may hold money", 0, time_alone_ends_it, "lapsed|reserved, locked"),
-    Mutation("the place in the feed moves with its news", 0, a_place_without_its_news, "comes to no end"),
-    Mutation("a refund frees the budget", 7, refunds_do_not_free_the_budget, "budget"),
-    Mutation("a result is saved before anything else", 0, results_are_not_saved, "result"),
-    Mutation("a record knows its node", 176, switches.any_node, "another node", _is_away("elsewhere")),
+    Mutation(
+        "time alone ends nothing that may hold money", 11, time_alone_ends_it, "lapsed|reserved, locked"
+    ),
+    Mutation("the place in the feed moves with its news", 3, a_place_without_its_news, "comes to no end"),
+    Mutation("a refund frees the budget", 12, refunds_do_not_free_the_budget, "budget"),
+    Mutation("a result is saved before anything else", 3, results_are_not_saved, "result"),
+    Mutation("a record knows its node", 116, switches.any_node, "another node", _is_away("elsewhere")),
+    Mutation(
+        "nothing is ordered where no node says which it is",
+        1373,
+        switches.whoever_answers_is_the_node,
+        "another node",
+        lambda plan: plan.chaos.node,
+    ),
     Mutation("a record knows its network", 584, switches.any_network, "another network", _is_away("network")),
     Mutation("a dialect is chosen on proof", 20, switches.a_gateways_404_is_the_nodes, "older dialect"),
     Mutation(
@@ -342,7 +371,7 @@ MUTATIONS = (
         lambda plan: plan.chaos.outage_ms,
     ),
     Mutation(
-        "owed work is open", 44, switches.owed_work_is_finished, "owed still", lambda plan: plan.chaos.crash
+        "owed work is open", 496, switches.owed_work_is_finished, "owed still", lambda plan: plan.chaos.crash
     ),
     Mutation(
         "money is not bound beyond the horizon",
@@ -374,7 +403,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the limits of now are asked before the money leaves",
-        61,
+        536,
         switches.limits_of_the_beginning,
         "limits of now",
         lambda plan: plan.more.shrinks_ms,
@@ -388,7 +417,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an order's window is longer than its time-out",
-        20,
+        282,
         switches.a_window_shorter_than_the_time_out,
         "refused",
         lambda plan: plan.more.shuts,
@@ -402,9 +431,29 @@ MUTATIONS = (
     ),
     Mutation(
         "the node's time is heard at each call's beginning",
-        257,
+        365,
         switches.the_time_is_not_heard,
         "a clock that is wrong",
+        lambda plan: plan.more.skews,
+    ),
+    Mutation(
+        "a yes is to what was seen",
+        52232,
+        switches.a_yes_to_whatever_is_asked_by_now,
+        "without a yes to exactly that",
+    ),
+    Mutation(
+        "a late doubt leaves a service some time",
+        60913,
+        switches.no_time_for_a_late_doubt,
+        "accuses an honest seller",
+        lambda plan: plan.more.temper == "amnesiac",
+    ),
+    Mutation(
+        "several answers say the time",
+        34803,
+        switches.one_answer_says_the_time,
+        "too near",
         lambda plan: plan.more.skews,
     ),
     Mutation(
@@ -413,6 +462,13 @@ MUTATIONS = (
         switches.the_clock_never_goes_back,
         "asked back in time|still hands out",
         lambda plan: plan.more.blackout,
+    ),
+    Mutation(
+        "a question asked by a clock that was days ahead ends",
+        8291,
+        switches.a_question_ends_by_its_own_clock,
+        "comes to no end",
+        lambda plan: plan.more.skews,
     ),
     Mutation(
         "a key that was refused is tried again",
@@ -452,21 +508,21 @@ MUTATIONS = (
     ),
     Mutation(
         "our own wish is taken back when the result is proved",
-        169,
+        244,
         switches.a_wish_is_never_taken_back,
         "took the wish back",
         lambda plan: plan.more.temper == "flipper",
     ),
     Mutation(
         "one mismatch convicts nobody",
-        44,
+        612,
         switches.one_mismatch_is_enough,
         "of a lie",
         lambda plan: plan.more.spoilt,
     ),
     Mutation(
         "a failure is believed when it lasts",
-        221,
+        217,
         switches.one_failure_is_enough,
         "said once",
         lambda plan: plan.more.spoilt,

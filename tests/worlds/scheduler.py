@@ -27,7 +27,7 @@ from tests.worlds.life import Life, Task
 from tests.worlds.more import NONE, TODAYS, cursed, of_a_later_version, of_an_older_replica, spoil
 from tests.worlds.plan import Chaos, Wish
 from tests.worlds.stage import Stage
-from tests.worlds.wire import lost, reply_of, unsent
+from tests.worlds.wire import hostile, lost, reply_of, unsent
 
 # What may become of a request, and how often among those that meet trouble.
 TROUBLES: tuple[tuple[str, int], ...] = (
@@ -84,6 +84,7 @@ class Scheduler:
         self.chaos = chaos
         self.more = stage.plan.more
         self._rng_of_more = random.Random(f"more of {stage.plan.seed}")
+        self._rng_of_wire = random.Random(f"wire of {stage.plan.seed}")
         self._spoilt: set[str] = set()
         self.rng = rng
         self.crashed: Callable[[Life, list[Wish]], None] = lambda life, wishes: None
@@ -404,6 +405,8 @@ class Scheduler:
                 answer = spoilt(fault, place, response)
         if answer.response is None or answer.wait_ms / 1000 > call.timeout_s:
             reply = lost("no answer")
+        elif self.more.hostile and self._rng_of_wire.random() < self.more.hostile:
+            reply, trouble = hostile(call, answer.response, self._rng_of_wire), trouble or "hostile"
         else:
             reply = reply_of(answer.response, call.cap_bytes)
         if trouble == "cursed":

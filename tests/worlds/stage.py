@@ -19,11 +19,11 @@ from masumi_tools.sandbox.registry import routes
 from masumi_tools.sandbox.registry.listings import fixed_pricing
 from masumi_tools.sandbox.sellers.mip003 import Job
 from masumi_tools.sandbox.wire import Response, reply
+from tests.worlds.more import TODAYS, of_an_older_replica
 from tests.worlds.plan import Plan, Seller
 from tests.worlds.vendors import Vendor
-from tests.worlds.wire import place, request_of
+from tests.worlds.wire import NODE, place, request_of
 
-NODE, REGISTRY = "https://node.test", "https://registry.test"
 KEYLESS_MS = 6 * 60_000
 POOR = [(12_000_000, "")]
 
@@ -161,6 +161,8 @@ class Stage:
         asked = named(call)
         if self.away == "restored" and asked not in self.forgotten:
             return None
+        if self.plan.dialect == "seed" and call.name.endswith(TODAYS):
+            return of_an_older_replica(call)
         if call.name == "POST /purchase":
             return _said(404, "No payment source found for agent identifiers policy id")
         return _said(404, "Purchase not found")

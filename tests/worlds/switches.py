@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from masumi_tools.calls.call import Reply
-from masumi_tools.hire import acceptance, driver, easing, flows, rows, steps
+from masumi_tools.hire import acceptance, approvals, driver, easing, flows, paying_node, rows, steps
 from masumi_tools.hire.driver import Driver
 from masumi_tools.hire.flows import Flows
+from masumi_tools.hire.paying_node import PayingNode
 from masumi_tools.hire.purchase import Purchase
 from masumi_tools.hire.replies import job, payment, proof
 from masumi_tools.hire.request import Order
@@ -31,19 +32,23 @@ def a_window_shorter_than_the_time_out(patch: Patch) -> None:
 
 
 def any_node_and_network(patch: Patch) -> None:
-    patch.setattr(driver, "elsewhere", lambda *_: None)
+    patch.setattr(paying_node, "elsewhere", lambda *_: None)
 
 
 def any_network(patch: Patch) -> None:
-    elsewhere = driver.elsewhere
-    patch.setattr(driver, "elsewhere", lambda p, network, url, ids: elsewhere(p, p.network, url, ids))
+    elsewhere = paying_node.elsewhere
+    patch.setattr(paying_node, "elsewhere", lambda p, network, url, ids: elsewhere(p, p.network, url, ids))
 
 
 def any_node(patch: Patch) -> None:
-    elsewhere = driver.elsewhere
+    elsewhere = paying_node.elsewhere
     patch.setattr(
-        driver, "elsewhere", lambda p, network, url, ids: elsewhere(p, network, p.node_url, p.node_ids)
+        paying_node, "elsewhere", lambda p, network, url, ids: elsewhere(p, network, p.node_url, p.node_ids)
     )
+
+
+def whoever_answers_is_the_node(patch: Patch) -> None:
+    patch.setattr(driver, "next_step", lambda p, now, ways, **given: steps.next_step(p, now, ways))
 
 
 def an_accepted_order_is_sent_again(patch: Patch) -> None:
@@ -65,11 +70,17 @@ def a_dialect_is_for_ever(patch: Patch) -> None:
 
 
 def the_time_is_not_heard(patch: Patch) -> None:
-    def deaf(self: Driver, *_: Any, **_named: Any) -> Any:
-        return
-        yield
+    patch.setattr(PayingNode, "hear", lambda self, reply: None)
 
-    patch.setattr(Driver, "_hear_the_time", deaf)
+
+def one_answer_says_the_time(patch: Patch) -> None:
+    hear = PayingNode.hear
+
+    def once(self: PayingNode, reply: Reply) -> None:
+        if not self._clock._heard:
+            hear(self, reply)
+
+    patch.setattr(PayingNode, "hear", once)
 
 
 def barred_for_ever(patch: Patch) -> None:
@@ -194,5 +205,41 @@ def a_wish_is_never_taken_back(patch: Patch) -> None:
     patch.setattr(steps, "cancellable", lambda p: False)
 
 
+def a_yes_to_whatever_is_asked_by_now(patch: Patch) -> None:
+    decide = Flows.decide
+
+    def unseen(self: Flows, hire_id: str, decision: approvals.Decision, *given: Any) -> Any:
+        return decide(self, hire_id, replace(decision, seen=""), *given)
+
+    patch.setattr(Flows, "decide", unseen)
+
+
+def no_time_for_a_late_doubt(patch: Patch) -> None:
+    patch.setattr(proof, "_patience_ms", lambda p, unlock, ways: ways.pace.failure_ms)
+
+
+def a_day_alone_is_enough(patch: Patch) -> None:
+    """Also one in which nobody asked."""
+    patch.setattr(steps, "LAST_ASKS", 0)
+
+
 def the_clock_never_goes_back(patch: Patch) -> None:
     patch.setattr(driver, "kept_up", lambda p, now: p)
+
+
+def _deaf(asks: Callable[..., Any]) -> Callable[..., Any]:
+    def deaf(self: Any, *given: Any) -> Any:
+        self.hear = lambda reply: None
+        try:
+            return (yield from asks(self, *given))
+        finally:
+            vars(self).pop("hear", None)
+
+    return deaf
+
+
+def a_question_ends_by_its_own_clock(patch: Patch) -> None:
+    """Also where that clock was a year ahead, as it is while the node's time is not heard right before the question."""
+    for name in ("refuses", "elsewhere"):
+        patch.setattr(PayingNode, name, _deaf(getattr(PayingNode, name)))
+    patch.setattr(approvals, "is_over", lambda question, now: now >= question.until_ms)

@@ -12,7 +12,8 @@ import pytest
 from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.journal.news import Place
 from masumi_tools.journal.questions import Question
-from masumi_tools.journal.store import Entry, Journal, Row, Usage
+from masumi_tools.journal.row import Entry, Reservation, Row, Usage
+from masumi_tools.journal.store import Journal
 from tests.worlds.journal import MemoryJournal
 
 IDS, KEYS, CALLS, OWNERS, BUDGETS = (
@@ -83,11 +84,21 @@ class Hands:
         def decide(usage: Usage) -> Row:
             return replace(known, record=repr(usage))
 
+        def begin(usage: Usage) -> Row:
+            return replace(row, record=repr(usage))
+
         deeds: list[Callable[[], Any]] = [
             lambda: journal.add(row, call if flag else None, owner if flag else None, 5),
             lambda: journal.save(known),
             lambda: journal.save(known),
-            lambda: journal.save_decided(known, decide, since, text if flag else "", since),
+            lambda: journal.save_decided(Reservation(known, decide, since, text if flag else "", since)),
+            lambda: journal.add(
+                row,
+                call if flag else None,
+                owner if flag else None,
+                5,
+                Reservation(row, begin, since, text, since),
+            ),
             lambda: journal.take_lease(row.hire_id, owner, 5, _is_dead),
             lambda: journal.drop_lease(row.hire_id, owner),
             lambda: journal.link(call, row.hire_id) if journal.get(row.hire_id) else None,

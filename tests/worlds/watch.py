@@ -8,10 +8,12 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from masumi_tools.calls.call import Call, Reply
+from masumi_tools.hire.acceptance import SUBMIT_AHEAD_MS
 from masumi_tools.hire.purchase import JOINABLE, Purchase, State
 from masumi_tools.hire.receipt import Receipt
 from masumi_tools.hire.steps import ABANDON_MS
-from masumi_tools.journal.store import Journal, Row
+from masumi_tools.journal.row import Row
+from masumi_tools.journal.store import Journal
 from tests.worlds.life import Task
 from tests.worlds.plan import Wish
 from tests.worlds.stage import Stage, named
@@ -28,6 +30,8 @@ SPAN_MS = 10 * MINUTE_MS
 # A call is back so long after its patience at the latest: its grace, an order that is not cut short, and a look.
 LATEST_MS = (10 + 60 + 10) * 1000
 QUOTE_MS = 60_000
+JUST_MS = 10_000
+FAR_MS = 10**15  # later than anything
 
 
 class Violation(AssertionError):
@@ -51,7 +55,8 @@ class Hire:
     given_ms: int = 0
     undone_ms: int = 0
     told_open: bool = False
-    awaited: bool = False  # by the record, when it was told last that it goes on
+    asked_ms: int = 0  # when the node was last asked about it, by anyone: a quiet answer is not saved
+    awaited: bool = False  # by the journal, when it was told last that it goes on
     cancelled: bool = False
 
     def equals(self, other: Hire) -> bool:
@@ -72,7 +77,7 @@ class Watch:
         """Whether the node is heard whenever it is asked, and answers for itself."""
         plan = self.stage.plan
         quiet = not plan.chaos.node and plan.chaos.outage_ms is None
-        return quiet and not plan.more.late_page and plan.more.away_ms is None
+        return quiet and not plan.more.late_page and not plan.more.hostile and plan.more.away_ms is None
 
     # A record begins and goes on ----------------------------------------------------------------------------
 
@@ -111,8 +116,7 @@ class Watch:
 
     def _handed_out(self, hire: Hire) -> bool:
         """Whether a call that stands still just now has taken the end with it, to tell it."""
-        row = self.journal.get(hire.hire_id)
-        return hire.awaited and row is not None and not Purchase.model_validate_json(row.record).awaited
+        return hire.awaited and not self.journal.awaits(hire.hire_id)
 
     def _state(self, hire: Hire) -> State | None:
         row = self.journal.get(hire.hire_id)
@@ -121,8 +125,8 @@ class Watch:
     def moved(self, hire: Hire, row: Row) -> None:
         """A record has got to another state: what time alone decided is right by the node's clock."""
         now, state = self.stage.now(), State(row.state)
-        if state in UNDONE:
-            hire.undone_ms = now
+        if state in UNDONE:  # by its record: a machine that stands still saves it later
+            hire.undone_ms = Purchase.model_validate_json(row.record).changed_ms
         if state is State.RESERVED:
             hire.reserved_ms = now
         if state is State.REFUSED and self.clear:
@@ -131,6 +135,8 @@ class Watch:
     def _is_over(self, hire: Hire, p: Purchase, now: int) -> None:
         if WRONG_TIMES.search(p.reason) and self._keeps_times(p):
             raise Violation(f"hire {hire.hire_id} refuses good times by a clock that is wrong: {p.reason}")
+        if self.stage.plan.more.skews and self.stage.plan.chaos.freeze:
+            return  # whoever stood still before the record was kept began it by another clock
         if (
             p.reason.startswith("it was interrupted before anything")
             and now - hire.begun_ms < ABANDON_MS - SLACK_MS
@@ -140,8 +146,11 @@ class Watch:
     def _keeps_times(self, p: Purchase) -> bool:
         """Whether the offer gave enough time, and nobody slept over it."""
         found, plan, now = self.stage.job(p.nonce), self.stage.plan, self.stage.now()
-        if p.terms is not None and p.terms.times.pay_by_time < now + 2 * SLACK_MS:  # nobody went on with it
-            return False
+        if p.terms is not None:
+            times = p.terms.times
+            late = times.submit_result_time < now + SUBMIT_AHEAD_MS + JUST_MS
+            if late or times.pay_by_time < now + 2 * SLACK_MS:  # nobody went on with it
+                return False
         if found is None or plan.chaos.freeze or plan.more.spoilt:
             return False
         return found[0].temper.offer in ("", "shouts", "drifts", "greedy", "dear", "discount")
@@ -170,24 +179,32 @@ class Watch:
         """A call is back, in time; whoever was told that the hire goes on is told of its end."""
         self._in_time(task)
         hire, wish = self.hires[receipt.hire_id], task.wish
-        # Of less than a job nothing need be kept: the next call begins it anew.
-        begun = receipt.state not in (State.ASKED, State.LISTED, State.RESERVED)
         if not receipt.open:
             hire.told_open = False
-        elif wish is not None and wish.action == "hire" and begun and not self.stage.plan.chaos.journal:
+        elif wish is not None and wish.action == "hire" and not self.stage.plan.chaos.journal:
             hire.told_open = True
         row = self.journal.get(receipt.hire_id)
         if row is None or wish is None or wish.action != "hire":
             return
         p = Purchase.model_validate_json(row.record)
-        hire.awaited = p.awaited
-        if task.life.frozen_until_ms:
+        hire.awaited = self.journal.awaits(p.hire_id)
+        slept = task.life.frozen_until_ms or task.excused_ms >= wish.patience_s * 1000
+        away = self.stage.away in ("elsewhere", "network")  # another node, or network, cannot be asked for it
+        if slept or away or any("journal works again" in note for note in receipt.notes):
             return
-        due = p.next_node_ms < self.stage.now() - 1_000 and p.hire_id not in task.about
-        if p.state is State.DELIVERED and p.verified is None and not p.free and due and wish.patience_s > 0:
+        now = self.stage.now()
+        by_others = hire.asked_ms > now - JUST_MS
+        due = p.next_node_ms < now - 1_000 and p.hire_id not in task.about and not by_others
+        owed = p.state is State.DELIVERED and p.verified is None and not p.free and due
+        if owed and wish.patience_s > 0 and not self._is_driven(p.hire_id):  # who drives it asks for it
             raise Violation(
                 f"{task.label} is over, and the proof of {p.hire_id} is owed still: nobody asked for it"
             )
+
+    def _is_driven(self, hire_id: str) -> bool:
+        """Whether somebody's lease of this open hire runs."""
+        free = self.journal.due(FAR_MS, (0, ""), lambda _: False, 10_000)
+        return hire_id not in {row.hire_id for row in free}
 
     def _in_time(self, task: Task) -> None:
         wish = task.wish

@@ -5,13 +5,37 @@ A test sends the same exchanges both ways and compares the replies.
 
 from __future__ import annotations
 
-from functools import lru_cache
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from urllib.parse import parse_qsl, urlsplit
+
+import httpx
 
 from masumi_tools.calls.call import Call, Reply
 from masumi_tools.net.exchange import TEXT_CAP
+from masumi_tools.net.http import Http
 from masumi_tools.net.json import read_json
 from masumi_tools.sandbox.wire import Request, Response
+from masumi_tools.settings import Settings
+
+NODE, REGISTRY = "https://node.test", "https://registry.test"
+# What whoever answers may do to an HTTP client: heads, and statuses where the answer's own is replaced.
+_HOSTILE: tuple[tuple[int | None, dict[str, str]], ...] = (
+    (302, {"location": "https://xn--0/"}),
+    (307, {"location": "http://[::1"}),
+    (308, {"location": "//user:pw@169.254.169.254:99999/"}),
+    (None, {"content-type": "application/json; charset=utf-99"}),
+    (None, {"content-encoding": "gzip"}),
+    (None, {"content-encoding": "br, deflate;q=0"}),
+    (None, {"content-length": "999999999999999999999"}),
+    *(
+        (status, {"retry-after": said})
+        for status in (None, 429, 503)
+        for said in ("86400", "nan", "-1", "soon")
+    ),
+)
 
 
 @lru_cache(maxsize=4096)
@@ -56,3 +80,33 @@ def unsent(detail: str) -> Reply:
 
 def _text(body: bytes) -> str:
     return body[: 4 * TEXT_CAP].decode("utf-8", "replace")[:TEXT_CAP]
+
+
+@dataclass(frozen=True)
+class Raw(httpx.BaseTransport, httpx.SyncByteStream):
+    """Answers anything with this, and may break off in the middle."""
+
+    status: int
+    head: dict[str, str]
+    body: bytes
+    cut: bool
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(self.status, headers=self.head, stream=self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.body[: len(self.body) // 2] if self.cut else self.body
+        if self.cut:
+            raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+
+
+@cache
+def _settings() -> Settings:
+    return Settings(node_url=NODE, registry_url=REGISTRY)
+
+
+def hostile(call: Call, response: Response, rng: random.Random) -> Reply:
+    """What the real client makes of this answer, when a head says what nobody should, or the body breaks off."""
+    status, said = rng.choice(_HOSTILE)
+    raw = Raw(status or response.status, {**response.headers, **said}, response.body, rng.random() < 0.2)
+    return Http(_settings(), transport=raw).send(call)

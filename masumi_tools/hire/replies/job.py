@@ -9,11 +9,12 @@ from masumi_tools.calls.call import Reply
 from masumi_tools.hire.purchase import ON_DEMAND, Event, Purchase, State
 from masumi_tools.hire.replies.proof import given_again
 from masumi_tools.hire.replies.words import said
-from masumi_tools.hire.steps import Ways
+from masumi_tools.hire.steps import LAST_ASKS, Ways, is_over
 from masumi_tools.models import JobState, JobStatus, read_ack, read_status
 from masumi_tools.text import quoted, redact
 
-# Answers "completed" without a text, or no answer at all, before a hire without escrow is given up.
+# In a row: answers "completed" without a text before the money is asked back, and no answer at all before
+# a hire without escrow is given up. What was said before, while the job ran, is none of them.
 EMPTY_ENOUGH = 3
 GONE_ENOUGH = 20
 # So many times the longest pause without a word of the service are worth telling.
@@ -35,22 +36,26 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     wait = min(ways.pace.job_ms * (1 + polls // 2), ways.pace.job_max_ms)
     if reply.retry_after_s is not None:
         wait = max(wait, int(reply.retry_after_s * 1000))
-    quiet = p.but(quiet_polls=polls, next_job_ms=now + wait)
+    asks = p.last_asks + 1 if is_over(p, now) else 0
+    silent = p.silent_polls + 1
+    quiet = p.but(
+        quiet_polls=polls, silent_polls=silent, next_job_ms=now + wait, last_asks=min(asks, LAST_ASKS)
+    )
     job = _readable(reply)
     if job is not None and job.state is JobState.UNKNOWN:
         return _in_other_words(quiet, job, now)
     if job is None:
-        if p.free and polls >= GONE_ENOUGH:
+        if p.free and silent >= GONE_ENOUGH:
             return p.move(Event.BROKEN, now, reason=f"the free service stopped answering: {said(reply)}")
-        silent = now - max(p.last_seen_job_ms, p.changed_ms) >= SILENT_POLLS * ways.pace.job_max_ms
-        if silent and p.state in (State.LOCKED, State.RUNNING) and not p.refund_wanted:
+        lasts = now - max(p.last_seen_job_ms, p.changed_ms) >= SILENT_POLLS * ways.pace.job_max_ms
+        if lasts and p.state in (State.LOCKED, State.RUNNING) and not p.refund_wanted:
             return quiet.but(reason=f"{SILENT} ({said(reply)}); it is asked until the deadline")
         return quiet
     if p.reason.startswith((SILENT, OTHER_WORDS)):
         quiet = quiet.but(reason="")
     job = replace(job, progress=_clean(job.progress), error=_clean(job.error))
     told = p.job is None or (job.state, job.progress) != (p.job.state, p.job.progress)
-    quiet = quiet.but(job=job, last_seen_job_ms=now, **({"quiet_polls": 0} if told else {}))
+    quiet = quiet.but(job=job, last_seen_job_ms=now, silent_polls=0, **({"quiet_polls": 0} if told else {}))
     if p.doubted:  # nothing but a result says anything about the one that is here
         given = job.result if job.state is JobState.COMPLETED and job.has_answer else None
         return quiet if given is None else given_again(quiet, given, now)
@@ -60,9 +65,8 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if job.state is JobState.COMPLETED and job.has_answer and job.result is not None:
         return _delivered(quiet, job.result, now)
     if job.state is JobState.COMPLETED:
-        return _without_result(
-            quiet, "the service says it completed, but gives no result", now, polls >= EMPTY_ENOUGH
-        )
+        why = "the service says it completed, but gives no result"
+        return _without_result(quiet, why, now, quiet.quiet_polls + 1 >= EMPTY_ENOUGH)
     if job.state is JobState.AWAITING_INPUT:
         return _asks(quiet, job, now, ways)
     if p.state is State.NEEDS_INPUT:
@@ -74,7 +78,7 @@ def status(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
 def _in_other_words(p: Purchase, job: JobStatus, now: int) -> Purchase:
     """A word that is not known is an answer all the same: it is told, and decides nothing."""
     word = redact(job.word or "", 80)
-    p = p.but(last_seen_job_ms=now, quiet_polls=min(p.quiet_polls, GONE_ENOUGH // 2))
+    p = p.but(last_seen_job_ms=now, silent_polls=0)
     if p.state not in (State.LOCKED, State.RUNNING):
         return p
     progress = ", ".join(filter(None, (word, _clean(job.progress))))

@@ -20,9 +20,9 @@ from masumi_tools.hire.replies.envelope import (
     refused_order,
     says_unknown,
 )
-from masumi_tools.hire.replies.proof import LAST_ASK_MS, compared
+from masumi_tools.hire.replies.proof import compared
 from masumi_tools.hire.replies.words import said
-from masumi_tools.hire.steps import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways
+from masumi_tools.hire.steps import LAPSE_MS, NO_TEXT_MS, NODE_SLACK_MS, Ways, given_up
 from masumi_tools.models import NodePurchase, OnChainState, read_purchase
 from masumi_tools.money import Amount, total
 from masumi_tools.text import quoted
@@ -83,9 +83,8 @@ def _not_paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if not unknown and refused_order(reply):
         return p.move(Event.REFUSED, now, reason=_refusal(p, reply))
     if not proves_absence(reply) and not (denied(reply) and p.absent_seen):
-        words = f"the node has not confirmed the purchase ({said(reply)}); it is asked again"
         wait = _again_ms(reply, ways)
-        return p.but(pay_unknown=True, pay_denied_ms=0, reason=words, next_node_ms=now + wait)
+        return p.but(pay_unknown=True, pay_denied_ms=0, reason=_unconfirmed(reply), next_node_ms=now + wait)
     # The first POST may still be on its way to the node: the same no once more, when it cannot be, is proof.
     if not p.pay_denied_ms or now - p.pay_denied_ms < ways.pace.in_flight_ms:
         since = p.pay_denied_ms or now
@@ -93,6 +92,10 @@ def _not_paid(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if _past(p, _as_of(reply, now)):
         return p.move(Event.LAPSED, now, reason=f"the node never took the purchase: {said(reply)}")
     return p.move(Event.REFUSED, now, reason=_refusal(p, reply))
+
+
+def _unconfirmed(reply: Reply) -> str:
+    return f"the node has not confirmed the purchase ({said(reply)}); it is asked again"
 
 
 def read(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
@@ -114,10 +117,10 @@ def read(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     if says_unknown(reply) or (p.dialect == "seed" and reply.ok and is_nodes(reply)):
         return _absent(p, reply, now, ways)
     wait = max(_again_ms(reply, ways), ways.pace.lock_ms)
-    if (
-        p.state is State.PAYING and reply.status is not None
-    ):  # a node that does not read may still take orders
-        return p.but(absent_ms=p.absent_ms or -1, next_node_ms=now + _again_ms(reply, ways))
+    # A node that does not read may still take orders.
+    if p.state is State.PAYING and reply.status is not None:
+        told, wait = _unconfirmed(reply), _again_ms(reply, ways)
+        return p.but(absent_ms=p.absent_ms or -1, reason=told, next_node_ms=now + wait)
     return p.but(next_node_ms=now + wait)
 
 
@@ -150,7 +153,7 @@ def _other_dialect(p: Purchase) -> Purchase:
 
 def refund_asked(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
     """request-refund: its 404 means already asked, too early or unknown, and a read tells which."""
-    later = p.but(refund_due_ms=now + _again_ms(reply, ways))
+    later = p.but(refund_due_ms=now + min(_again_ms(reply, ways), _barred_ms(p, now, ways)))
     node = _found(p, reply.body) if reply.ok else None
     if node is not None:
         if _is_anothers(p, node):
@@ -159,13 +162,15 @@ def refund_asked(p: Purchase, reply: Reply, now: int, ways: Ways) -> Purchase:
             Event.REFUND_ASKED,
             now,
             reason=p.refund_wanted,
-            refund_asked=True,
             refund_tries=0,
             refund_due_ms=0,
         )
         return on_chain(asked, node, now, ways, _as_of(reply, now))
     if no_such_route(reply) or (reply.status == 405 and p.dialect == "seed"):
-        return _other_dialect(later)
+        other = _other_dialect(later)
+        # Nothing was asked yet, and it may be the last look.
+        at_once = (p.dialect, other.dialect) == ("today", "seed")
+        return other.but(refund_due_ms=now) if at_once else other
     if reply.status in (401, 403) and error_of(reply) is not None:
         note = f"the refund request failed: {said(reply)}"
         barred = later.but(refund_barred=True, refund_due_ms=now + _barred_ms(p, now, ways))
@@ -318,7 +323,7 @@ def _after_lock(p: Purchase, node: NodePurchase, now: int, ways: Ways, asked_ms:
     if asked or state in (OnChainState.REFUND_REQUESTED, OnChainState.REFUND_AUTHORIZED):
         return p if p.state is State.REFUND_REQUESTED else p.move(Event.REFUND_ASKED, now)
     if _taken_back(p, state):
-        return p.move(Event.CANCELLED, now, refund_wanted="", refund_asked=False, reason="")
+        return p.move(Event.CANCELLED, now, refund_wanted="", reason="")
     if p.refund_wanted or p.state in (State.DELIVERED, State.REFUND_REQUESTED, State.DISPUTED):
         return p
     if node.result_hash is None and asked_ms >= times.submit_result_time:
@@ -349,7 +354,7 @@ def _paid_out(p: Purchase, now: int) -> Purchase:
 
 
 def _may_still_come(p: Purchase, now: int) -> bool:
-    return (p.result is None or p.doubted) and now - (p.paid_out_ms or now) < LAST_ASK_MS
+    return (p.result is None or p.doubted) and not given_up(p, now)
 
 
 def _asked_once_more(p: Purchase, now: int) -> Purchase:

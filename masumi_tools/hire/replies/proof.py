@@ -8,13 +8,11 @@ or when waiting on would miss the last moment to ask the money back.
 from __future__ import annotations
 
 from masumi_tools.hire.purchase import MISMATCH, Purchase, State
-from masumi_tools.hire.steps import NO_TEXT_MS, Ways
+from masumi_tools.hire.steps import NO_TEXT_MS, Ways, given_up
 from masumi_tools.models import NodePurchase
 from masumi_tools.proof.hashing import output_candidates, which
 
 DOUBT = "the result that was read does not match the hash on the chain; the service is asked for it once more"
-# A service that was paid, and gave no result or one that is in doubt, is asked for it so long.
-LAST_ASK_MS = 24 * 60 * 60_000
 
 
 def compared(p: Purchase, node: NodePurchase, now: int, ways: Ways) -> Purchase:
@@ -39,7 +37,8 @@ def given_again(p: Purchase, result: str, now: int) -> Purchase:
     """The record after the service gave the result that is in doubt once more."""
     form = which(output_candidates(p.nonce, result), p.node.result_hash if p.node else None)
     proved = _proved(p, result, form) if form is not None else p.but(mismatch_again=True)
-    return proved.but(next_node_ms=now)
+    # Another text than the one that was here is given only now: for so long equal calls are answered with it.
+    return proved.but(next_node_ms=now, result_ms=p.result_ms if proved.result == p.result else now)
 
 
 def _proved(p: Purchase, result: str, form: str) -> Purchase:
@@ -55,6 +54,11 @@ def _too_late_to_doubt(p: Purchase, now: int, ways: Ways) -> bool:
     """Whether a service that gives nothing more has had its time: the money is asked back before it is too late."""
     assert p.terms is not None
     if p.paid_out_ms:
-        return now - p.paid_out_ms >= LAST_ASK_MS
-    late = now >= p.terms.times.unlock_time - NO_TEXT_MS
-    return late and now - p.mismatch_ms >= ways.pace.failure_ms
+        return given_up(p, now)
+    unlock = p.terms.times.unlock_time
+    return now >= unlock - NO_TEXT_MS and now - p.mismatch_ms >= _patience_ms(p, unlock, ways)
+
+
+def _patience_ms(p: Purchase, unlock: int, ways: Ways) -> int:
+    """Where the doubt came late itself, a service that has forgotten the job for minutes has a share of the rest."""
+    return max((unlock - p.mismatch_ms) // 4, ways.pace.failure_ms)

@@ -34,16 +34,17 @@ class QuickApp(FastAPI):
         `answer` makes of what a handler raised its response; None lets it be raised.
         """
         self._quick, self._answer = quick, answer
-        self._made = self._looks()
+        self._made = tuple(part.copy() for part in self._looks())
 
     def _looks(self) -> tuple[Any, ...]:
         """All by which somebody may have changed what a request meets."""
+        router = self.router
         return (
-            tuple(map(id, self.router.routes)),
-            tuple(self.exception_handlers.items()),
-            len(self.user_middleware),
-            len(self.dependency_overrides),
-            len(self.router.dependencies),
+            router.routes,
+            self.exception_handlers,
+            self.user_middleware,
+            self.dependency_overrides,
+            router.dependencies,
         )
 
     @property

@@ -39,11 +39,7 @@ class NodeTransport(httpx.AsyncBaseTransport):
         parts += [b"\r\n", request.content]
         connection = self._take(key) or await self._open(key, float(timeout["connect"]))
         try:
-            async with asyncio.timeout(float(timeout["read"])):
-                await connection.exchange(b"".join(parts))
-        except TimeoutError:
-            connection.close()
-            raise httpx.ReadTimeout("the node did not answer in time", request=request) from None
+            await connection.exchange(b"".join(parts), float(timeout["read"]))
         except BaseException:
             connection.close()
             raise
@@ -124,14 +120,20 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
-    async def exchange(self, message: bytes) -> None:
-        """Send one request and wait for the whole answer."""
+    async def exchange(self, message: bytes, within_s: float) -> None:
+        """Send one request and wait for the whole answer; ReadTimeout where it does not come in time."""
         self.status, self.headers, self.body, self.keeps = 0, [], bytearray(), False
         self._answered = False
         self._parser = httptools.HttpResponseParser(self)
-        self._done = asyncio.get_running_loop().create_future()
-        self._transport.write(message)
-        await self._done
+        loop = asyncio.get_running_loop()
+        self._done = loop.create_future()
+        late = httpx.ReadTimeout("the node did not answer in time")
+        limit = loop.call_later(within_s, self._fail, late)
+        try:
+            self._transport.write(message)
+            await self._done
+        finally:
+            limit.cancel()
 
     def close(self) -> None:
         self.closed = True

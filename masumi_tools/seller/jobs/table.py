@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic_core import to_json
 from sqlalchemy.dialects import sqlite
 
 from masumi_tools.errors import JournalBusy, JournalError
@@ -28,7 +29,6 @@ from masumi_tools.seller.jobs.job import (
     booked,
     due_ms,
     from_json,
-    to_json,
 )
 from masumi_tools.seller.jobs.tables import IS_BOOKED, SCHEMA, processes
 from masumi_tools.seller.jobs.tables import facts as _facts
@@ -130,12 +130,7 @@ class JobTable:
     def _make(self) -> None:
         if not self.sqlite:
             refuse_pooler(self.engine)
-        with self._reading.connect() as db:
-            known = SCHEMA.version(db) == SCHEMA.newest
-        if not known:
-            with self.engine.begin() as db:
-                SCHEMA.migrate(db)
-        SCHEMA.guard(self.engine)
+        SCHEMA.bring(self.engine)
 
     # Writing -----------------------------------------------------------------------------------------
 
@@ -243,7 +238,7 @@ class JobTable:
             "due_ms": NEVER if due is None else due,
             "created_ms": job.created_ms,
             "changed_ms": job.changed_ms,
-            "record": _written(to_json(job)),
+            "record": to_json(job).decode(),
             "booked": booked(job),
             "price": price if len(price := _written(job.price)) <= _SHORT else "",
         }

@@ -87,11 +87,15 @@ def _booked(db: sa.Connection) -> None:
         "ALTER TABLE masumi_jobs ADD COLUMN price VARCHAR(200) NOT NULL DEFAULT ''",
     ):
         db.execute(sa.text(statement))
-    page = sa.text("SELECT job_id, record FROM masumi_jobs WHERE job_id > :after ORDER BY job_id LIMIT 500")
+    # In the order in which they lie on the disk: in another one each page would be written many times.
+    page = sa.text(
+        "SELECT job_id, created_ms, record FROM masumi_jobs WHERE (created_ms, job_id) > (:at_ms, :after)"
+        " ORDER BY created_ms, job_id LIMIT 500"
+    )
     book = sa.text("UPDATE masumi_jobs SET booked = :booked, price = :price WHERE job_id = :job_id")
-    after = ""
-    while rows := list(db.execute(page, {"after": after})):
-        after = rows[-1].job_id
+    at_ms, after = -1, ""
+    while rows := list(db.execute(page, {"at_ms": at_ms, "after": after})):
+        at_ms, after = rows[-1].created_ms, rows[-1].job_id
         booked = [found for row in rows if (found := _booking(row.job_id, row.record))["booked"]]
         if booked:
             db.execute(book, booked)

@@ -97,6 +97,7 @@ class Watch:
         self._fed = float("-inf")
         self._poked = False
         self._limit = asyncio.Semaphore(_AT_ONCE)
+        self._counting = asyncio.Lock()
 
     async def run(self) -> None:
         """Tick until cancelled. Trouble is logged and passes."""
@@ -128,14 +129,17 @@ class Watch:
     def poke(self) -> None:
         """Look at the node's news now; a hint such as a webhook's, never a truth. Safe from any thread."""
         self._poked = True
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._news.set)
+        self._look_now()
 
     def finished(self, job_id: str) -> None:
         """A job of this process has its result; safe from any thread."""
         self._own.add(job_id)
+        self._look_now()
+
+    def _look_now(self) -> None:
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._news.set)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the service has ended meanwhile
+                self._loop.call_soon_threadsafe(self._news.set)
 
     async def tick(self) -> None:
         """One round: our own results, and, where this process is the watching one, news and what is due."""
@@ -144,8 +148,7 @@ class Watch:
         begun = time.monotonic()
         if begun - self._swept >= self._pause_s:
             self._swept = begun
-            self.counts = await _threaded(self._table.counts)
-            self.counted_s = begun
+            await self.count()
             self._pause_s = max(_SWEEP_S, _COUNT_SHARE * (time.monotonic() - begun))
             if leads:
                 await _threaded(self._sweep)
@@ -156,6 +159,15 @@ class Watch:
                 self._murmur.warning("the node's news: %s", error)
             await self._do_due()
         await self._check_node()
+
+    async def count(self) -> None:
+        """Count the open jobs as they are now. Who asks while a count waits to begin shares it."""
+        asked = time.monotonic()
+        async with self._counting:
+            if self.counted_s < asked:
+                begun = time.monotonic()
+                self.counts = await _threaded(self._table.counts)
+                self.counted_s = begun
 
     @property
     def delivering(self) -> bool:

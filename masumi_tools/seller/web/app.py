@@ -16,10 +16,10 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from masumi_tools.calls.call import encode
 from masumi_tools.errors import JournalError
 from masumi_tools.inputs import served
 from masumi_tools.net.json import read_json
@@ -63,6 +63,8 @@ _WORDS = {
 }
 
 BODY_WITHIN_S = 30.0
+# What is too large is heard out, up to this: who is still sending sees a broken connection and no answer.
+_HEARD_BYTES = 32_000_000
 
 
 def _errors(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -146,17 +148,19 @@ def _reader(body_bytes: int) -> Callable[[Request], Awaitable[dict[str, Any]]]:
     """How a body is read that is an object, no larger than that, and comes in time."""
 
     async def read(request: Request) -> dict[str, Any]:
-        raw = bytearray()
+        raw, size = bytearray(), 0
         try:
             async with asyncio.timeout(BODY_WITHIN_S):
                 async for chunk in request.stream():
-                    raw += chunk
-                    if len(raw) > body_bytes:
-                        raise Refusal(
-                            413, f"the body is larger than {body_bytes} bytes", {"Connection": "close"}
-                        )
+                    size += len(chunk)
+                    if size <= body_bytes:
+                        raw += chunk
+                    elif size > _HEARD_BYTES:
+                        break
         except TimeoutError:
             raise Refusal(408, "the body did not come in time", {"Connection": "close"}) from None
+        if size > body_bytes:
+            raise Refusal(413, f"the body is larger than {body_bytes} bytes", {"Connection": "close"})
         return _object(bytes(raw))
 
     return read
@@ -327,7 +331,7 @@ def _object(raw: bytes) -> dict[str, Any]:
 
 class _Utf8JSON(JSONResponse):
     def render(self, content: Any) -> bytes:
-        return encode(content)
+        return to_json(content, inf_nan_mode="null")
 
 
 def _json(body: Any) -> JSONResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -25,7 +25,7 @@ log = logging.getLogger("masumi_tools.seller")
 
 
 class Intake:
-    """Takes new jobs for one process. `counted` tells the open jobs, and when that count began."""
+    """Takes new jobs for one process. `counted` tells the open jobs, and when that count began; `count` counts anew."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Intake:
         *,
         contract: str,
         counted: Callable[[], tuple[Counts, float]],
+        count: Callable[[], Awaitable[None]],
         now_ms: Callable[[], int],
     ) -> None:
         self._offering = offering
@@ -45,14 +46,22 @@ class Intake:
         self._saver = saver
         self._contract = contract
         self._counted = counted
+        self._count = count
         self._now_ms = now_ms
         self._room = Room(offering.limits)
 
     async def begin(self, body: Mapping[str, Any], client: str) -> Job:
         """A new job with its payment made at the node; Refusal otherwise, and nothing is kept."""
         identifier, data = read_start_job(body, self._offer, self._offering.work)
-        with self._room.place(client, *self._counted()):
-            return await self._begun(identifier, data, client)
+        while not self._room.take(client, *self._counted()):
+            await self._count()
+        try:
+            job = await self._begun(identifier, data, client)
+        except BaseException:
+            self._room.give(client)
+            raise
+        self._room.keep(client)
+        return job
 
     async def _begun(self, identifier: str, data: dict[str, Any], client: str) -> Job:
         now = self._now_ms()
@@ -114,11 +123,12 @@ class Intake:
 
     def _asked(self, payment: NodePayment) -> Sequence[Amount]:
         """This service's price; Refusal where the registry has another one."""
-        asked = self._offer.price or payment.requested_funds
-        if payment.requested_funds and total(payment.requested_funds) != total(asked):
+        made = payment.requested_funds
+        asked = self._offer.price or made
+        if made and made != asked and total(made) != total(asked):
             log.error(
                 "the registry's price is %s, this service asks %s: register the new price",
-                _words(payment.requested_funds), _words(asked),
+                _words(made), _words(asked),
             )  # fmt: skip
             raise down("this service's price is being changed; no job was started, try again later")
         return asked

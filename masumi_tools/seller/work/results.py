@@ -13,10 +13,13 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import fractions
 import inspect
+import ipaddress
 import json
 import math
 import pathlib
+import re
 import types
 import typing
 import uuid
@@ -28,13 +31,23 @@ from masumi_tools.seller.work.kinds import RUNS, acts, kind_of, root
 
 MAX_RESULT_BYTES = 2_000_000  # buyers read 4 MB at most, and JSON may double a text
 _DEEPEST = 100
+_NO_KEYS = "which is not sold: leave that field out, or return a dict where the key is what buyers pay for"
 _WORDS = "return text, or data such as a dict, a dataclass or a pydantic model"
 
+_AS_TEXT: tuple[type[Any], ...] = (
+    pathlib.PurePath, fractions.Fraction, ipaddress.IPv4Address, ipaddress.IPv6Address,
+)  # fmt: skip
 _SCALARS: tuple[type[Any], ...] = (
     str, bool, int, float, bytes, bytearray, decimal.Decimal, datetime.date, datetime.time,
-    datetime.timedelta, enum.Enum, uuid.UUID, pathlib.PurePath, type(None),
+    datetime.timedelta, enum.Enum, uuid.UUID, type(None), memoryview, *_AS_TEXT,
 )  # fmt: skip
-_LISTS: tuple[type[Any], ...] = (list, tuple, set, frozenset, collections.deque, range)
+_LISTS: tuple[type[Any], ...] = (
+    list, tuple, set, frozenset, collections.deque, range,
+    type({}.keys()), type({}.values()), type({}.items()),  # not any view: os.environ has some
+)  # fmt: skip
+_KEY = re.compile(
+    r"(?:^|_)(?:api_?key|secret_key|secret_access_key|client_secret|private_key)$", re.IGNORECASE
+)
 
 
 def result_text(result: Any) -> str:
@@ -113,13 +126,18 @@ def plain(value: Any, where: str = "the result", depth: int = 0) -> Any:
         raise WorkFailed(f"{where} holds a secret, which is not sold")
     if _is_data_class(cls) and acts(cls):
         raise WorkFailed(f"{where} is a {cls.__name__}, which does things and is not sold; {_WORDS}")
+    if key := next(
+        (name for name in _names_of(cls) if _KEY.search(name) and getattr(value, name, None)), None
+    ):
+        raise WorkFailed(f"{where} is a {cls.__name__} with a {key}, {_NO_KEYS}")
     if _is_model(cls):
         return _model_data(value, where, depth)
     if dataclasses.is_dataclass(cls):
         return _parts({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}, where, depth)
     if isinstance(value, tuple) and hasattr(cls, "_fields"):
         return _parts(dict(zip(cls._fields, value, strict=True)), where, depth)
-    if isinstance(value, dict | types.MappingProxyType):  # not any Mapping: os.environ is one
+    # Not any Mapping: os.environ is one.
+    if isinstance(value, dict | types.MappingProxyType | collections.UserDict):
         return _parts(value, where, depth)
     if isinstance(value, _LISTS):
         entries = list(value)
@@ -138,9 +156,9 @@ def _scalar(value: Any, where: str) -> Any:
         return value
     if isinstance(value, str | int):
         return str(value) if isinstance(value, str) else int(value)
-    if isinstance(value, pathlib.PurePath):
+    if isinstance(value, _AS_TEXT):
         return str(value)
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, bytes | bytearray | memoryview):
         try:
             return bytes(value).decode()
         except UnicodeDecodeError:
@@ -181,7 +199,14 @@ def _is_secret(cls: type[Any]) -> bool:
 
 
 def _is_array(cls: type[Any]) -> bool:
-    return root(cls) == "numpy" and hasattr(cls, "tolist")
+    return root(cls) in ("numpy", "array") and hasattr(cls, "tolist")
+
+
+def _names_of(cls: type[Any]) -> list[str]:
+    """The fields of a class of data that are written out."""
+    if _is_model(cls):
+        return [name for name, field in cls.model_fields.items() if not field.exclude]
+    return list(getattr(cls, "__dataclass_fields__", ()) or getattr(cls, "_fields", ()))
 
 
 def _is_data_class(cls: type[Any]) -> bool:
@@ -248,6 +273,8 @@ def _unsaleable_class(cls: type[Any], top: bool, seen: frozenset[Any]) -> str | 
     if kind or not looks_like_data or acts(cls):
         does = "does things" if kind or looks_like_data else "is neither text nor data"
         return f"it returns a {cls.__name__}, which {does} and is not sold: {_WORDS}"
+    if key := next(filter(_KEY.search, _names_of(cls)), None):
+        return f"it returns a {cls.__name__} with a {key}, {_NO_KEYS}"
     for name, hint in _fields_of(cls).items():
         if why := unsaleable(hint, top=False, seen=seen | {cls}):
             return f"{cls.__name__}.{name}: {why}"

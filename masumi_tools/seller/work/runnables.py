@@ -15,6 +15,7 @@ from masumi_tools.seller.work.human import WorkContext
 from masumi_tools.seller.work.kinds import kind_of
 from masumi_tools.seller.work.loop import work_loop
 from masumi_tools.seller.work.results import result_text
+from masumi_tools.seller.work.written import filled_by_itself
 
 _TEXT_FIELD = {"input_data": [{"id": "text", "type": "textarea", "name": "Text"}]}
 # How the values are handed over: as a dict, as one text, as messages with what else the state takes, or as a
@@ -88,21 +89,27 @@ def _input_of(runnable: Any) -> tuple[Shape, InputSpec]:
         root = fields["root"].annotation if list(fields) == ["root"] else None
         if typing.is_typeddict(root):
             return _shaped(_keys_of(root))
-        if root in (dict, Mapping) or typing.get_origin(root) is dict or _takes_any_object(model):
+        if root in (dict, Mapping) or typing.get_origin(root) is dict or _takes_any_object(runnable, model):
             why = "the Runnable takes a dict and does not say which keys; give fields="
             return "fields", InputSpec().refused(why)
         if root is not None:
             return "text", read_input_schema(_TEXT_FIELD)
         if not fields:
             return "either", read_input_schema(_TEXT_FIELD)
+        if "root" in fields:  # beside keys of its own, a part that takes the whole of what it is given
+            return _shaped(
+                {name: (f.annotation, _default(f)) for name, f in fields.items() if name != "root"}
+            )
         return _shaped({name: (field.annotation, _default(field)) for name, field in fields.items()}, model)
     except Exception as error:  # pydantic refuses some types
         why = f"the Runnable does not tell its input ({str(error).splitlines()[0]}); give fields="
         return "fields", InputSpec().refused(why)
 
 
-def _takes_any_object(model: Any) -> bool:
-    """What a function whose parameter is a dict says of its input."""
+def _takes_any_object(runnable: Any, model: Any) -> bool:
+    """What a function whose parameter is a dict says of its input, and all that `RunnablePassthrough.assign` can."""
+    if type(getattr(runnable, "first", runnable)).__name__ == "RunnableAssign":
+        return set(model.model_fields) <= {"root"}
     schema = model.model_json_schema()
     return schema.get("type") == "object" and bool(schema.get("additionalProperties"))
 
@@ -114,6 +121,7 @@ def _input_of_state(graph: Any, builder: Any) -> tuple[Shape, InputSpec]:
         outputs = set(_keys_of(builder.output_schema))
         keys = {name: (hint, None) if name in outputs else (hint, d) for name, (hint, d) in keys.items()}
     gathered = {name for name, one in graph.channels.items() if type(one).__name__ != "LastValue"}
+    gathered |= filled_by_itself(builder)
     keys = {name: (hint, None) if name in gathered else (hint, d) for name, (hint, d) in keys.items()}
     return _shaped(keys)
 

@@ -15,8 +15,11 @@ from masumi_tools.seller.work.human import WorkContext
 from masumi_tools.seller.work.kinds import RUNS, kind_of, root
 from masumi_tools.seller.work.results import result_text, unsaleable
 
-_INSTEAD = "give a Crew, a Flow, a LangChain Runnable, a function, or a function that makes one of them"
+_INSTEAD = (
+    "give a Crew, a Flow, a LangChain Runnable, a function or method, or a function that makes one of them"
+)
 _FRAMEWORKS = ("crewai", "langchain", "langchain_core", "langgraph")
+_RUNS = ("run", "invoke", "execute", "process", "answer", "generate", "main")
 _AS_FUNCTION = "give a function that uses it, such as def work(topic: str) -> str"
 
 
@@ -37,7 +40,13 @@ def work_of(work: object) -> Work:
             return _runs_work(crew)
     if callable(work):
         return _function_work(work)
-    raise _unsold(f"a {type(work).__name__} cannot be sold", _INSTEAD)
+    raise _unsold(f"a {type(work).__name__} cannot be sold", _instead(type(work)))
+
+
+def _instead(cls: type[Any]) -> str:
+    """What to give instead of an object of this class: the method that looks like its work, where it has one."""
+    run = next((name for name in _RUNS if callable(getattr(cls, name, None))), None)
+    return f"give the method that does the work, such as {cls.__name__}().{run}" if run else _INSTEAD
 
 
 def describes(work: object) -> str:
@@ -94,10 +103,7 @@ def _class_work(cls: type[Any]) -> Work:
         return _factory_work(lambda: cls().crew(), _called(crew, f"{cls.__name__}.crew"))
     if crew is not None or kind_of(cls) or (callable(made) and not isinstance(made, type)):
         return work_of(made)
-    raise _unsold(
-        f"the class {cls.__name__} cannot be sold: its objects are not work",
-        f"give the method that does the work, such as {cls.__name__}().run, or a function",
-    )
+    raise _unsold(f"the class {cls.__name__} cannot be sold: its objects are not work", _instead(cls))
 
 
 def _function_work(function: Callable[..., Any]) -> Work:
@@ -110,14 +116,19 @@ def _function_work(function: Callable[..., Any]) -> Work:
     said = typing.get_origin(said) or said
     if isinstance(said, type) and kind_of(said) in RUNS:
         return _factory_work(function, _called(function, name_of(function)))
-    if said in (inspect.Signature.empty, Any) and not parameters and not _generates(function):
+    if said in (inspect.Signature.empty, Any) and not signature.parameters and not _generates(function):
         try:
             made = _called(function, name_of(function))
         except StateError:  # it asks people, so it is the work itself
             return FunctionWork(function, deliver)
         if kind_of(type(made)) in RUNS:
             return _factory_work(function, made)
-        if why := unsaleable(type(made)) if made is not None else None:
+        if made is None:
+            raise _unsold(
+                f"{name_of(function)} was called to see what it makes, and returned nothing",
+                "return the result",
+            )
+        if why := unsaleable(type(made)):
             raise _unsold(f"{name_of(function)} cannot be sold", why)
     return FunctionWork(function, deliver)
 

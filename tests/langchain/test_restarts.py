@@ -169,6 +169,7 @@ async def hire() -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(150)
 def test_a_server_that_is_reloaded_in_the_middle_of_a_hire_pays_once(env, sandbox, counter, tmp_path):
     pytest.importorskip("uvicorn")
     (tmp_path / "app.py").write_text(APP)
@@ -216,14 +217,24 @@ def test_a_server_that_is_reloaded_in_the_middle_of_a_hire_pays_once(env, sandbo
 
 
 def _asked(url: str) -> None:
-    with contextlib.suppress(httpx.HTTPError):  # the server was reloaded
-        httpx.get(url, timeout=30)
+    """One request that arrives: a server says that its application has started before it listens."""
+    refused = True
+    while refused:
+        with contextlib.suppress(httpx.HTTPError):  # the server was reloaded
+            try:
+                httpx.get(url, timeout=30)
+            except httpx.ConnectError:
+                _gate.wait(0.05)
+                continue
+        refused = False
+
+
+_gate = threading.Event()
 
 
 def _until(done: Any) -> None:
-    gate = threading.Event()
     for _ in range(1_200):
         if done():
             return
-        gate.wait(0.05)
+        _gate.wait(0.05)
     raise AssertionError("the hire did not begin")

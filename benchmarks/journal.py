@@ -181,7 +181,7 @@ def page_through(journal: Journal) -> tuple[int, float]:
     before, seen, after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, (0, "")
     while page := journal.due(2**51, after, lambda _: False, 500):
         seen += len(page)
-        after = page[-1].due_ms, page[-1].hire_id
+        after = page[-1].rank, page[-1].hire_id
     return seen, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 

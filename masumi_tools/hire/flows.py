@@ -433,7 +433,7 @@ class Flows(Driver):
     def sweep(self, owner: str) -> Flow[list[Receipt]]:
         """Drive every hire that is due as far as it goes now, without waiting; one look at the node serves many.
 
-        What the node has news of comes first, then the longest waiting, a page at a time; where nothing is due,
+        The nearest unlock_time comes first, then the longest waiting, a page at a time; where nothing is due,
         nothing is written, and the node is asked once for all.
         """
         yield from self._node.hear_the_time(self._patience(0), begins=True)
@@ -442,7 +442,7 @@ class Flows(Driver):
         seen: set[str] = set()  # one that was moved on may be due again at once: that is for the next sweep
         heard = yield Hear((yield Do(self.journal.count_open)))
         while page := (yield Do(partial(self.journal.due, begun, after, is_dead, PAGE))):
-            after = page[-1].due_ms, page[-1].hire_id
+            after = page[-1].rank, page[-1].hire_id
             fresh = [row for row in page if row.hire_id not in seen]
             seen |= {row.hire_id for row in fresh}
             receipts += yield from self._sweep_page(fresh, owner, heard)

@@ -52,6 +52,7 @@ def row_of(p: Purchase, before: Purchase | None = None, *, at_rest: bool = False
         at_ms=p.at(State.RESERVED) or 0,
         at_rest=at_rest,
         due_ms=due_ms,
+        unlock_ms=p.terms.times.unlock_time if p.terms else 0,
         token=token(p.terms.blockchain_identifier) if p.terms else "",
         known_ms=changed_ms(p.node.changed_at) if p.node else 0,
     )

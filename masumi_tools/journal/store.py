@@ -250,23 +250,29 @@ class Journal(Questions, Looks, News):
     def due(
         self, now: int, after: tuple[int, str], is_dead: Callable[[str], bool], limit: int = 200
     ) -> list[Row]:
-        """Open hires that are due at `now` (ms of the node's clock) and driven by nobody, longest waiting first.
+        """Open hires that are due at `now` (ms of the node's clock) and driven by nobody, nearest unlock_time first.
 
-        `after` is (due_ms, hire_id) of the last one of the page before; (0, "") begins. An empty page is
-        the end. Reads only, and takes no lease.
+        `after` is (rank, hire_id) of the last one of the page before; (0, "") begins, and `now` stays what it
+        was then. An empty page is the end. Reads only, and takes no lease.
         """
         while True:
             with explained("looking for what is due"), self._reading.connect() as db:
                 page = turns.due(db, now, after, limit)
             at = self._now_ms()
             free = [
-                replace(read(found), due_ms=found.due_ms, known_ms=found.known_ms, news_ms=found.news_ms)
+                replace(
+                    read(found),
+                    due_ms=found.due_ms,
+                    known_ms=found.known_ms,
+                    news_ms=found.news_ms,
+                    rank=found.rank,
+                )
                 for found in page
                 if not turns.runs(found.lease_owner, found.lease_until_ms, at) or is_dead(found.lease_owner)
             ]
             if free or not page:
                 return free
-            after = page[-1].due_ms, page[-1].hire_id
+            after = page[-1].rank, page[-1].hire_id
 
     def put_off(self, due: Sequence[tuple[Row, int]]) -> None:
         """Let rows of `due` be looked at later: at the moment beside each, unless it was saved meanwhile."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 
 import sqlalchemy as sa
 
@@ -48,6 +49,7 @@ turns = sa.Table(
     sa.Column("token", sa.String(32), nullable=False, server_default=""),
     sa.Column("known_ms", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("news_ms", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("unlock_ms", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("masumi_turns_due", "due_ms", "hire_id"),
     sa.Index("masumi_turns_token", "token"),
 )
@@ -239,17 +241,21 @@ def _feeds(db: sa.Connection) -> None:
         " row_id VARCHAR(200) NOT NULL)",
     ):
         db.execute(sa.text(statement))
+    _fill_turns(db, "UPDATE masumi_turns SET token = :value WHERE hire_id = :hire_id", _token_in)
+    db.execute(sa.text("CREATE INDEX masumi_turns_token ON masumi_turns (token)"))
+
+
+def _fill_turns(db: sa.Connection, update: str, value: Callable[[str], str | int]) -> None:
+    """Run `update` for each open hire, with what `value` reads in its record, a page at a time."""
     page = sa.text(
         "SELECT t.hire_id, h.record FROM masumi_turns t JOIN masumi_hires h ON h.hire_id = t.hire_id"
         " WHERE t.hire_id > :after ORDER BY t.hire_id LIMIT 500"
     )
-    named = sa.text("UPDATE masumi_turns SET token = :token WHERE hire_id = :hire_id")
     after = ""
     while rows := list(db.execute(page, {"after": after})):
         after = rows[-1].hire_id
-        tokens = [{"hire_id": row.hire_id, "token": _token_in(row.record)} for row in rows]
-        db.execute(named, tokens)
-    db.execute(sa.text("CREATE INDEX masumi_turns_token ON masumi_turns (token)"))
+        values = [{"hire_id": row.hire_id, "value": value(row.record)} for row in rows]
+        db.execute(sa.text(update), values)
 
 
 def _of_budget(db: sa.Connection) -> None:
@@ -258,6 +264,21 @@ def _of_budget(db: sa.Connection) -> None:
         statement = f"CREATE INDEX masumi_hires_{name} ON masumi_hires ({first}, created_ms, hire_id)"
         db.execute(sa.text(statement))
     db.execute(sa.text("DROP INDEX IF EXISTS ix_masumi_hires_is_open"))
+
+
+def _unlocks(db: sa.Connection) -> None:
+    """The nearest unlock_time comes first among what is due."""
+    db.execute(sa.text("ALTER TABLE masumi_turns ADD COLUMN unlock_ms BIGINT NOT NULL DEFAULT 0"))
+    _fill_turns(db, "UPDATE masumi_turns SET unlock_ms = :value WHERE hire_id = :hire_id", _unlock_in)
+
+
+def _unlock_in(record: str) -> int:
+    """The unlock_time in this record; 0 where it holds none."""
+    try:
+        found = json.loads(record)["terms"]["times"]["unlock_time"]
+        return found if isinstance(found, int) and 0 < found < 2**60 else 0
+    except (ValueError, LookupError, TypeError):
+        return 0
 
 
 def _token_in(record: str) -> str:
@@ -270,7 +291,7 @@ def _token_in(record: str) -> str:
 
 
 # Each is one step from the version before it; see `Schema`.
-STEPS: list[Step] = [_notes, _totals, _turns, _approvals, _looks, _of_service, _feeds, _of_budget]
+STEPS: list[Step] = [_notes, _totals, _turns, _approvals, _looks, _of_service, _feeds, _of_budget, _unlocks]
 
 
 def schema() -> Schema:

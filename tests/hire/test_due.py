@@ -111,6 +111,25 @@ def test_the_oldest_of_many_open_hires_gets_its_refund(
     assert sweeper.receipt(oldest.hire_id).outcome == "refunded"
 
 
+def test_whose_unlock_time_is_nearest_comes_first_however_long_the_others_have_waited(
+    sandbox: Sandbox, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flows, "PAGE", 3)
+    nearest = hire_silent(sandbox, journal, "nearest")
+    assert nearest.terms is not None
+    ends = nearest.terms.times
+    for number in range(8):  # three of them are past it, and a refund can be asked for no more
+        at = ends.unlock_time + MINUTE_MS * (9 - number) if number < 5 else 1_000 + number
+        terms = replace(nearest.terms, times=replace(ends, unlock_time=at))
+        other = nearest.but(hire_id=f"{number}", key=f"k{number}", terms=terms)
+        journal.add(row_of(other, due_ms=0))
+    sandbox.advance(ends.submit_result_time + MINUTE_MS - sandbox.now_ms())
+
+    swept = [made.hire_id for made in ClockedBuyer(sandbox, None, journal).sweep()]
+
+    assert swept == [nearest.hire_id, *"43210567"]
+
+
 def test_a_hire_that_is_driven_by_the_living_is_left_to_them(sandbox: Sandbox, journal: Journal) -> None:
     p = hire_silent(sandbox, journal, "0")
     sandbox.advance(MINUTE_MS)

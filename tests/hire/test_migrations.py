@@ -52,6 +52,12 @@ def without_feeds(db: sa.Connection) -> None:
         *(f"ALTER TABLE masumi_turns DROP COLUMN {name}" for name in ("token", "known_ms", "news_ms")),
     ):
         db.exec_driver_sql(statement)
+    without_unlocks(db)
+
+
+def without_unlocks(db: sa.Connection) -> None:
+    """As the version before left it, which looked after the longest waiting first."""
+    db.exec_driver_sql("ALTER TABLE masumi_turns DROP COLUMN unlock_ms")
 
 
 def add_step(monkeypatch: pytest.MonkeyPatch, step: Step) -> None:
@@ -118,6 +124,33 @@ def test_open_hires_of_an_older_journal_are_found_by_the_news_of_the_feed(
 
         assert [(one.hire_id, one.due_ms) for one in due] == [("h1", 0), ("h2", 50), ("h3", 50)]
         assert journal.heard_to("a node") == Place("at 9", "r9")
+
+
+def test_open_hires_of_an_older_journal_are_swept_by_their_unlock_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(unlock_time: Any) -> str:
+        return json.dumps({"terms": {"times": {"unlock_time": unlock_time}}})
+
+    records = {
+        "h1": record(900),
+        "h2": '{"terms": null}',
+        "h3": "damaged",
+        "h4": record(800),
+        "h5": record("x"),
+    }
+    with monkeypatch.context() as before:
+        before.setattr(tables, "STEPS", tables.STEPS[: tables.STEPS.index(tables._unlocks)])
+        with contextlib.closing(Journal(database_url)) as older:
+            for hire_id, text in records.items():
+                older.add(replace(row(hire_id, key=hire_id), record=text, due_ms=50))
+            with older._engine.begin() as db:
+                without_unlocks(db)
+
+    with contextlib.closing(Journal(database_url)) as journal:
+        due = journal.due(60, (0, ""), lambda _: False)
+
+        assert [one.hire_id for one in due] == ["h4", "h1", "h2", "h3", "h5"]
 
 
 def test_a_step_that_is_added_runs_once_and_on_older_journals_alone(

@@ -204,7 +204,7 @@ def assert_told_meanwhile(opened: Callable[[str], None], url: str) -> None:
         assert migrating.wait(50)
         with (
             within(0),
-            pytest.raises(JournalBusy, match=r"to version \d \(with a million rows .* and others wait"),
+            pytest.raises(JournalBusy, match=r"to version \d+ \(with a million rows .* and others wait"),
         ):
             opened(url)
     finally:

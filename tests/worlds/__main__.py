@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from tests.worlds.many import Summary, run_many, run_one
+from tests.worlds.many import Summary, many, run_many, run_one
 
 TELL_EVERY_S = 10.0
 MOST_VIOLATIONS = 20
@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             told = time.monotonic()
             say(f"{summary.histories} of {given.histories}, {summary.per_second:.0f} a second")
 
+    many()
     seeds = range(given.first, given.first + given.histories)
     if given.trace:
         return trace(seeds)

@@ -124,9 +124,8 @@ class Checks:
         if p.refund_wanted == MISMATCH and not temper.lies and gives:
             raise Violation(f"hire {p.hire_id} accuses an honest seller of {temper.name} of a lie")
         failed = p.refund_wanted.startswith("the service says that the job failed")
-        row = self.purchase_of(p.nonce)
-        back = row is not None and row.on_chain == "RefundWithdrawn"  # nobody works for money that went back
-        if failed and not back and temper.work not in ("fails", "flips"):
+        itself = found[1].status == "failed"  # the job there has failed, as one does whose payment never came
+        if failed and not itself and temper.work not in ("fails", "flips"):
             raise Violation(f"hire {p.hire_id} believes a failure that was said once: {p.refund_wanted}")
 
     def _named(self, about: str) -> Purchase | None:

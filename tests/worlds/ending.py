@@ -77,6 +77,9 @@ def _check_wish(checks: Checks, p: Purchase, attended_from_ms: int) -> None:
     if dispute is None or p.terms is None or p.verified is not True or p.dialect == "seed":
         return
     late = max(attended_from_ms, dispute) > p.terms.times.external_dispute_unlock_time - 60 * 60_000
+    agreed = p.at(State.REFUND_REQUESTED)  # the service had agreed to it before anyone looked again
+    if agreed is not None and dispute < agreed < max(attended_from_ms, dispute) + 60_000:
+        return
     ours = bool(p.refund_wanted) and p.refund_wanted not in (ON_DEMAND, MISMATCH)
     if ours and not late and not checks.by_id[p.hire_id].cancelled:
         raise Violation(f"hire {p.hire_id} disputes a result that is proved, and nobody took the wish back")

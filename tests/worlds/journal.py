@@ -13,7 +13,7 @@ from masumi_tools.journal.news import Place
 from masumi_tools.journal.questions import END_ASKED, ENDS, Question
 from masumi_tools.journal.row import Counted, Entry, Reservation, Row, Usage, Used
 from masumi_tools.journal.store import Journal
-from masumi_tools.journal.turns import MOST_AHEAD_MS, runs
+from masumi_tools.journal.turns import MOST_AHEAD_MS, rank, runs
 
 Summed = dict[str, int]
 
@@ -33,11 +33,21 @@ class _Kept:
     token: str = ""
     known_ms: int = 0
     news_ms: int = 0
+    unlock_ms: int = 0
 
     def shown(self) -> Row:
         """As a database gives a row back: without its budget lines."""
         return replace(
-            self.row, money="", entries=(), at_ms=0, at_rest=False, after=None, due_ms=0, token="", known_ms=0
+            self.row,
+            money="",
+            entries=(),
+            at_ms=0,
+            at_rest=False,
+            after=None,
+            due_ms=0,
+            token="",
+            known_ms=0,
+            unlock_ms=0,
         )
 
 
@@ -69,11 +79,14 @@ class MemoryJournal(Journal):
     ) -> tuple[Row, bool]:
         if call_id and (known := self.by_call(call_id)):
             return known, False
+        limits = dict(self._limits)
+        if row.rivals or money:
+            self._limits.setdefault(row.budget, "")
+        if money and money.limits:
+            self._limits[row.budget] = money.limits
         for key in row.rivals:
             if rival := self._open_under(key):
                 return rival, False
-        if money and (limits := money.limits):
-            self._limits[row.budget] = limits
         if money and (same := self._open_under(row.key)):
             if call_id:
                 self._calls[call_id] = same.hire_id
@@ -93,6 +106,7 @@ class MemoryJournal(Journal):
             if call_id:
                 self._calls[call_id] = row.hire_id
             return made, True
+        self._limits = limits  # nothing was made, and nothing is kept of the try
         found = self._open_under(row.key) or newest
         if found is None:
             raise JournalBusy("the same hire was begun and ended at this moment; ask again")
@@ -132,6 +146,7 @@ class MemoryJournal(Journal):
         kept = self._kept[row.hire_id]
         news = kept.news_ms > max(row.known_ms, kept.known_ms)
         kept.due_ms = min(row.due_ms, kept.due_ms) if news else row.due_ms
+        kept.unlock_ms = row.unlock_ms
         kept.token, kept.known_ms = row.token or kept.token, max(row.known_ms, kept.known_ms)
         if not row.is_open:
             kept.token, kept.known_ms, kept.news_ms = "", 0, 0
@@ -204,18 +219,24 @@ class MemoryJournal(Journal):
     ) -> list[Row]:
         at = self._now_ms()
         found = sorted(
-            (kept.due_ms, hire_id)
+            (found_at, hire_id)
             for hire_id, kept in self._kept.items()
             if kept.row.is_open
-            and after < (kept.due_ms, hire_id)
+            and after < ((found_at := rank(kept.unlock_ms, kept.due_ms, now)), hire_id)
             and (kept.due_ms <= now or kept.due_ms > now + MOST_AHEAD_MS)
         )
         while page := found[:limit]:  # those that are driven are left out of a page, which is shorter then
             found = found[limit:]
-            kept_of = [self._kept[hire_id] for _, hire_id in page]
+            kept_of = [(found_at, self._kept[hire_id]) for found_at, hire_id in page]
             free = [
-                replace(kept.shown(), due_ms=kept.due_ms, known_ms=kept.known_ms, news_ms=kept.news_ms)
-                for kept in kept_of
+                replace(
+                    kept.shown(),
+                    due_ms=kept.due_ms,
+                    known_ms=kept.known_ms,
+                    news_ms=kept.news_ms,
+                    rank=found_at,
+                )
+                for found_at, kept in kept_of
                 if not runs(kept.lease_owner, kept.lease_until_ms, at) or is_dead(kept.lease_owner or "")
             ]
             if free:
@@ -325,7 +346,7 @@ class MemoryJournal(Journal):
         return 0
 
     def budgets(self) -> dict[str, str]:
-        names = sorted({kept.row.budget for kept in self._kept.values()})
+        names = sorted({*self._limits, *(kept.row.budget for kept in self._kept.values())})
         return {name: self._limits.get(name, "") for name in names}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import multiprocessing
 import time
 from collections import Counter
@@ -75,9 +77,15 @@ def run_many(
     return summary
 
 
+def many() -> None:
+    """For processes that do nothing else: what buyers log of their troubles is no news there."""
+    logging.getLogger("masumi_tools").addHandler(logging.NullHandler())
+    gc.set_threshold(50_000, 20, 50)  # a history leaves little behind that only a collection frees
+
+
 def _outcomes(seeds: range, processes: int) -> Iterator[Outcome]:
     if processes <= 1:
         yield from map(run_one, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, many) as pool:
         yield from pool.imap_unordered(run_one, seeds, chunksize=CHUNK)

@@ -382,7 +382,7 @@ MUTATIONS = (
     ),
     Mutation(
         "equal hires are equal after a restart",
-        64,
+        16,
         switches.a_restart_is_another,
         "of one key|begun anew",
         lambda plan: plan.chaos.crash,

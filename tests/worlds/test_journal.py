@@ -14,6 +14,7 @@ from masumi_tools.journal.news import Place
 from masumi_tools.journal.questions import Question
 from masumi_tools.journal.row import Entry, Reservation, Row, Usage
 from masumi_tools.journal.store import Journal
+from masumi_tools.journal.turns import NO_HURRY
 from tests.worlds.journal import MemoryJournal
 
 IDS, KEYS, CALLS, OWNERS, BUDGETS = (
@@ -59,6 +60,7 @@ class Hands:
             at_rest=rng.random() < 0.2,
             after=rng.choice((None, "", *IDS)),
             due_ms=rng.choice((5, 6, 900, 1100, 1300)),
+            unlock_ms=rng.choice((0, 0, 900, 1200)),
             token=rng.choice(("", f"t{hire_id}")),
             known_ms=rng.choice((0, 1, 2)),
         )
@@ -74,7 +76,7 @@ class Hands:
         rng, journal = self.rng, self.journal
         row, known = self.row(), self.known()
         call, owner, key = rng.choice(CALLS), rng.choice(OWNERS), rng.choice(KEYS)
-        flag, text = rng.random() < 0.5, str(rng.randrange(3))
+        flag, text = rng.random() < 0.5, str(rng.randrange(4))
         since = rng.choice((0, 49, 50, 51))
 
         news = {f"t{one}": rng.randrange(5) for one in rng.sample(IDS, 2)}
@@ -107,7 +109,9 @@ class Hands:
             lambda: journal.by_call(call),
             lambda: journal.known_under(key, rng.choice(KEYS)),
             lambda: journal.known_under("none", key),
-            lambda: journal.due(self.clock[0], (rng.choice((0, 5, 6)), rng.choice(IDS)), _is_dead, 2),
+            lambda: journal.due(
+                self.clock[0], (rng.choice((0, 900, NO_HURRY + 5)), rng.choice(IDS)), _is_dead, 2
+            ),
             lambda: journal.put_off([(one, 7) for one in journal.due(9_999, (0, ""), _is_dead)[:2]]),
             lambda: journal.count_open(),
             lambda: journal.hear(call, place, news, "5"),
@@ -142,7 +146,7 @@ def database(database_url: str, clock: list[int]) -> Iterator[Journal]:
     journal.close()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(4))
 def test_the_journal_in_memory_answers_as_the_database_does(
     database: Journal, clock: list[int], seed: int
 ) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 Target = Literal["node", "registry", "service", "notice"]
@@ -104,11 +105,7 @@ class Reply:
     @property
     def dated_ms(self) -> int | None:
         """The time of the Date header in ms, whole seconds; None where it says none."""
-        try:
-            at = parsedate_to_datetime(self.headers.get("date", ""))
-            return int(at.timestamp()) * 1000 if at.tzinfo is not None and at.year > 1970 else None
-        except (TypeError, ValueError, OverflowError, OSError):
-            return None
+        return _dated_ms(self.headers.get("date", ""))
 
     @property
     def retry_after_s(self) -> float | None:
@@ -118,3 +115,12 @@ class Reply:
         except ValueError:
             return None
         return min(seconds, LONGEST_RETRY_S) if seconds >= 0 else None
+
+
+@lru_cache(maxsize=64)  # many answers come in one second
+def _dated_ms(text: str) -> int | None:
+    try:
+        at = parsedate_to_datetime(text)
+        return int(at.timestamp()) * 1000 if at.tzinfo is not None and at.year > 1970 else None
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None

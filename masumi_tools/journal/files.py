@@ -85,7 +85,9 @@ class Kept:
     def _make(self) -> None:
         with contextlib.suppress(OSError):  # SQLite says in its own words why a file cannot be opened
             Path(self._path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            # One that is there may be in use here: to open and close it would take SQLite's locks from it, and
+            # the next process that ends would delete the log in which we write.
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         self._known = _identity(self._path)
 
     def check(self, db: sa.Connection | None = None) -> None:

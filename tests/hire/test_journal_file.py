@@ -361,3 +361,43 @@ def test_threads_may_open_one_new_journal_at_once(file: Path) -> None:
         thread.join(60)
 
     assert len(set(done)) == 1 and len(done) == 6
+
+
+ELSEWHERE = """
+import sqlite3, sys
+from masumi_tools.journal.store import Journal
+
+journal = Journal(f"sqlite:///{sys.argv[1]}")
+journal.note(sys.argv[2], "from elsewhere")
+if sys.argv[3] == "checkpoint":
+    with sqlite3.connect(sys.argv[1]) as db:
+        db.execute("PRAGMA wal_checkpoint(FULL)")
+    db.close()
+journal.close()
+"""
+
+
+def elsewhere(file: Path, name: str, how: str = "") -> None:
+    """Another process that opens the journal, writes, and ends."""
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(file), name, how], check=True, timeout=50)
+
+
+def test_two_buyers_of_a_process_keep_their_journal_when_another_process_ends(file: Path) -> None:
+    """SQLite's locks are the process's: to close the file for one of them takes them from the other."""
+    url = f"sqlite:///{file}"
+    with contextlib.closing(Journal(url)) as first, contextlib.closing(Journal(url)) as second:
+        first.note("one", "1")
+        second.note("two", "2")
+        elsewhere(file, "three", "checkpoint")  # the file changed, and each of them looks into it
+        first.note("four", "4")
+        second.note("five", "5")
+        with contextlib.closing(Journal(url)) as third:
+            third.note("six", "6")
+        elsewhere(file, "seven")
+
+        first.note("eight", "8")
+        second.note("nine", "9")
+
+    with contextlib.closing(Journal(url)) as later:
+        names = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+        assert [name for name in names if later.noted(name) is None] == []

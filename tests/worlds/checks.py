@@ -90,6 +90,10 @@ class Checks:
             if hire is not None and hire.body is not None and not overtaken:
                 raise Violation(f"hire {hire.hire_id} starts another job after the order to pay was sent")
 
+    def fed(self, watched: Purchase) -> None:
+        """The node's feed was read for this one, and has said that nothing changed, or what."""
+        self.by_nonce[watched.nonce].asked_ms = self.stage.now()
+
     def _of_this_node(self, task: Task, call: Call, about: str) -> None:
         """What is asked of the node about a purchase: only where it is the node that took it."""
         p = self._named(about)

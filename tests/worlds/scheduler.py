@@ -276,6 +276,7 @@ class Scheduler:
                 self._send(task, fetch.call)
             else:
                 self.say(f"{task.label} reads the feed: {reply.status}")
+                self._checks.fed(fetch.watched)
                 self._go_on(task, reply)
 
         assert fetch.watched is not None

@@ -319,7 +319,7 @@ class Scheduler:
             return
         if trouble == "late-page":
             status, page = self._rng_of_more.choice(PAGES)
-            late_ms = self._rng_of_more.randrange(int(min(call.timeout_s, LATE_S) * 1000))
+            late_ms = self._rng_of_more.randrange(max(int(min(call.timeout_s, LATE_S) * 1000), 1))
             if self.more.shuts and call.name == "POST /purchase":
                 late_ms = max(late_ms, 45_000)
                 self.stage.shut_until_ms = self.now() + late_ms

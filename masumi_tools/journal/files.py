@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -30,22 +31,36 @@ def _identity(path: str) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def _writes_of(path: str) -> int:
-    """How many writes the file itself knows of: what is in the log only is not counted, and nothing is locked.
+def _mark_of(path: str) -> tuple[int, int]:
+    """Which file it is (0: not marked yet), and how many writes it knows of; nothing is locked.
+
+    What is in the log only is not counted.
 
     SQLite opens it, for a file that somebody else closes takes the locks of the whole process with it.
     """
     with contextlib.closing(
         sqlite3.connect(f"file:{quote(path)}?mode=ro&immutable=1", uri=True, check_same_thread=False)
     ) as db:
-        return int(db.execute("PRAGMA user_version").fetchone()[0])
+        names = ("application_id", "user_version")
+        which, writes = (int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in names)
+        return which, writes
 
 
 def count_write(db: sa.Connection) -> None:
-    """Before the commit of a transaction that changed something: one write more, by all processes together."""
+    """Before the commit of a transaction that changed something: one write more, by all processes together.
+
+    The first one marks the file with a number of its own, by which it is known from any other.
+    """
     driver: Any = db.connection.driver_connection
-    if driver.total_changes != db.info.get("changes"):
-        first(db, f"PRAGMA user_version = {first(db, 'PRAGMA user_version') + 1}")
+    if driver.total_changes == db.info.get("changes"):
+        return
+    first(db, f"PRAGMA user_version = {first(db, 'PRAGMA user_version') + 1}")
+    if "marked" in db.info:
+        return
+    if first(db, "PRAGMA application_id"):
+        db.info["marked"] = True
+    else:
+        first(db, f"PRAGMA application_id = {secrets.randbelow(2**31 - 1) + 1}")
 
 
 class Kept:
@@ -60,7 +75,7 @@ class Kept:
         self._path = path
         self._known: Identity | None = None
         self._changed_ns = 0  # when the file itself, not its log, was last seen to change
-        self._writes = 0
+        self._which = self._writes = 0
         self._used = 0  # connections that are at work now
         self._count = threading.Lock()
         self._torn = False
@@ -103,20 +118,23 @@ class Kept:
             raise self._gone(f"{self._path}-wal")
 
     def _went_back(self) -> bool:
-        """Whether the file knows of fewer writes than it did, as after `cp backup journal`. Looked at where it changed."""
+        """Whether the file is another, or knows of fewer writes than it did, as after `cp backup journal`.
+
+        Looked at where it changed.
+        """
         with self._count:  # one thread after the other: none compares what it read with what came later
             try:
                 changed_ns = Path(self._path).stat().st_mtime_ns
                 if changed_ns == self._changed_ns:
                     return False
-                writes = _writes_of(self._path)
+                which, writes = _mark_of(self._path)
             except (OSError, sqlite3.Error) as error:
                 # In the middle of a checkpoint the file fits together no more; it is looked at again then.
                 return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB
-            back = writes < self._writes
-            if not back:
-                self._changed_ns, self._writes = changed_ns, writes
-            return back
+            other = writes < self._writes or (self._which != 0 and which != self._which)
+            if not other:
+                self._changed_ns, self._which, self._writes = changed_ns, which, writes
+            return other
 
     def _gone(self, path: str) -> JournalError:
         return JournalError(

@@ -69,6 +69,16 @@ def overwrite_by_a_backup(file: Path) -> None:
     shutil.copy(file.with_suffix(".backup"), file)
 
 
+def overwrite_by_another_journal(file: Path) -> None:
+    """One that knows of more writes than this one."""
+    other = file.with_suffix(".other")
+    with contextlib.closing(Journal(f"sqlite:///{other}")) as journal:
+        for number in range(9):
+            journal.add(row(f"other{number}", f"other{number}"))
+        checkpoint(other)
+        shutil.copy(other, file)
+
+
 def empty(file: Path) -> None:
     file.write_bytes(b"")
 
@@ -83,6 +93,7 @@ HARMS = [
     replace_by_a_copy,
     delete_the_log,
     overwrite_by_a_backup,
+    overwrite_by_another_journal,
     empty,
     overwrite_by_something_else,
 ]

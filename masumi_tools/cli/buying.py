@@ -14,6 +14,7 @@ import typer
 
 from masumi_tools.cli import show
 from masumi_tools.cli.context import Context, add, guarded, read_input, writable
+from masumi_tools.cli.ending import told_when_ended
 from masumi_tools.errors import InputError, JournalError, JournalVersionError
 from masumi_tools.hire.budget import Budget
 from masumi_tools.money import parse_amounts
@@ -36,7 +37,8 @@ HireId = Annotated[str, typer.Argument(help="The id of a hire, as `hires` shows 
 
 
 def add_to(app: typer.Typer) -> None:
-    add(app, find, quote, hire, receipt, answer, refund, sweep, budget)
+    add(app, find, quote, told_when_ended(hire), receipt)
+    add(app, *[told_when_ended(command) for command in (answer, refund, sweep)], budget)
     books = typer.Typer(invoke_without_command=True)
     books.callback()(guarded(hires))
     books.command("write-off")(guarded(write_off))

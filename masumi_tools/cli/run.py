@@ -23,6 +23,7 @@ from masumi_tools.cli.context import (
     settings_options,
     status_of,
 )
+from masumi_tools.cli.ending import end_as_told
 from masumi_tools.errors import InputError, MasumiError, MissingExtra, UnknownHire
 from masumi_tools.money import parse_amounts
 from masumi_tools.text import redact, safe_json
@@ -110,7 +111,9 @@ def run(arguments: list[str]) -> int:
             return USAGE
         return _failed(words, USAGE, as_json)
     except (Stopped, typer.Abort, KeyboardInterrupt):
-        return _stopped(context)
+        status = _stopped(context)
+        end_as_told()
+        return status
     except Unwritten as error:
         return _unwritten(context, str(error))
     except typer.Exit as end:
@@ -142,7 +145,7 @@ def _stopped(context: Context) -> int:
     """Ctrl-C: which hire it was, where its money is, and how it goes on."""
     made = _known(context)
     if made is None:
-        return _failed("Stopped. Nothing was hired.", OPEN, context.as_json)
+        return _failed("Stopped. This command hired nothing.", OPEN, context.as_json)
     if not made.open:
         words = f"Stopped. The hire {made.hire_id} is {made.outcome}. {made.where_the_money_is}"
         return _failed(words, status_of(made), context.as_json)

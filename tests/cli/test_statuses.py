@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -194,19 +194,56 @@ def test_an_output_that_cannot_be_written_says_the_hire_on_stderr(env: dict[str,
     assert f"masumi-tools receipt {row.hire_id}" in said and "Traceback" not in said
 
 
+def silent_hire(env: dict[str, str], *more: str, ignored: int = 0) -> subprocess.Popen[bytes]:
+    """The process of a hire that is locked and waited for."""
+
+    def as_in_a_terminal() -> None:
+        # A shell that started the tests in the background told them, and so this one, to ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if ignored:
+            signal.signal(ignored, signal.SIG_IGN)
+
+    words = command("hire", "silent", "text=x", "--max-price", "9 ADA", *more)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=as_in_a_terminal
+    )
+    with contextlib.closing(Journal(env["MASUMI_DATABASE_URL"])) as journal:
+        while not any(row.state == "locked" for row in journal.rows()):
+            assert process.poll() is None, process.communicate()
+    return process
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_ends_a_hire_or_its_terminal_is_told_the_same_and_it_ends_by_that_signal(
+    env: dict[str, str], number: int
+) -> None:
+    process = silent_hire(env)
+    process.send_signal(number)
+    _, said = (stream.decode() for stream in process.communicate(timeout=50))
+
+    assert process.returncode == -number, said
+    assert "is open" in said and "locked in escrow" in said and "masumi-tools sweep" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_hire_that_was_told_to_outlive_its_terminal_does(env: dict[str, str]) -> None:
+    process = silent_hire(env, "--patience", "4", ignored=signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)
+    _, said = (stream.decode() for stream in process.communicate(timeout=50))
+
+    assert process.returncode == 3 and "Stopped" not in said, said
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_ctrl_c_says_the_hire_where_its_money_is_and_how_it_goes_on(
     env: dict[str, str], as_json: bool
 ) -> None:
-    words = command("hire", "silent", "text=x", "--max-price", "9 ADA", *(["--json"] if as_json else []))
-    # A shell that started the tests in the background told them, and so this one, to ignore Ctrl-C.
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed)
-    journal = Journal(env["MASUMI_DATABASE_URL"])
-    while not any(row.state == "locked" for row in journal.rows()):
-        assert process.poll() is None, process.communicate()
+    process = silent_hire(env, *(["--json"] if as_json else []))
     process.send_signal(signal.SIGINT)
     out, said = (stream.decode() for stream in process.communicate(timeout=50))
+    journal = Journal(env["MASUMI_DATABASE_URL"])
     (row,) = journal.rows()
     journal.close()
     told = json.loads(out)["error"] if as_json else said

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import weakref
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -61,6 +62,8 @@ class Journal(Questions, Looks, News):
         with self._opening:
             if self._opened is None:
                 self._opened = _open(self.url)
+                # A tool makes its own buyer, which nobody closes: Python 3.13 warns of connections left open.
+                weakref.finalize(self, self._opened[0].dispose).atexit = False
             return self._opened
 
     def close(self) -> None:

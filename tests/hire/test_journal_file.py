@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -412,3 +414,16 @@ def test_two_buyers_of_a_process_keep_their_journal_when_another_process_ends(fi
     with contextlib.closing(Journal(url)) as later:
         names = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
         assert [name for name in names if later.noted(name) is None] == []
+
+
+def test_a_journal_that_nobody_closed_is_closed_when_it_is_let_go(file: Path) -> None:
+    journal = Journal(f"sqlite:///{file}")
+    journal.note("a", "1")
+    with journal._engine.connect() as db:
+        connection: Any = db.connection.driver_connection
+    connection.execute("SELECT 1").close()
+    del journal
+    gc.collect()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-import weakref
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ import sqlalchemy as sa
 
 from masumi_tools.errors import JournalBusy, JournalError
 from masumi_tools.journal import totals, turns
-from masumi_tools.journal.database import explained, open_engine
+from masumi_tools.journal.database import explained, let_go_with, open_engine
 from masumi_tools.journal.looking import Filter, Looks
 from masumi_tools.journal.news import News
 from masumi_tools.journal.questions import Questions
@@ -62,8 +61,7 @@ class Journal(Questions, Looks, News):
         with self._opening:
             if self._opened is None:
                 self._opened = _open(self.url)
-                # A tool makes its own buyer, which nobody closes: Python 3.13 warns of connections left open.
-                weakref.finalize(self, self._opened[0].dispose).atexit = False
+                let_go_with(self, self._opened[0])
             return self._opened
 
     def close(self) -> None:

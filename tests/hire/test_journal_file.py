@@ -422,7 +422,7 @@ def test_a_journal_that_nobody_closed_is_closed_when_it_is_let_go(file: Path) ->
     with journal._engine.connect() as db:
         connection: Any = db.connection.driver_connection
     connection.execute("SELECT 1").close()
-    del journal
+    del journal, db
     gc.collect()
 
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):

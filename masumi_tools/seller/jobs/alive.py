@@ -20,7 +20,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from masumi_tools.errors import JournalError
-from masumi_tools.journal.database import explained, open_engine
+from masumi_tools.journal.database import explained, let_go_with, open_engine
 from masumi_tools.seller.jobs.murmur import Murmur
 from masumi_tools.seller.jobs.tables import processes
 
@@ -160,7 +160,7 @@ class Life:
         self._thread: threading.Thread | None = None
         self._murmur = Murmur(log)
         memory = url.partition("://")[2] in ("", "/", "/:memory:")
-        self._engine = None if memory else open_engine(url, _CALL_LIMIT_S)
+        self._engine = None if memory else let_go_with(self, open_engine(url, _CALL_LIMIT_S))
 
     def start(self) -> None:
         """Beat for the first time; JournalError where that cannot be. From then on this process is known."""

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from sqlalchemy.dialects import sqlite
 
 from masumi_tools.errors import JournalBusy, JournalError
-from masumi_tools.journal.database import Unsettled, explained, open_engine, open_unsettled
+from masumi_tools.journal.database import Unsettled, explained, let_go_with, open_engine, open_unsettled
 from masumi_tools.journal.postgres import refuse_pooler, unhurried
 from masumi_tools.seller.jobs.alive import database_ms, has_ended
 from masumi_tools.seller.jobs.job import (
@@ -108,7 +108,7 @@ class JobTable:
         self._told = told or (lambda before, job: None)
         self.service = service
         self._mine = _jobs.c.service == service if service else sa.true()
-        self.engine = open_engine(url)
+        self.engine = let_go_with(self, open_engine(url))
         self.rules = rules
         self.sqlite = self.engine.dialect.name == "sqlite"
         self._unsettled: Unsettled | None = None

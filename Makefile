@@ -120,7 +120,7 @@ lowest: $(ENVS)/lowest/.made  ## the quick tests with the oldest versions that p
 	$(ENVS)/lowest/bin/python -m pytest $(PARALLEL) $(LOWEST) $(OTHER_VERSIONS) -m "not slow and not torture and not postgres" \
 		-W ignore::DeprecationWarning $(PYTEST)  # old versions warn of what newer ones have mended
 
-no-crewai: $(ENVS)/core/.made  ## the core's tests without crewai and every other extra, newest versions
+no-crewai: $(ENVS)/core/.made  ## the core's tests without crewai and every other extra, newest versions and Python
 	$(ENVS)/core/bin/python -m pytest $(PARALLEL) tests/smoke tests/core tests/inputs tests/hire $(OTHER_VERSIONS) \
 		-m "not crewai and not slow and not torture" $(PYTEST)
 
@@ -184,7 +184,7 @@ $(ENVS)/lowest/.made: pyproject.toml constraints-lowest.txt
 	@touch $@
 
 $(ENVS)/core/.made: pyproject.toml constraints-core.txt
-	@$(ENVIRONMENT) $(ENVS)/core -c constraints-core.txt --group smoke -e .
+	@NEWEST=1 $(ENVIRONMENT) $(ENVS)/core -c constraints-core.txt --group smoke -e .
 	@touch $@
 
 # The official package changes every Python that it is installed into (its .pth), so it gets its own.

@@ -24,10 +24,11 @@ class Row:
     Saving a row that is `at_rest` gives its lease back in the same transaction. `after` is the id of the
     newest record under the key that was seen when a new one was made ("" for none): adding it answers
     what has come between. `unlock_ms` is its unlock_time, by which a refund must be asked for, 0 without an
-    offer; `rank` is where `due` found it, to go on from. `due_ms` is when an open hire wants to be looked at, by the node's clock; a row
-    that is read has 0 there, except one that `due` gave. `token` is the name under which the node's feed tells
-    of it, `known_ms` when its purchase changed last as the record knows it, and `news_ms`, which only `due`
-    gives, as the feed told it. `rivals` are keys of which none may be open when the row is added; it is not kept.
+    offer. `due_ms` is when an open hire wants to be looked at, by the node's clock; a row that is read has 0
+    there, except one that `due` gave, whose `rank` is where it was found, to go on from. `token` is the name
+    under which the node's feed tells of it, `known_ms` when its purchase changed last as the record knows it,
+    and `news_ms`, which only `due` gives, as the feed told it. `rivals` are keys of which none may be open
+    when the row is added; it is not kept.
     """
 
     hire_id: str

@@ -3,7 +3,8 @@
 A lease that is written here costs a fraction of one in the record's row, and a look for what is due reads
 an index. Only open hires are in it. `due_ms` is time of the node's clock, leases are time of this machine's.
 `token` is the name under which the node's feed tells of the hire; `known_ms` and `news_ms` are when its
-purchase changed last, by the node's clock, as its record knows it and as the feed told it. `unlock_ms` is its unlock_time, 0 without one.
+purchase changed last, by the node's clock, as its record knows it and as the feed told it. `unlock_ms` is its
+unlock_time, 0 without one.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import functools
 import gc
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import uuid
@@ -24,6 +25,9 @@ import hypothesis
 import pytest
 
 from tests import postgres
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so says a shell to what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOM = 4 << 30
 KEPT = {"MASUMI_SHARED"}  # where big samples lie: read by tests/shared.py alone

@@ -198,10 +198,10 @@ def silent_hire(env: dict[str, str], *more: str, ignored: int = 0) -> subprocess
     """The process of a hire that is locked and waited for."""
 
     def as_in_a_terminal() -> None:
-        # A shell that started the tests in the background told them, and so this one, to ignore Ctrl-C.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if ignored:
-            signal.signal(ignored, signal.SIG_IGN)
+        # A shell that started the tests in the background told them, and so this one, to ignore Ctrl-C; nohup does
+        # the same with the end of the terminal.
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
 
     words = command("hire", "silent", "text=x", "--max-price", "9 ADA", *more)
     process = subprocess.Popen(

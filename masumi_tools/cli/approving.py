@@ -9,6 +9,7 @@ import typer
 
 from masumi_tools.cli import show
 from masumi_tools.cli.context import Context, add
+from masumi_tools.cli.ending import told_when_ended
 from masumi_tools.errors import StateError
 from masumi_tools.money import parse_amounts, total
 
@@ -21,7 +22,7 @@ Patience = Annotated[float, typer.Option(help="Seconds to wait; afterwards the h
 
 
 def add_to(app: typer.Typer) -> None:
-    add(app, approvals, approve, deny)
+    add(app, approvals, told_when_ended(approve), deny)
 
 
 def approvals(ctx: typer.Context) -> int:
@@ -51,6 +52,7 @@ def approve(
     from masumi_tools.hire.buyer import Buyer
 
     context: Context = ctx.obj
+    context.hire_id = hire_id
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
         seen = _seen(buyer, hire_id, price) if price else ""
         made = buyer.approve(hire_id, by=by or me(), seen=seen, patience_s=patience)

@@ -357,6 +357,7 @@ def answer(
     from masumi_tools.tools.arguments import read_arguments
 
     context: Context = ctx.obj
+    context.hire_id = hire_id
     data = read_input(pairs or [], given)
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
         seen = None
@@ -371,6 +372,7 @@ def refund(ctx: typer.Context, hire_id: HireId, patience: Patience = 60) -> int:
     from masumi_tools.hire.buyer import Buyer
 
     context: Context = ctx.obj
+    context.hire_id = hire_id
     with show.live(context) as told, Buyer(context.settings, on_progress=told) as buyer:
         made = buyer.refund(hire_id, patience_s=patience)
     show.print_receipt(context, made)

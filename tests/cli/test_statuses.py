@@ -26,6 +26,7 @@ pytest.importorskip("typer")
 from masumi_tools.cli import buying
 from masumi_tools.cli import run as running
 from masumi_tools.cli.context import Stopped, guarded
+from masumi_tools.cli.ending import told_when_ended
 from masumi_tools.cli.run import run
 from tests.tools.market import environment_of
 
@@ -111,6 +112,16 @@ def test_every_command_is_stopped_and_unwritten_as_the_others() -> None:
         assert one.callback.__code__ is guarded(print).__code__, one.name or one.callback.__name__
 
 
+def test_every_command_that_pays_or_waits_for_money_tells_where_it_is_when_it_is_ended() -> None:
+    told = {
+        one.callback.__wrapped__.__name__
+        for one in running.app.registered_commands
+        if one.callback.__wrapped__.__code__ is told_when_ended(print).__code__
+    }
+
+    assert told == {"hire", "answer", "approve", "refund", "sweep"}
+
+
 def test_ctrl_c_is_told_as_such_whatever_it_met_on_its_way_out() -> None:
     @guarded
     def torn() -> None:
@@ -194,8 +205,8 @@ def test_an_output_that_cannot_be_written_says_the_hire_on_stderr(env: dict[str,
     assert f"masumi-tools receipt {row.hire_id}" in said and "Traceback" not in said
 
 
-def silent_hire(env: dict[str, str], *more: str, ignored: int = 0) -> subprocess.Popen[bytes]:
-    """The process of a hire that is locked and waited for."""
+def started(words: list[str], ignored: int = 0) -> subprocess.Popen[bytes]:
+    """The process of a command as a terminal starts it."""
 
     def as_in_a_terminal() -> None:
         # A shell that started the tests in the background told them, and so this one, to ignore Ctrl-C; nohup does
@@ -203,10 +214,14 @@ def silent_hire(env: dict[str, str], *more: str, ignored: int = 0) -> subprocess
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
 
-    words = command("hire", "silent", "text=x", "--max-price", "9 ADA", *more)
-    process = subprocess.Popen(
+    return subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=as_in_a_terminal
     )
+
+
+def silent_hire(env: dict[str, str], *more: str, ignored: int = 0) -> subprocess.Popen[bytes]:
+    """The process of a hire that is locked and waited for."""
+    process = started(command("hire", "silent", "text=x", "--max-price", "9 ADA", *more), ignored)
     with contextlib.closing(Journal(env["MASUMI_DATABASE_URL"])) as journal:
         while not any(row.state == "locked" for row in journal.rows()):
             assert process.poll() is None, process.communicate()
@@ -225,6 +240,22 @@ def test_who_ends_a_hire_or_its_terminal_is_told_the_same_and_it_ends_by_that_si
     assert process.returncode == -number, said
     assert "is open" in said and "locked in escrow" in said and "masumi-tools sweep" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_refund_that_is_waited_for_is_told_as_the_hire_is(env: dict[str, str], number: int) -> None:
+    assert run(["hire", "silent", "text=x", "--max-price", "9 ADA", "--patience", "3"]) == 3
+    with contextlib.closing(Journal(env["MASUMI_DATABASE_URL"])) as journal:
+        (row,) = journal.rows()
+        process = started(command("refund", row.hire_id))
+        while not journal.rows()[0].state.startswith("refund"):
+            assert process.poll() is None, process.communicate()
+    process.send_signal(number)
+    _, said = (stream.decode() for stream in process.communicate(timeout=50))
+
+    assert process.returncode == (3 if number == signal.SIGINT else -number), said
+    assert f"The hire {row.hire_id} is open: 3 ADA is locked in escrow; a refund was requested." in said, said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +60,15 @@ def without_unlocks(db: sa.Connection) -> None:
     db.exec_driver_sql("ALTER TABLE masumi_turns DROP COLUMN unlock_ms")
 
 
+@contextlib.contextmanager
+def before_step(step: Step, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    """A journal of the version that this step starts from; what it lacks is taken away in the block."""
+    with monkeypatch.context() as before:
+        before.setattr(tables, "STEPS", tables.STEPS[: tables.STEPS.index(step)])
+        with contextlib.closing(Journal(database_url)) as older:
+            yield older
+
+
 def add_step(monkeypatch: pytest.MonkeyPatch, step: Step) -> None:
     monkeypatch.setattr(tables, "STEPS", [*tables.STEPS, step])
 
@@ -84,16 +93,14 @@ def test_an_older_journal_is_brought_up_to_date_with_all_that_is_in_it(first_ver
 def test_a_journal_without_approvals_gets_their_table_and_a_question_waits_in_it(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as before:
-        before.setattr(tables, "STEPS", tables.STEPS[: tables.STEPS.index(tables._approvals)])
-        with contextlib.closing(Journal(database_url)) as older:
-            older.add(row("h1"))
-            with older._engine.begin() as db:
-                db.exec_driver_sql("DROP TABLE masumi_approvals")
-                db.exec_driver_sql("DROP TABLE masumi_pages")
-                db.exec_driver_sql("DROP INDEX masumi_hires_state")
-                db.exec_driver_sql("DROP INDEX masumi_hires_service")
-                without_feeds(db)
+    with before_step(tables._approvals, database_url, monkeypatch) as older:
+        older.add(row("h1"))
+        with older._engine.begin() as db:
+            db.exec_driver_sql("DROP TABLE masumi_approvals")
+            db.exec_driver_sql("DROP TABLE masumi_pages")
+            db.exec_driver_sql("DROP INDEX masumi_hires_state")
+            db.exec_driver_sql("DROP INDEX masumi_hires_service")
+            without_feeds(db)
 
     with contextlib.closing(Journal(database_url)) as journal:
         asked = journal.ask(Question("h1", "d1", 1, 9))
@@ -109,13 +116,11 @@ def test_open_hires_of_an_older_journal_are_found_by_the_news_of_the_feed(
 ) -> None:
     terms = {"terms": {"blockchain_identifier": "abc"}}
     records = {"h1": json.dumps(terms), "h2": '{"terms": null}', "h3": "damaged"}
-    with monkeypatch.context() as before:
-        before.setattr(tables, "STEPS", tables.STEPS[: tables.STEPS.index(tables._feeds)])
-        with contextlib.closing(Journal(database_url)) as older:
-            for hire_id, record in records.items():
-                older.add(replace(row(hire_id, key=hire_id), record=record, due_ms=50))
-            with older._engine.begin() as db:
-                without_feeds(db)
+    with before_step(tables._feeds, database_url, monkeypatch) as older:
+        for hire_id, record in records.items():
+            older.add(replace(row(hire_id, key=hire_id), record=record, due_ms=50))
+        with older._engine.begin() as db:
+            without_feeds(db)
 
     with contextlib.closing(Journal(database_url)) as journal:
         assert journal.heard_to("a node") is None
@@ -139,13 +144,11 @@ def test_open_hires_of_an_older_journal_are_swept_by_their_unlock_time(
         "h4": record(800),
         "h5": record("x"),
     }
-    with monkeypatch.context() as before:
-        before.setattr(tables, "STEPS", tables.STEPS[: tables.STEPS.index(tables._unlocks)])
-        with contextlib.closing(Journal(database_url)) as older:
-            for hire_id, text in records.items():
-                older.add(replace(row(hire_id, key=hire_id), record=text, due_ms=50))
-            with older._engine.begin() as db:
-                without_unlocks(db)
+    with before_step(tables._unlocks, database_url, monkeypatch) as older:
+        for hire_id, text in records.items():
+            older.add(replace(row(hire_id, key=hire_id), record=text, due_ms=50))
+        with older._engine.begin() as db:
+            without_unlocks(db)
 
     with contextlib.closing(Journal(database_url)) as journal:
         due = journal.due(60, (0, ""), lambda _: False)
